@@ -1,0 +1,8 @@
+"""The device side: a study's images in, verdicts, findings and one fused verdict out."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("mammosono")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+source"

@@ -1,0 +1,121 @@
+"""Every refusal of the appliance: one small tree, each leaf one stable code.
+
+ApplianceError                  code, HTTP status, one sentence that names the remedy
+  IntakeError                   the posted bytes cannot be read
+    EmptyFile                   422 empty_file
+    UnsupportedFormat           415 unsupported_format
+    UnsupportedTransferSyntax   415 unsupported_transfer_syntax
+    CorruptImage                422 corrupt_image
+    CorruptDicom                422 corrupt_dicom
+    UnsupportedDicom            422 unsupported_dicom
+    MultiFrame                  422 multi_frame
+    ImageTooSmall               422 image_too_small
+    ImageTooLarge               422 image_too_large
+    NoContent                   422 no_content
+    ModalityMismatch            422 modality_mismatch
+  StudyError                    the request as a whole cannot be taken
+    NoImages                    422 missing_modality
+    TooManyImages               422 too_many_files
+    StudyConflict               409 study_conflict
+    UnknownStudy                404 unknown_study
+    BodyTooLarge                413 body_too_large
+  ModelUnavailable              503 engine_unavailable
+  ModelFault                    503 engine_fault
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ApplianceError(Exception):
+    """A refusal with a stable code. `str(error)` is one line without identity or path."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The appliance failed"
+
+
+class IntakeError(ApplianceError):
+    """The posted bytes cannot be read as an image of the asked modality."""
+
+    status = 422
+
+
+class EmptyFile(IntakeError):
+    code, title = "empty_file", "The file is empty"
+
+
+class UnsupportedFormat(IntakeError):
+    code, status, title = "unsupported_format", 415, "Not a PNG, JPEG, TIFF or DICOM file"
+
+
+class UnsupportedTransferSyntax(IntakeError):
+    code, status = "unsupported_transfer_syntax", 415
+    title = "The DICOM transfer syntax is not supported"
+
+
+class CorruptImage(IntakeError):
+    code, title = "corrupt_image", "The image file is damaged"
+
+
+class CorruptDicom(IntakeError):
+    code, title = "corrupt_dicom", "The DICOM file is damaged"
+
+
+class UnsupportedDicom(IntakeError):
+    code, title = "unsupported_dicom", "This kind of DICOM object cannot be read"
+
+
+class MultiFrame(IntakeError):
+    code, title = "multi_frame", "The file holds more than one picture"
+
+
+class ImageTooSmall(IntakeError):
+    code, title = "image_too_small", "The image is too small"
+
+
+class ImageTooLarge(IntakeError):
+    code, title = "image_too_large", "The image is too large"
+
+
+class NoContent(IntakeError):
+    code, title = "no_content", "The image shows nothing"
+
+
+class ModalityMismatch(IntakeError):
+    code, title = "modality_mismatch", "The file is of another modality"
+
+
+class StudyError(ApplianceError):
+    """The request as a whole cannot be taken."""
+
+    status = 422
+
+
+class NoImages(StudyError):
+    code, title = "missing_modality", "The study holds no image"
+
+
+class TooManyImages(StudyError):
+    code, title = "too_many_files", "The study holds too many images"
+
+
+class StudyConflict(StudyError):
+    code, status, title = "study_conflict", 409, "The study id is taken by other images"
+
+
+class UnknownStudy(StudyError):
+    code, status, title = "unknown_study", 404, "There is no such study"
+
+
+class BodyTooLarge(StudyError):
+    code, status, title = "body_too_large", 413, "The request is too large"
+
+
+class ModelUnavailable(ApplianceError):
+    code, status, title = "engine_unavailable", 503, "The model cannot be run"
+
+
+class ModelFault(ApplianceError):
+    code, status, title = "engine_fault", 503, "The model gave an answer that cannot be trusted"

@@ -1,0 +1,156 @@
+"""The words of design and API as values. All frozen; arrays inside are never written to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Modality(str, Enum):
+    """DICOM modality codes of the two tests."""
+
+    MG = "MG"
+    US = "US"
+
+
+class Label(str, Enum):
+    BENIGN = "benign"
+    MALIGNANT = "malignant"
+
+
+class Verdict(str, Enum):
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    INDETERMINATE = "indeterminate"
+
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1; half-open; float pixels of the image as posted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceImage:
+    """One decoded picture as posted, upright, grey, full bit depth.
+
+    pixels: uint8 or uint16, [height, width], bright = dense (MONOCHROME1 already inverted).
+    bits: significant bits of a pixel, 8 to 16.
+    window: (low, high) pixel values shown as black and white, low < high.
+    spacing_mm: (row, column) distance of pixel centres in the patient or at the detector, if known.
+    sha256: of the posted bytes.
+    warnings: sentences for the reader of the result, in plain words.
+    """
+
+    modality: Modality
+    pixels: NDArray[Any]
+    bits: int
+    window: tuple[float, float]
+    spacing_mm: tuple[float, float] | None
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """COCO run-length mask: `size` = (height, width), `counts` = COCO's compressed string."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One detected region, in pixels of the image as posted.
+
+    contour: outer outline of the mask's largest part, (x, y) points, closed implicitly.
+    diameter_mm: longest extent of the mask (maximum Feret diameter).
+    """
+
+    label: Label
+    score: float
+    box: Box
+    centroid: tuple[float, float]
+    area_px: int
+    area_mm2: float | None
+    diameter_mm: float | None
+    contour: tuple[tuple[float, float], ...]
+    mask: Rle
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiseRecord:
+    """What was done to the noise: method, its parameters, noise before and after.
+
+    Noise is the standard deviation of the high-frequency residual in the units of the working
+    image; None where it cannot be estimated.
+    """
+
+    method: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    noise_before: float | None = None
+    noise_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReading:
+    """What the box says about one image. `score` is the image's malignancy score in [0, 1]."""
+
+    index: int
+    modality: Modality
+    width: int
+    height: int
+    sha256: str
+    verdict: Verdict
+    score: float | None
+    findings: tuple[Finding, ...]
+    denoise: DenoiseRecord
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """8-bit grey pictures of one image, [height, width] as posted: what was read, and denoised."""
+
+    original: NDArray[np.uint8]
+    denoised: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model answered; operating_points by modality code."""
+
+    name: str
+    version: str
+    sha256: str
+    runtime: str
+    operating_points: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The answer to a study.
+
+    decided_by: the modalities whose verdict decided the fused one.
+    incomplete: a modality is missing.
+    timings_ms: wall milliseconds by step, summed over images; "total" is the whole reading.
+    """
+
+    verdict: Verdict
+    decided_by: tuple[Modality, ...]
+    incomplete: bool
+    images: tuple[ImageReading, ...]
+    pictures: tuple[Pictures, ...]
+    model: ModelInfo
+    timings_ms: Mapping[str, float]
