@@ -74,12 +74,15 @@ class Rle:
 class Finding:
     """One detected region, in pixels of the image as posted.
 
+    score: malignancy in [0, 1]; the label is malignant where it reaches the operating point.
+    lesion_score: how sure the network is that this is a lesion at all, of either kind.
     contour: outer outline of the mask's largest part, (x, y) points, closed implicitly.
     diameter_mm: longest extent of the mask (maximum Feret diameter).
     """
 
     label: Label
     score: float
+    lesion_score: float
     box: Box
     centroid: tuple[float, float]
     area_px: int

@@ -5,9 +5,6 @@ from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
-TensorSpec = Tuple[str, Tuple[int, ...]]
-"""dtype name as numpy spells it ("float32", "int32") and static shape."""
-
 
 class DeviceTensor(object):
     """A tensor that stays where the runtime put it; only the engine that made it can read it."""
@@ -25,7 +22,7 @@ Tensor = Union[np.ndarray, DeviceTensor]
 class Engine(ABC):
     """Runs the stages of one bundle. Not thread-safe: one study at a time."""
 
-    runtime = ""  # type: str
+    runtime: str = ""
     """Name and version of the runtime, for the record: "onnxruntime 1.28.0 cpu"."""
 
     @abstractmethod
@@ -38,8 +35,9 @@ class Engine(ABC):
         without a copy; the others as numpy arrays (C order, the dtype of the stage's output).
         A kept tensor stays valid until `run` is called again for the stage that made it.
 
-        Raises EngineFault if a shape or dtype does not fit the stage, if the runtime fails,
-        or if a floating-point numpy output holds NaN or Inf.
+        Raises EngineFault if a name, shape or dtype does not fit the stage, if a kept tensor is
+        no longer valid or another engine's, if the runtime fails, or if a floating-point numpy
+        output holds NaN or Inf.
         """
 
     @abstractmethod

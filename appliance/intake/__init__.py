@@ -1,0 +1,44 @@
+"""From posted bytes to one upright grey picture, or one clear refusal."""
+
+from __future__ import annotations
+
+import hashlib
+
+from appliance.errors import CorruptDicom, CorruptImage, ImageTooLarge, IntakeError
+from appliance.intake.dicom import read_dicom
+from appliance.intake.raster import read_raster
+from appliance.intake.sniff import Format, sniff
+from appliance.limits import Limits
+from appliance.values import Modality, SourceImage
+
+__all__ = ["read_image"]
+
+
+def read_image(data: bytes, modality: Modality, limits: Limits = Limits()) -> SourceImage:
+    """Decode a PNG, JPEG, TIFF or DICOM file posted as `modality`.
+
+    Pure: same bytes, same picture. Every failure is one IntakeError of appliance.errors whose
+    text is one line without identity; whatever a decoder raises ends as CorruptImage or
+    CorruptDicom.
+    """
+    limits.admit_file(len(data))
+    format_ = sniff(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        if format_ is Format.DICOM:
+            return read_dicom(data, modality, limits, sha256)
+        return read_raster(data, format_, modality, limits, sha256)
+    except IntakeError:
+        raise
+    except MemoryError:
+        raise ImageTooLarge("The picture does not fit into memory; reduce it.") from None
+    # The files come from anywhere and decoders fail in every way, RecursionError included. Their
+    # words may quote the file, the patient's name with it, and are dropped.
+    except Exception:
+        if format_ is Format.DICOM:
+            raise CorruptDicom(
+                "The DICOM file cannot be decoded; send it again from its source."
+            ) from None
+        raise CorruptImage(
+            "The image cannot be decoded; export it again from its source."
+        ) from None

@@ -1,0 +1,99 @@
+"""Mammogram: stabilise counting noise (Anscombe), remove it as Gaussian, transform back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.denoise import gaussian
+from appliance.denoise.anscombe import PoissonGauss, forward, inverse
+from appliance.denoise.estimate import block_statistics, noise_std
+from appliance.values import DenoiseRecord
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_BLOCK = 8
+_BINS = 12
+
+# Scanned film is Poisson in name only, so a fit that claims more noise than this fraction of the
+# peak at the median grey value is taken for structure, and removed only this far.
+_CAP = 0.06
+
+# Counting noise must explain at least this share of the variance; a smaller gain is numerically
+# the same as plain Gaussian noise, for which the transform is a straight line.
+_LEAST_SHARE = 0.02
+
+
+def denoise_mammogram(image: Image, *, peak: float, threads: int) -> tuple[Image, DenoiseRecord]:
+    """float32 [height, width] in 0..peak to the same without counting noise, and the record.
+
+    A picture without measurable noise (constant, posterised, narrower than three pixels) comes
+    back unchanged, method "none".
+    """
+    breast = _foreground(image)
+    before = noise_std(image, breast)
+    noise = estimate(image, breast, peak)
+    if noise is None:
+        return image.copy(), DenoiseRecord("none", {}, before, before)
+    stabilised = gaussian.denoise(forward(image, noise), threads=threads)
+    result = np.clip(inverse(stabilised, noise), image.min(), image.max())
+    parameters = {
+        "gain": noise.gain,
+        "sigma": noise.sigma,
+        "mu": noise.mu,
+        "strength": gaussian.STRENGTH,
+        "search_radius": float(gaussian.SEARCH_RADIUS),
+        "patch_radius": float(gaussian.PATCH_RADIUS),
+    }
+    return result, DenoiseRecord("anscombe-nlm", parameters, before, noise_std(result, breast))
+
+
+def estimate(image: Image, where: Mask, peak: float) -> PoissonGauss | None:
+    """Parameters of the noise over `where`, None if there is none to measure.
+
+    A robust line through (mean, variance) of blocks, after A. Foi et al., IEEE Trans. Image
+    Processing 17(10), 2008; then all of it is scaled so that the stabilised noise has std 1.
+    Where the variance does not grow with the mean (film), the noise is taken as Gaussian.
+    """
+    means, variances = block_statistics(image, _BLOCK, where)
+    if means.size < _BINS or not np.median(variances) > 0:
+        return None
+    noise = _fit(means, variances, float(image.min()))
+    measured = noise_std(forward(image, noise), where)
+    if not measured:
+        return None
+    noise = noise.scaled(measured)
+    level = float(np.median(means)) - noise.mu
+    std = np.sqrt(noise.gain * max(level, 0.0) + noise.sigma**2)
+    return noise.scaled(min(1.0, _CAP * peak / float(std)))
+
+
+def _fit(
+    means: NDArray[np.float32], variances: NDArray[np.float32], darkest: float
+) -> PoissonGauss:
+    """The line variance = gain (mean - mu) + sigma^2 through the medians of bins of equal count."""
+    bins = np.array_split(np.argsort(means, kind="stable"), _BINS)
+    mean = np.array([np.median(means[b]) for b in bins], np.float64)
+    variance = np.array([np.median(variances[b]) for b in bins], np.float64)
+    i, j = np.triu_indices(_BINS, 1)
+    apart = mean[j] > mean[i]
+    rise, run = (variance[j] - variance[i])[apart], (mean[j] - mean[i])[apart]
+    gain = float(np.median(rise / run)) if run.size else 0.0
+    floor = float(np.median(variance))
+    constant = float(np.median(variance - gain * mean))
+    if gain > 0 and constant < 0:
+        # No read-out noise is left: the line starts at a pedestal, at most the darkest pixel.
+        mu = min(-constant / gain, darkest)
+        return PoissonGauss(float(np.median(variance / (mean - mu))), 0.0, mu)
+    level = max(float(np.median(mean)), 1e-6)
+    least = _LEAST_SHARE * floor / level
+    if gain < least:
+        return PoissonGauss(least, float(np.sqrt((1 - _LEAST_SHARE) * floor)), 0.0)
+    return PoissonGauss(gain, float(np.sqrt(constant)), 0.0)
+
+
+def _foreground(image: Image) -> Mask:
+    """The breast: brighter than a tenth of the way from dark to bright, and not saturated."""
+    dark, bright = np.quantile(image[::4, ::4], [0.01, 0.99])
+    return np.asarray((image > dark + 0.1 * (bright - dark)) & (image < image.max()))

@@ -1,0 +1,86 @@
+"""The numbers that training and device must agree on: anchors, levels, decoding, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import log
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Everything about coordinates that the weights were trained with; part of the manifest.
+
+    Coordinates are pixels of the network's input, xyxy, half-open. Leaving one of these numbers
+    to a default on the device once cost a third of the Dice unnoticed, so none has a default
+    there: they are read from the bundle.
+    """
+
+    input_size: tuple[int, int]
+    """(height, width) of the network's input."""
+    pyramid_strides: tuple[int, ...]
+    """Stride of each level whose rows stand in the flat pyramid, in its order."""
+    rpn_strides: tuple[int, ...]
+    """Stride of each level that proposes."""
+    anchor_sizes: tuple[tuple[float, ...], ...]
+    """For each proposing level, the square roots of the anchors' areas in px."""
+    anchor_ratios: tuple[float, ...] = (0.6, 1.0, 1.6)
+    """Height over width."""
+    rpn_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    """Deltas are divided by these when decoded."""
+    delta_clamp: float = log(1000.0 / 16)
+    """Largest log-size step, so that an untrained delta cannot overflow exp."""
+    pre_nms_top_n: int = 300
+    """Candidates a level before NMS."""
+    proposal_nms_iou: float = 0.7
+    proposals: int = 64
+    """R: the static number of rows of the heads stage."""
+    proposals_floor: int = 6
+    """Every level keeps at least this many of its best, so that no scale is crowded out."""
+    min_box_px: float = 2.0
+    roi_level_sizes: tuple[float, ...] = (28.0, 56.0, 112.0)
+    """Upper bound of sqrt(area) for each pyramid level but the last."""
+    roi_levels: Literal["by_size", "fused"] = "by_size"
+    """Features from the level that fits the RoI's size, or the mean over all levels."""
+    box_bins: int = 7
+    mask_bins: int = 14
+    samples_per_bin: int = 2
+    """Bilinear samples along each side of a bin."""
+    mask_size: int = 56
+    findings: int = 12
+    """D: the static number of rows of the masks stage."""
+    finding_nms_iou: float = 0.3
+    mask_threshold: float = 0.5
+
+    @property
+    def samples_per_row(self) -> int:
+        """K: pyramid rows that are weighed into one bin."""
+        levels = len(self.pyramid_strides) if self.roi_levels == "fused" else 1
+        return 4 * self.samples_per_bin**2 * levels
+
+    def level_shapes(self, strides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the feature map at each stride."""
+        height, width = self.input_size
+        return tuple((-(-height // s), -(-width // s)) for s in strides)
+
+    @property
+    def pyramid_rows(self) -> int:
+        """P: rows of the flat pyramid."""
+        return sum(h * w for h, w in self.level_shapes(self.pyramid_strides))
+
+    def to_manifest(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_manifest(cls, entry: Mapping[str, Any]) -> Geometry:
+        """Raises KeyError or TypeError if a number is missing or one is unknown."""
+        missing = set(cls.__dataclass_fields__) - set(entry)
+        if missing:
+            raise KeyError(f"geometry lacks {', '.join(sorted(missing))}")
+        return cls(**{name: _as_tuple(value) for name, value in entry.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,78 @@
+"""Single-frame DICOM mammograms and ultrasounds (PS3.3, PS3.5, PS3.10)."""
+
+from __future__ import annotations
+
+import logging
+from io import BytesIO
+
+import numpy as np
+from pydicom import dcmread
+
+from appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
+from appliance.intake.dicom_pixels import PIXEL_KEYWORDS, decode_grey
+from appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
+from appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
+from appliance.intake.native import listen
+from appliance.intake.tones import (
+    COLOURED,
+    FEW_LEVELS,
+    cumulative_histogram,
+    has_few_levels,
+    percentiles,
+    require_content,
+    robust_window,
+)
+from appliance.intake.transfer_syntax import require_readable_transfer_syntax
+from appliance.limits import Limits
+from appliance.values import Modality, SourceImage
+
+# pydicom logs the values it stumbles over, and one of them may be the patient's name.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+WINDOW_IGNORED = "The file's display window lies beside its grey levels and was not used."
+
+# Only these elements are parsed: the patient's stay bytes.
+_HEADER_TAGS = [*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS]
+_PIXEL_TAGS = [*PIXEL_KEYWORDS]
+
+
+def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
+    """Grey in the stored depth; bright = dense; signed values shifted up to unsigned.
+
+    Rescaling is linear, so it is applied to the window and not to the pixels. The window is the
+    file's first; without one, 0 to 255 for 8-bit pixels and robust percentiles for deeper ones.
+    Raises an IntakeError, or whatever pydicom and its codecs raise on a damaged file.
+    """
+    require_readable_transfer_syntax(data)
+    image, _ = listen(lambda: _read(data, modality, limits, sha256))
+    return image
+
+
+def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
+    ds = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+    header = read_header(ds, modality)
+    limits.admit_picture(header.columns, header.rows)
+    window = display_window(ds, header)
+    spacing = spacing_mm(ds, modality)
+    pixels, coloured = decode_grey(dcmread(BytesIO(data), specific_tags=_PIXEL_TAGS), header)
+
+    histogram = cumulative_histogram(pixels)
+    require_content(histogram)
+    low, high = percentiles(histogram, (0.5, 99.5))
+    beside = window is not None and (window[1] <= low or window[0] >= high)
+    if window is None or beside:
+        window = (0.0, 255.0) if pixels.dtype == np.uint8 else robust_window(histogram)
+    notes = {
+        COLOURED: coloured and modality is Modality.US,
+        FEW_LEVELS: has_few_levels(histogram),
+        WINDOW_IGNORED: beside,
+    }
+    return SourceImage(
+        modality=modality,
+        pixels=pixels,
+        bits=8 if pixels.dtype == np.uint8 else header.bits_stored,
+        window=window,
+        spacing_mm=spacing,
+        sha256=sha256,
+        warnings=header.warnings + tuple(note for note, holds in notes.items() if holds),
+    )

@@ -1,0 +1,151 @@
+"""What a DICOM data set says of its picture, checked before any pixel is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
+from appliance.values import Modality
+
+HEADER_KEYWORDS = (
+    "Modality",
+    "PresentationIntentType",
+    "BurnedInAnnotation",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+)
+
+INVERTED, MONOCHROME, PALETTE = "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"
+_COLOUR = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
+
+UNNAMED_MODALITY = "The DICOM file does not name its modality; it was taken as posted."
+FOR_PROCESSING = (
+    "The mammogram holds raw detector values (FOR PROCESSING); send the one FOR PRESENTATION."
+)
+BURNED_IN = "The device has drawn text into the picture."
+
+# Only these are repeated in an answer: anything else in that field may be a name.
+_KNOWN_MODALITIES = frozenset(
+    ("MG", "US", "CT", "MR", "CR", "DX", "PT", "NM", "XA", "RF", "IO", "OT", "SC", "SR", "DOC")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DicomHeader:
+    """Geometry and grey scale of one frame, as PS3.3 C.7.6.3 names them.
+
+    padding: two stored values; pixels between them show nothing.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    signed: bool
+    padding: tuple[int, int] | None
+    warnings: tuple[str, ...]
+
+    @property
+    def display_ready(self) -> bool:
+        """Colour and palette pictures are made for a screen: no window, no padding."""
+        return self.photometric not in (INVERTED, MONOCHROME)
+
+    def shifted(self, stored: int) -> int:
+        """A stored value, sign or not, as the unsigned pixel value that stands for it."""
+        sign = 1 << self.bits_stored - 1 if self.signed else 0
+        return (stored & self.greatest) ^ sign
+
+    @property
+    def greatest(self) -> int:
+        return int((1 << self.bits_stored) - 1)
+
+
+def read_header(ds: Dataset, modality: Modality) -> DicomHeader:
+    """`ds` has the HEADER_KEYWORDS. Raises CorruptDicom, UnsupportedDicom, MultiFrame or
+    ModalityMismatch."""
+    if "Rows" not in ds and "Columns" not in ds:
+        raise UnsupportedDicom("The DICOM object holds no picture; send the image itself.")
+    warnings = _modality_warnings(ds, modality)
+    _require_one_frame(ds)
+    header = DicomHeader(
+        rows=_number(ds, "Rows"),
+        columns=_number(ds, "Columns"),
+        samples=_number(ds, "SamplesPerPixel"),
+        photometric=str(ds.get("PhotometricInterpretation", "")),
+        bits_allocated=_number(ds, "BitsAllocated"),
+        bits_stored=_number(ds, "BitsStored"),
+        signed=_number(ds, "PixelRepresentation") == 1,
+        padding=_padding(ds),
+        warnings=warnings,
+    )
+    _require_readable(header, high_bit=ds.get("HighBit", header.bits_stored - 1))
+    return header
+
+
+def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
+    """Raises ModalityMismatch."""
+    warnings: tuple[str, ...] = ()
+    stated = ds.get("Modality") or ""
+    if not stated:
+        warnings += (UNNAMED_MODALITY,)
+    elif stated != modality.value:
+        named = stated if stated in _KNOWN_MODALITIES else "another one"
+        raise ModalityMismatch(
+            f"The file's modality is {named}, not {modality.value}; post it where it belongs."
+        )
+    if modality is Modality.MG and ds.get("PresentationIntentType") == "FOR PROCESSING":
+        warnings += (FOR_PROCESSING,)
+    if ds.get("BurnedInAnnotation") == "YES":
+        warnings += (BURNED_IN,)
+    return warnings
+
+
+def _require_one_frame(ds: Dataset) -> None:
+    stated = ds.get("NumberOfFrames")
+    frames = 1 if stated in (None, "") else int(stated)
+    if frames > 1:
+        raise MultiFrame("The DICOM file is a clip or stack; send one frame of it.")
+    if frames < 1:
+        raise CorruptDicom("The DICOM file states no frame; send it again from its source.")
+
+
+def _number(ds: Dataset, keyword: str) -> int:
+    """The one value of a US element. Another VR is refused: it would be read at another width."""
+    element = ds.get_item(keyword) and ds[keyword]
+    if element is None or element.VR != "US" or not isinstance(element.value, int):
+        raise CorruptDicom(f"The DICOM file's {keyword} is missing or damaged; send it again.")
+    return element.value
+
+
+def _padding(ds: Dataset) -> tuple[int, int] | None:
+    value = ds.get("PixelPaddingValue")
+    limit = ds.get("PixelPaddingRangeLimit", value)
+    return (value, limit) if isinstance(value, int) and isinstance(limit, int) else None
+
+
+def _require_readable(header: DicomHeader, high_bit: object) -> None:
+    if not (header.rows and header.columns):
+        raise CorruptDicom("The DICOM file states no rows or columns; send it again.")
+    if header.display_ready and header.photometric not in (PALETTE, *_COLOUR):
+        raise UnsupportedDicom("The DICOM file's colour model is not read; send it as grey.")
+    if header.samples != (3 if header.photometric in _COLOUR else 1):
+        raise CorruptDicom("The DICOM file's samples do not fit its colour model; send it again.")
+    if header.bits_allocated not in (8, 16) or (header.samples == 3 and header.bits_allocated > 8):
+        raise UnsupportedDicom("The DICOM pixels are not of 8 or 16 bits; send them as such.")
+    if not 1 <= header.bits_stored <= header.bits_allocated:
+        raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
+    if high_bit != header.bits_stored - 1:
+        raise UnsupportedDicom("The DICOM pixels do not begin at bit 0; send them right-aligned.")

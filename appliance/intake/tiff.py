@@ -1,0 +1,154 @@
+"""TIFF: the directories, and whether the picture's data lie in the file (TIFF 6.0)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from enum import IntEnum
+
+from appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
+from appliance.intake.header import Header
+
+
+class Tag(IntEnum):
+    SUBFILE_TYPE = 254
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    STRIP_OFFSETS = 273
+    SAMPLES = 277
+    STRIP_BYTES = 279
+    PLANAR = 284
+    TILE_OFFSETS = 324
+    TILE_BYTES = 325
+    SAMPLE_FORMAT = 339
+
+
+Directory = Mapping[int, tuple[int, ...]]
+
+_TYPE_CODES = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
+_MAX_DIRECTORIES = 16  # reduced copies of one picture, at halving sizes
+_REDUCED_OR_MASK = 1 | 4
+_WHITE_IS_ZERO = 0
+# White is zero, black is zero, RGB, palette, CMYK, YCbCr; not raw sensor data, not logarithms.
+_PHOTOMETRICS = {_WHITE_IS_ZERO, 1, 2, 3, 5, 6}
+_UNSIGNED, _FLOAT = 1, 3
+_DEFLATE = (8, 32946)
+_INFLATED_BYTES_PER_PIXEL = 16  # 16-bit RGBA or a double, twice
+_OVERHANG_BYTES = 16 * 2**20
+_PIECE_BYTES = 2**20
+_DEPTHS = {_UNSIGNED: {1, 4, 8, 16}, _FLOAT: {32, 64}}
+
+_DAMAGED = "The TIFF file is damaged or cut off; export it again from its source."
+
+
+def read_header(data: bytes) -> Header:
+    """Raises CorruptImage, MultiFrame, or UnsupportedFormat for pixels the decoder gets wrong."""
+    directories = _directories(data)
+    first = directories[0]
+    if _value(first, Tag.SUBFILE_TYPE, 0) & _REDUCED_OR_MASK:
+        raise UnsupportedFormat("The TIFF file begins with a preview; export one plain picture.")
+    if sum(not _value(d, Tag.SUBFILE_TYPE, 0) & _REDUCED_OR_MASK for d in directories) > 1:
+        raise MultiFrame("The TIFF file has several pages; export one picture of it.")
+    bits, kind = _value(first, Tag.BITS, 1), _value(first, Tag.SAMPLE_FORMAT, _UNSIGNED)
+    photometric = _value(first, Tag.PHOTOMETRIC, -1)
+    samples = _value(first, Tag.SAMPLES, 1)
+    split_planes = samples > 1 and _value(first, Tag.PLANAR, 1) == 2
+    if (
+        photometric not in _PHOTOMETRICS
+        or bits not in _DEPTHS.get(kind, ())
+        or len(set(first.get(Tag.BITS, ()))) > 1
+        or (split_planes and bits > 8)  # OpenCV reads one plane and leaves the others empty
+        or (kind == _FLOAT and samples > 1)
+    ):
+        raise UnsupportedFormat(
+            "The TIFF's pixels are of an unusual kind; export it as 8- or 16-bit grey or RGB."
+        )
+    return Header(
+        width=_value(first, Tag.WIDTH, 0),
+        height=_value(first, Tag.HEIGHT, 0),
+        bits=bits,
+        inverted=photometric == _WHITE_IS_ZERO and bits > 8,
+        floating=kind == _FLOAT,
+    )
+
+
+def require_data(data: bytes) -> None:
+    """Raises CorruptImage if a strip or tile of the first directory is not whole.
+
+    The decoder shows damaged Deflate data without a word, so their checksums are verified here.
+    The other compressions have none: damage within their strips can stay unseen.
+    """
+    first = _directories(data)[0]
+    offsets = first.get(Tag.STRIP_OFFSETS) or first.get(Tag.TILE_OFFSETS, ())
+    sizes = first.get(Tag.STRIP_BYTES) or first.get(Tag.TILE_BYTES, ())
+    if not offsets or len(offsets) != len(sizes):
+        raise CorruptImage(_DAMAGED)
+    if any(at + size > len(data) for at, size in zip(offsets, sizes, strict=True)):
+        raise CorruptImage(_DAMAGED)
+    if _value(first, Tag.COMPRESSION, 1) in _DEFLATE:
+        # Tiles may overhang the picture; what inflates to far more than the picture is a bomb.
+        pixels = _value(first, Tag.WIDTH, 0) * _value(first, Tag.HEIGHT, 0)
+        budget = _INFLATED_BYTES_PER_PIXEL * pixels + _OVERHANG_BYTES
+        for at, size in zip(offsets, sizes, strict=True):
+            budget -= _inflated_bytes(data[at : at + size], budget)
+
+
+def _inflated_bytes(deflated: bytes, budget: int) -> int:
+    """Raises CorruptImage unless the data end with a right checksum within `budget` bytes."""
+    inflater, total = zlib.decompressobj(), 0
+    try:
+        while deflated and not inflater.eof and total < budget:
+            total += len(inflater.decompress(deflated, _PIECE_BYTES))
+            deflated = inflater.unconsumed_tail
+    except zlib.error:
+        raise CorruptImage(_DAMAGED) from None
+    if not inflater.eof:
+        raise CorruptImage(_DAMAGED)
+    return total
+
+
+def _value(directory: Directory, tag: Tag, default: int) -> int:
+    return directory.get(tag, (default,))[0]
+
+
+def _directories(data: bytes) -> list[Directory]:
+    order = "<" if data.startswith(b"II") else ">"
+    directories: list[Directory] = []
+    try:
+        (offset,) = struct.unpack_from(order + "I", data, 4)
+        while offset:
+            if len(directories) == _MAX_DIRECTORIES:
+                raise MultiFrame("The TIFF file has too many pages; export one picture of it.")
+            directory, offset = _directory(data, order, offset)
+            directories.append(directory)
+    except struct.error:
+        raise CorruptImage(_DAMAGED) from None
+    if not directories:
+        raise CorruptImage(_DAMAGED)
+    return directories
+
+
+def _directory(data: bytes, order: str, offset: int) -> tuple[Directory, int]:
+    """The known integer tags of the directory at `offset`, and the offset of the next one."""
+    (entries,) = struct.unpack_from(order + "H", data, offset)
+    values: dict[int, tuple[int, ...]] = {}
+    for entry in range(offset + 2, offset + 2 + 12 * entries, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
+        code = _TYPE_CODES.get(kind)
+        if tag not in _TAGS or code is None or count == 0:
+            continue
+        if count > len(data):
+            raise CorruptImage(_DAMAGED)
+        at = entry + 8
+        if count * struct.calcsize(code) > 4:
+            (at,) = struct.unpack_from(order + "I", data, at)
+        values[tag] = struct.unpack_from(f"{order}{count}{code}", data, at)
+    (following,) = struct.unpack_from(order + "I", data, offset + 2 + 12 * entries)
+    return values, following
+
+
+_TAGS = frozenset(Tag)

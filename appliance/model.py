@@ -1,0 +1,102 @@
+"""What the manifest says about using the network: geometry, grey levels, scores, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import engines
+from appliance.detector.frame import normalise
+from appliance.detector.geometry import Geometry
+from appliance.errors import ModelUnavailable
+from appliance.values import Modality, ModelInfo
+from engines.bundle import Bundle, open_bundle
+from engines.errors import BundleError, EngineUnavailable
+from engines.interface import Engine
+from engines.onnx_engine import OnnxEngine
+
+SHIPPED = Path(engines.__file__).parent / "bundles" / "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Grey levels as in training: two percentiles become 0 and 1, then (v - mean) / std."""
+
+    percentiles: tuple[float, float]
+    mean: float
+    std: float
+
+    def levels(self, working: NDArray[np.float32]) -> NDArray[np.float32]:
+        """0..1"""
+        return normalise(working, self.percentiles)
+
+    def standardise(self, canvas: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the trunk is fed; the padding around the image is standardised black."""
+        return np.asarray((canvas - np.float32(self.mean)) / np.float32(self.std))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle as the reader uses it.
+
+    head_weight: by modality, the whole-image head's share in a malignancy score; the rest is the
+    finding's own. finding_threshold: lowest lesion score of a finding that is reported.
+    All chosen on validation data.
+    """
+
+    info: ModelInfo
+    geometry: Geometry
+    normalisation: Normalisation
+    head_weight: Mapping[Modality, float]
+    finding_threshold: Mapping[Modality, float]
+    operating_point: Mapping[Modality, float]
+
+
+def open_model(folder: Path | None, threads: int | None) -> tuple[Engine, Model]:
+    """The engine and the model of a bundle folder; None is the bundle that ships with us.
+
+    Raises ModelUnavailable if the bundle is missing, damaged or incomplete, or cannot run here.
+    """
+    try:
+        bundle = open_bundle(folder or SHIPPED)
+        engine: Engine = OnnxEngine(bundle, threads)
+    except (BundleError, EngineUnavailable) as error:
+        raise ModelUnavailable(str(error)) from error
+    return engine, model_of(bundle, engine.runtime)
+
+
+def model_of(bundle: Bundle, runtime: str) -> Model:
+    """Raises ModelUnavailable if the manifest lacks a number or one makes no sense."""
+    try:
+        manifest: Mapping[str, Any] = bundle.manifest
+        grey = manifest["normalisation"]
+        points = {m: float(manifest["operating_points"][m.value]) for m in Modality}
+        weights = {m: float(manifest["image_score"][m.value]["head_weight"]) for m in Modality}
+        thresholds = {m: float(manifest["finding_thresholds"][m.value]) for m in Modality}
+        if not all(0 <= w <= 1 for w in weights.values()):
+            raise ValueError("a head weight is outside 0..1")
+        return Model(
+            ModelInfo(
+                bundle.name,
+                bundle.version,
+                bundle.sha256,
+                runtime,
+                {m.value: point for m, point in points.items()},
+            ),
+            Geometry.from_manifest(manifest["geometry"]),
+            Normalisation(
+                (float(grey["percentiles"][0]), float(grey["percentiles"][1])),
+                float(grey["mean"]),
+                float(grey["std"]),
+            ),
+            weights,
+            thresholds,
+            points,
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ModelUnavailable(f"the bundle's manifest cannot be used: {error}") from error

@@ -1,0 +1,135 @@
+"""Every refusal and every failure as RFC 9457 `application/problem+json` with a stable code."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.errors import ApplianceError
+from appliance.service.refusals import QueueFull
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """RFC 9457 section 3.1, and `code`, the part that a program should branch on."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        members = {"type": f"urn:mammosono:problem:{self.code}", **asdict(self)}
+        return {name: value for name, value in members.items() if value is not None}
+
+
+def from_error(error: ApplianceError, instance: str | None = None) -> Problem:
+    return Problem(error.title, error.status, str(error) or error.title, error.code, instance)
+
+
+def from_unexpected(error: BaseException) -> Problem:
+    """The problem of a failure nobody foresaw; logged under the id that `instance` carries.
+
+    Neither tells the exception's message: a library may have quoted a patient's data in it.
+    """
+    instance = uuid.uuid4().urn
+    logger.error("%s: unexpected %s at %s", instance, type(error).__name__, _places(error))
+    return Problem(
+        title=ApplianceError.title,
+        status=ApplianceError.status,
+        detail="An unexpected failure, logged under the id in `instance`; try again.",
+        code=ApplianceError.code,
+        instance=instance,
+    )
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.document(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def refuse(error: ApplianceError) -> JSONResponse:
+    """The answer to a refused request, with Retry-After where trying again may help."""
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, QueueFull) else None
+    return respond(from_error(error), headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every answer outside 2xx of this application a problem document."""
+    app.add_exception_handler(ApplianceError, _appliance_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_middleware(UnexpectedFailures)
+
+
+class UnexpectedFailures:
+    """ASGI middleware: an exception nobody handled becomes a 500 that tells nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            response = respond(from_unexpected(error))
+            if started:
+                raise
+            await response(scope, receive, send)
+
+
+async def _appliance_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApplianceError)
+    return refuse(error)
+
+
+async def _http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_")
+    return respond(Problem(status.phrase, status, str(error.detail), code), error.headers)
+
+
+async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if any(fault["loc"][0] == "path" for fault in faults):
+        return await _http_exception(request, HTTPException(404))
+    # The refused value itself may be anything a client sent: it is not repeated.
+    detail = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    return respond(Problem("The request is invalid", 422, detail, "invalid_request"))
+
+
+def _places(error: BaseException) -> str:
+    """The call stack, innermost first, as module:line; no source text and no folder."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    places = (f"{frame.f_globals.get('__name__')}:{line}" for frame, line in reversed(frames))
+    return " < ".join(places) or "no frame"

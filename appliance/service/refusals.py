@@ -1,0 +1,61 @@
+"""What only HTTP can get wrong: leaves that the service adds to the tree of appliance.errors.
+
+StudyError
+  MalformedRequest            400 malformed_request
+  UploadTooSlow               408 upload_timeout
+  StudyNotRead                409 study_not_read
+  UnsupportedContentType      415 unsupported_content_type
+  UnsupportedContentEncoding  415 unsupported_content_encoding
+  UnknownPart                 422 unknown_part
+  InvalidStudyId              422 invalid_study_id
+  UnknownImage                404 unknown_image
+  QueueFull                   429 queue_full
+"""
+
+from __future__ import annotations
+
+from appliance.errors import StudyError
+
+
+class MalformedRequest(StudyError):
+    code, status, title = "malformed_request", 400, "The request is not well-formed"
+
+
+class UploadTooSlow(StudyError):
+    code, status, title = "upload_timeout", 408, "The request took too long to arrive"
+
+
+class StudyNotRead(StudyError):
+    code, status, title = "study_not_read", 409, "The study has no pictures"
+
+
+class UnsupportedContentType(StudyError):
+    code, status = "unsupported_content_type", 415
+    title = "The request is not multipart/form-data"
+
+
+class UnsupportedContentEncoding(StudyError):
+    code, status = "unsupported_content_encoding", 415
+    title = "The request body is compressed"
+
+
+class UnknownPart(StudyError):
+    code, title = "unknown_part", "The request holds a part that has no meaning here"
+
+
+class InvalidStudyId(StudyError):
+    code, title = "invalid_study_id", "The study id cannot be used"
+
+
+class UnknownImage(StudyError):
+    code, status, title = "unknown_image", 404, "There is no such image in the study"
+
+
+class QueueFull(StudyError):
+    """retry_after_s: whole seconds after which a place is likely to be free."""
+
+    code, status, title = "queue_full", 429, "Too many studies are waiting"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

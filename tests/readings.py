@@ -1,0 +1,112 @@
+"""Readings built by hand, for the tests of everything that shows one."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from appliance.fusion import fuse
+from appliance.measure import describe
+from appliance.values import (
+    DenoiseRecord,
+    Finding,
+    ImageReading,
+    Label,
+    Modality,
+    ModelInfo,
+    Pictures,
+    Reading,
+    Verdict,
+)
+
+MODEL = ModelInfo(
+    name="compact",
+    version="1.2.3",
+    sha256="ab" * 32,
+    runtime="onnxruntime 1.31.1 cpu",
+    operating_points={"MG": 0.41, "US": 0.47},
+)
+
+
+def finding(
+    label: Label,
+    score: float,
+    *,
+    centre: tuple[float, float],
+    radius: float,
+    size: tuple[int, int],
+    spacing_mm: tuple[float, float] | None = None,
+) -> Finding:
+    """A round finding: centre (x, y) and radius in pixels, size (height, width)."""
+    (x, y), (height, width) = centre, size
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    mask = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    box = (x - radius, y - radius, x + radius, y + radius)
+    return describe(mask, 0, 0, size, spacing_mm, box, label, score, 0.9)
+
+
+def image(
+    index: int,
+    modality: Modality,
+    verdict: Verdict,
+    findings: tuple[Finding, ...] = (),
+    *,
+    size: tuple[int, int],
+    score: float | None = None,
+    warnings: tuple[str, ...] = (),
+) -> ImageReading:
+    return ImageReading(
+        index=index,
+        modality=modality,
+        width=size[1],
+        height=size[0],
+        sha256=hashlib.sha256(f"{index}".encode()).hexdigest(),
+        verdict=verdict,
+        score=max((f.score for f in findings), default=score),
+        findings=findings,
+        denoise=DenoiseRecord("anscombe", {"gain": 0.0123456, "sigma": 1.5}, 3.21, 1.07),
+        warnings=warnings,
+    )
+
+
+def pictures(size: tuple[int, int]) -> Pictures:
+    ramp = np.linspace(20, 180, size[0] * size[1]).reshape(size).astype(np.uint8)
+    return Pictures(original=ramp, denoised=ramp // 2)
+
+
+def reading(*images: ImageReading) -> Reading:
+    by_modality = {
+        modality: [one.verdict for one in images if one.modality is modality]
+        for modality in Modality
+    }
+    fused = fuse(by_modality)
+    return Reading(
+        verdict=fused.verdict,
+        decided_by=fused.decided_by,
+        incomplete=fused.incomplete,
+        images=images,
+        pictures=tuple(pictures((one.height, one.width)) for one in images),
+        model=MODEL,
+        timings_ms={"denoise": 120.04, "network": 431.26, "total": 700.0},
+    )
+
+
+def pair() -> Reading:
+    """A malignant finding with millimetres in the mammogram, a benign one in the ultrasound."""
+    tall, wide = (120, 80), (90, 110)
+    grave = finding(
+        Label.MALIGNANT, 0.87654, centre=(50, 40), radius=12, size=tall, spacing_mm=(0.1, 0.1)
+    )
+    mild = finding(Label.BENIGN, 0.1234, centre=(30, 60), radius=20, size=wide)
+    return reading(
+        image(0, Modality.MG, Verdict.POSITIVE, (grave,), size=tall),
+        image(
+            1,
+            Modality.US,
+            Verdict.NEGATIVE,
+            (mild,),
+            size=wide,
+            warnings=("The pixel size is not known.",),
+        ),
+    )

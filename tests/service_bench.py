@@ -1,0 +1,145 @@
+"""What the service's tests share: a reader without a network, image files, a client, a server."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import readings
+from numpy.typing import NDArray
+
+from appliance.errors import ModelFault
+from appliance.service.app import create_app
+from appliance.service.server import make_server
+from appliance.settings import Settings
+from appliance.values import (
+    ImageReading,
+    Label,
+    Modality,
+    Pictures,
+    Reading,
+    SourceImage,
+    Verdict,
+)
+
+PROBLEM = "application/problem+json"
+
+
+def scan(seed: int, height: int = 96, width: int = 80) -> NDArray[np.uint8]:
+    """A noisy ramp: something to see, and different for every seed."""
+    ramp = np.linspace(30, 160, width)[None, :] + np.zeros((height, 1))
+    noise = np.random.default_rng(seed).normal(0, 8, (height, width))
+    return np.clip(ramp + noise, 0, 255).astype(np.uint8)
+
+
+def png(seed: int = 0, height: int = 96, width: int = 80) -> bytes:
+    return cv2.imencode(".png", scan(seed, height, width))[1].tobytes()
+
+
+def study(**extra: Any) -> dict[str, Any]:
+    """Arguments of `client.post` for a pair."""
+    return {"files": [("mammogram", png(1)), ("ultrasound", png(2))], **extra}
+
+
+class FakeReader:
+    """Finds one lesion in the middle of every image, malignant in the mammogram.
+
+    gate: a reading begins when it is set. broken: a reading fails with ModelFault.
+    """
+
+    def __init__(self) -> None:
+        self.model = readings.MODEL
+        self.gate = threading.Event()
+        self.gate.set()
+        self.broken = False
+        self.readings = 0
+        self.closed = False
+        self.threads: set[str] = set()
+
+    def read(self, images: Sequence[SourceImage]) -> Reading:
+        self.threads.add(threading.current_thread().name)
+        assert self.gate.wait(20)
+        if self.broken:
+            raise ModelFault("The model answered NaN; post the study again.")
+        self.readings += 1
+        seen = readings.reading(*(_read(index, image) for index, image in enumerate(images)))
+        pictures = tuple(Pictures(i.pixels, cv2.blur(i.pixels, (3, 3))) for i in images)
+        return replace(seen, pictures=pictures)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _read(index: int, image: SourceImage) -> ImageReading:
+    malignant = image.modality is Modality.MG
+    size = (image.height, image.width)
+    label, score = (Label.MALIGNANT, 0.8) if malignant else (Label.BENIGN, 0.2)
+    middle = (image.width / 2, image.height / 2)
+    finding = readings.finding(label, score, centre=middle, radius=9, size=size)
+    verdict = Verdict.POSITIVE if malignant else Verdict.NEGATIVE
+    read = readings.image(index, image.modality, verdict, (finding,), size=size)
+    return replace(read, sha256=image.sha256, warnings=image.warnings)
+
+
+@contextlib.contextmanager
+def serving(
+    open_reader: Callable[[], FakeReader] | None, **settings: Any
+) -> Iterator[httpx.Client]:
+    """The application behind a real server on a free loopback port, and a client of it.
+
+    open_reader: None opens the real one.
+    """
+    chosen = Settings(port=0, **settings)
+    server = make_server(create_app(chosen, open_reader), chosen)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        host, port = server.servers[0].sockets[0].getsockname()
+        with httpx.Client(base_url=f"http://{host}:{port}", timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def box(reader: FakeReader, **settings: Any) -> Iterator[httpx.Client]:
+    """As `serving`, with the reader open. The gate is opened at the end, whatever happened."""
+    with serving(lambda: reader, **settings) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        try:
+            yield client
+        finally:
+            reader.gate.set()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until `condition()` holds; fail if it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of `response`, which must be one of this status and code."""
+    assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), (
+        response.text
+    )
+    document: dict[str, Any] = response.json()
+    assert document["code"] == code, document
+    assert document["status"] == status
+    assert document["type"] == f"urn:mammosono:problem:{code}"
+    assert document["title"]
+    assert document["detail"]
+    assert "Traceback" not in response.text
+    return document

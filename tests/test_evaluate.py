@@ -1,0 +1,377 @@
+"""The evaluation: the device's reader over labelled images, and what is made of its answers."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from appliance.errors import ModelFault, ModelUnavailable
+from appliance.rle import encode
+from appliance.values import (
+    DenoiseRecord,
+    Finding,
+    ImageReading,
+    Label,
+    Modality,
+    ModelInfo,
+    Reading,
+    SourceImage,
+    Verdict,
+)
+from tools.data.index import LesionMark, Record
+from tools.judge.evaluate import Reader, evaluate, run_evaluation
+from tools.judge.evaluation import Evaluation
+from tools.judge.table import COLUMNS, as_dict, as_markdown, as_rich, write_per_image
+
+SIZE = 256
+MODEL = ModelInfo("test", "1", "ab" * 32, "no runtime", {"MG": 0.4, "US": 0.5})
+Square = tuple[int, int, int, int]
+"""x, y, width, height"""
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def picture(seed: int) -> bytes:
+    noise = np.random.default_rng(seed).normal(0, 20, (SIZE, SIZE))
+    ramp = np.linspace(20, 200, SIZE)[:, None]
+    return png(np.clip(ramp + noise, 0, 255).astype(np.uint8))
+
+
+def mask(square: Square) -> bytes:
+    x, y, w, h = square
+    pixels = np.zeros((SIZE, SIZE), np.uint8)
+    pixels[y : y + h, x : x + w] = 255
+    return png(pixels)
+
+
+def finding(square: Square, score: float, lesion_score: float = 0.5) -> Finding:
+    x, y, w, h = square
+    return Finding(
+        label=Label.MALIGNANT if score >= 0.5 else Label.BENIGN,
+        score=score,
+        lesion_score=lesion_score,
+        box=(x, y, x + w, y + h),
+        centroid=(x + w / 2, y + h / 2),
+        area_px=w * h,
+        area_mm2=None,
+        diameter_mm=None,
+        contour=(),
+        mask=encode(np.ones((h, w), bool), y, x, (SIZE, SIZE)),
+    )
+
+
+class World:
+    """Labelled images in memory, and a reader that gives each the answer written for it."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.files: dict[Path, bytes] = {}
+        self.answers: dict[str, Callable[[SourceImage], ImageReading]] = {}
+        self.reads = 0
+
+    def add(
+        self,
+        label: str,
+        score: float | None,
+        *findings: Finding,
+        modality: Modality = Modality.US,
+        source: str = "BUSI",
+        lesions: Sequence[Square] = (),
+        circles: Sequence[tuple[int, int, int]] = (),
+        fault: Exception | None = None,
+        data: bytes | None = None,
+    ) -> None:
+        n = len(self.records)
+        name = f"{n}.png"
+        masks = tuple(Path(f"{n}_mask_{i}.png") for i in range(len(lesions)))
+        marks = [LesionMark(Label.BENIGN, (x, y, x + w, y + h)) for x, y, w, h in lesions]
+        marks += [
+            LesionMark(Label.BENIGN, (x - r, y - r, x + r, y + r), is_circle=True)
+            for x, y, r in circles
+        ]
+        self.files |= {path: mask(square) for path, square in zip(masks, lesions, strict=True)}
+        posted = picture(n) if data is None else data
+        self.files[Path(name)] = posted
+        self.records.append(
+            Record(modality, label, name, Path(name), masks, tuple(marks), str(n), source, "test")
+        )
+        sha256 = hashlib.sha256(posted).hexdigest()
+        self.answers[sha256] = self._answer(score, findings, fault)
+
+    def _answer(
+        self, score: float | None, findings: tuple[Finding, ...], fault: Exception | None
+    ) -> Callable[[SourceImage], ImageReading]:
+        def answer(image: SourceImage) -> ImageReading:
+            if fault is not None:
+                raise fault
+            point = MODEL.operating_points[image.modality.value]
+            verdict = Verdict.INDETERMINATE
+            if score is not None:
+                verdict = Verdict.POSITIVE if score >= point else Verdict.NEGATIVE
+            return ImageReading(
+                0,
+                image.modality,
+                image.width,
+                image.height,
+                image.sha256,
+                verdict,
+                score,
+                findings,
+                DenoiseRecord("none"),
+            )
+
+        return answer
+
+    def read(self, images: Sequence[SourceImage]) -> Reading:
+        (image,) = images
+        self.reads += 1
+        reading = self.answers[image.sha256](image)
+        return Reading(reading.verdict, (), True, (reading,), (), MODEL, {"total": 1.0})
+
+    def evaluate(self) -> Evaluation:
+        return evaluate(self, self.records, read_bytes=self.files.__getitem__)
+
+
+def busi() -> World:
+    """Six images: half found, all found, missed, false alarm, benign, normal."""
+    world = World()
+    world.add("malignant", 0.9, finding((30, 20, 20, 20), 0.9), lesions=[(20, 20, 20, 20)])
+    world.add(
+        "malignant",
+        0.6,
+        finding((20, 20, 20, 20), 0.6),
+        finding((100, 100, 10, 10), 0.3),
+        lesions=[(20, 20, 20, 20), (100, 100, 10, 10)],
+    )
+    world.add("malignant", 0.1, lesions=[(50, 50, 20, 20)])
+    world.add("benign", 0.7, finding((200, 200, 9, 9), 0.7), lesions=[(20, 20, 20, 20)])
+    world.add("benign", 0.2, finding((5, 5, 30, 30), 0.2, 0.8), lesions=[(5, 5, 30, 30)])
+    world.add("normal", 0.05, finding((9, 9, 9, 9), 0.05, 0.6))
+    return world
+
+
+def test_every_figure_of_six_images_is_that_of_the_hand_computation() -> None:
+    group = busi().evaluate().groups["US/BUSI"]
+    assert (group.n, group.malignant, group.cases, group.with_mask) == (6, 3, 6, 5)
+    assert (group.tp, group.fp, group.tn, group.fn, group.unread) == (2, 1, 2, 1, 0)
+    assert (group.prevalence, group.majority_baseline) == (0.5, 0.5)
+    value = {name: estimate.value for name, estimate in group.estimates.items()}
+    assert value["accuracy"] == pytest.approx(4 / 6)
+    assert value["tpr"] == value["tnr"] == value["precision"] == pytest.approx(2 / 3)
+    assert value["youden"] == pytest.approx(1 / 3)
+    # Malignant .9 .6 .1 against .7 .2 .05: 3 + 2 + 1 of 9 pairs; without the normal one of 6.
+    assert value["auc"] == pytest.approx(6 / 9)
+    assert value["auc_malignant_benign"] == pytest.approx(3 / 6)
+    # Highest lesion score: .5 .5 0 .5 .8 against .6.
+    assert value["auc_lesion_normal"] == pytest.approx(1 / 5)
+    dice = [0.5, 1.0, 0.0, 0.0, 1.0]
+    assert value["dice_mean"] == pytest.approx(np.mean(dice))
+    assert value["dice_median"] == 0.5
+    assert value["dice_over_half"] == pytest.approx(2 / 5)
+    assert value["jaccard_mean"] == pytest.approx(np.mean([1 / 3, 1, 0, 0, 1]))
+    assert value["box_hit"] == value["centre_hit"] == pytest.approx(3 / 5)
+    assert value["findings_per_image"] == pytest.approx(6 / 6)
+    assert value["findings_per_normal"] == 1
+    assert group.three_way == ((0, 1, 0), (0, 1, 1), (1, 0, 2))
+
+
+def test_every_estimate_lies_in_its_interval_and_intervals_have_width() -> None:
+    estimates = busi().evaluate().groups["US/BUSI"].estimates
+    for name in ("accuracy", "tpr", "auc", "dice_mean"):
+        found = estimates[name]
+        assert found.low < found.value < found.high
+
+
+def test_a_circle_is_hit_by_box_overlap_or_by_centre_each_by_itself() -> None:
+    world = World()
+    mias = {"modality": Modality.MG, "source": "mini-MIAS"}
+    centred_but_small = finding((95, 95, 10, 10), 0.5)
+    in_the_corner_of_the_square = finding((115, 115, 7, 7), 0.5)
+    large_and_around = finding((62, 62, 80, 80), 0.5)
+    for found in (centred_but_small, in_the_corner_of_the_square, large_and_around):
+        world.add("benign", 0.1, found, circles=[(100, 100, 20)], **mias)
+    world.add("malignant", 0.9, **mias)  # a lesion nobody located
+    outcomes = world.evaluate().outcomes
+    assert [o.centre_hit for o in outcomes[:3]] == [1, 0, 1]
+    assert [o.box_hit for o in outcomes[:3]] == [0, 0, 1]
+    assert math.isnan(outcomes[3].box_hit)
+    assert math.isnan(outcomes[0].dice)
+    assert world.evaluate().groups["MG/mini-MIAS"].located == 3
+
+
+@pytest.mark.parametrize("way", ["refused", "fault", "no score"])
+def test_an_unread_image_counts_as_wrong_everywhere(way: str) -> None:
+    world = World()
+    how = {
+        "refused": {"data": b"no picture"},
+        "fault": {"fault": ModelFault("NaN in the answer")},
+        "no score": {},
+    }[way]
+    world.add("malignant", 0.9, finding((9, 9, 20, 20), 0.9), lesions=[(9, 9, 20, 20)])
+    world.add("benign", 0.1, lesions=[(9, 9, 20, 20)])
+    world.add("malignant", None, lesions=[(9, 9, 20, 20)], **how)
+    world.add("normal", None, **how)
+    evaluation = world.evaluate()
+    group = evaluation.groups["US"]
+    assert group.unread == 2
+    assert (group.tp, group.fp, group.tn, group.fn) == (1, 1, 1, 1)
+    value = {name: estimate.value for name, estimate in group.estimates.items()}
+    assert value["auc"] == pytest.approx(1 / 4)
+    assert value["dice_mean"] == pytest.approx(1 / 3)
+    assert value["findings_per_image"] == 0.5
+    assert sum(map(sum, group.three_way)) == 2
+    code = {"refused": "unsupported_format", "fault": "engine_fault", "no score": ""}[way]
+    assert [o.error for o in evaluation.outcomes] == ["", "", code, code]
+
+
+def test_a_model_that_cannot_run_at_all_ends_the_evaluation() -> None:
+    world = World()
+    world.add("normal", None, fault=ModelUnavailable("no runtime"))
+    with pytest.raises(ModelUnavailable):
+        world.evaluate()
+
+
+def test_nothing_read_is_an_error_and_no_report() -> None:
+    with pytest.raises(ValueError, match="no image could be read"):
+        World().evaluate()
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    world = busi()
+    world.files[Path("0_mask_0.png")] = png(np.zeros((SIZE, SIZE + 1), np.uint8))
+    with pytest.raises(ValueError, match=r"a mask of 0.png is damaged or not of the image's size"):
+        world.evaluate()
+
+
+def both() -> World:
+    world = busi()
+    for source, score in (("CBIS-DDSM", 0.9), ("mini-MIAS", 0.1)):
+        for label in ("benign", "malignant"):
+            world.add(label, score, modality=Modality.MG, source=source)
+    return world
+
+
+def test_the_outside_source_is_neither_pooled_nor_paired() -> None:
+    evaluation = both().evaluate()
+    assert {name: group.n for name, group in evaluation.groups.items()} == {
+        "MG": 2,
+        "MG/CBIS-DDSM": 2,
+        "MG/mini-MIAS": 2,
+        "US": 6,
+        "US/BUSI": 6,
+    }
+    assert evaluation.pairs is not None
+    assert (evaluation.pairs.malignant, evaluation.pairs.non_malignant) == (1 * 3, 1 * 3)
+    assert evaluation.pairs.estimates["fused.tpr"].value == 1
+    assert evaluation.pairs.estimates["fused.tnr"].value == 0
+    assert busi().evaluate().pairs is None
+
+
+def test_lesion_against_normal_is_left_undefined_over_pooled_sources() -> None:
+    world = busi()
+    world.add("normal", 0.1, source="elsewhere")
+    groups = world.evaluate().groups
+    assert groups["US"].n == 7
+    assert math.isnan(groups["US"].estimates["auc_lesion_normal"].value)
+    assert not math.isnan(groups["US/BUSI"].estimates["auc_lesion_normal"].value)
+
+
+def test_each_image_is_a_study_of_its_own_and_progress_is_told() -> None:
+    world, told = busi(), []
+    evaluate(
+        world,
+        world.records,
+        read_bytes=world.files.__getitem__,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert world.reads == 6
+    assert told == [(i, 6) for i in range(1, 7)]
+
+
+def test_the_json_is_strict_the_same_every_time_and_has_the_stated_keys() -> None:
+    plain = as_dict(both().evaluate())
+    text = json.dumps(plain, allow_nan=False)
+    assert text == json.dumps(as_dict(both().evaluate()), allow_nan=False)
+    assert list(plain) == [
+        "schema",
+        "model",
+        "data",
+        "bootstrap",
+        "definitions",
+        "groups",
+        "pairs",
+    ]
+    assert plain["groups"]["US/BUSI"]["estimates"]["tpr"]["value"] == pytest.approx(2 / 3)
+    assert plain["groups"]["MG/CBIS-DDSM"]["estimates"]["dice_mean"]["value"] is None
+    assert plain["pairs"]["protocol"].startswith("Simulated pairs")
+    assert plain["model"]["operating_points"] == {"MG": 0.4, "US": 0.5}
+
+
+def test_the_markdown_shows_each_source_once_with_n_prevalence_baseline_and_interval() -> None:
+    text = as_markdown(both().evaluate())
+    lines = text.splitlines()
+    assert lines[0] == "|  | MG/CBIS-DDSM | MG/mini-MIAS | US/BUSI |"
+    assert "| Images (cases) | 2 (2) | 2 (2) | 6 (6) |" in lines
+    assert "| Majority baseline | 0.500 | 0.500 | 0.500 |" in lines
+    tpr, fused = (line for line in lines if line.startswith("| TPR (sensitivity) "))
+    assert tpr.endswith("| 1.000 (1.00 to 1.00) | 0.000 (0.00 to 0.00) | 0.667 (0.00 to 1.00) |")
+    assert fused.endswith("| 1.000 (1.00 to 1.00) | 0.667 (0.00 to 1.00) | 1.000 (1.00 to 1.00) |")
+    (dice,) = (line for line in lines if line.startswith("| Dice, mean"))
+    assert dice.startswith("| Dice, mean on lesion images | - | - | 0.500 (")
+    assert "|  | MG | US | fused |" in lines
+    assert "| Pairs, malignant |  |  | 3 |" in lines
+    assert "Simulated pairs" in text
+
+
+def test_the_terminal_shows_the_same_cells() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(as_rich(both().evaluate()))
+    shown = console.file.getvalue()
+    assert "0.667 (0.00 to 1.00)" in shown
+    assert "TPR gained by fusing" in shown
+
+
+def test_the_per_image_table_has_a_row_an_image_and_empty_fields_for_undefined() -> None:
+    file = io.StringIO()
+    write_per_image(both().evaluate(), file)
+    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 10
+    first, normal = rows[0], rows[5]
+    assert (first["image"], first["verdict"], first["dice"]) == ("0.png", "positive", "0.5")
+    assert (normal["label"], normal["dice"], normal["findings"]) == ("normal", "", "1")
+
+
+def test_a_run_over_an_index_writes_the_three_files_for_the_asked_split_and_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = busi()
+    rows = ["modality,label,image,mask,annotation,patient_or_case,source,split"]
+    for i, record in enumerate(world.records):
+        masks = ";".join(map(str, record.masks))
+        source, split = ("other" if i == 5 else "BUSI"), ("val" if i == 4 else "test")
+        rows.append(f"ultrasound,{record.label},{i}.png,{masks},,{i},{source},{split}")
+    (tmp_path / "index.csv").write_text("\n".join(rows), encoding="utf-8")
+    for path, data in world.files.items():
+        (tmp_path / path).write_bytes(data)
+    monkeypatch.setattr(Reader, "open", lambda bundle: world)
+    out = tmp_path / "new" / "out"
+    run_evaluation(tmp_path, tmp_path / "index.csv", "test", out, sources={"BUSI"})
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["groups"]["US"]["n"] == 4
+    assert metrics["data"]["splits"] == ["test"]
+    assert (out / "table.md").read_text().startswith("|  | US/BUSI |")
+    assert len((out / "per_image.csv").read_text().splitlines()) == 5
+    assert str(tmp_path) not in "".join(file.read_text() for file in out.iterdir())

@@ -1,0 +1,133 @@
+"""One random view of a sample on the network's canvas, and what is true of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.detector.frame import normalise
+from appliance.values import Label, Modality
+from tools.data.sample import Sample
+
+IGNORE = -1
+"""Image class that trains nothing: part of a lesion was cropped away."""
+_KEEP_SHARE = 0.4
+"""A lesion with less of its area left in view is no target."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """image: float32 [H, W] in 0..1; boxes [n, 4] input px; masks uint8 [n, H, W];
+    labels: int64 [n], 1 benign, 2 malignant; exact: bool [n], the mask may train the mask head;
+    image_class: 0 normal, 1 benign, 2 malignant, or IGNORE."""
+
+    image: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    masks: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+    image_class: int
+
+
+def augment(
+    sample: Sample,
+    input_size: tuple[int, int],
+    percentiles: tuple[float, float],
+    rng: np.random.Generator,
+) -> Example:
+    """Flip, turn, scale, shift, sometimes zoom; gamma, contrast, blur and noise."""
+    view = sample.views[rng.integers(len(sample.views))]
+    matrix = _matrix(sample, view.shape, input_size, rng)
+    size = (input_size[1], input_size[0])
+    level = normalise(view.astype(np.float32), percentiles)
+    image = _intensity(np.asarray(cv2.warpAffine(level, matrix, size), np.float32), rng)
+    boxes, masks, labels, exact = [], [], [], []
+    complete, gone = True, True
+    for lesion in sample.lesions:
+        mask = cv2.warpAffine(lesion.mask, matrix, size, flags=cv2.INTER_NEAREST)
+        expected = lesion.mask.sum() * abs(np.linalg.det(matrix[:, :2]))
+        share = mask.sum() / max(expected, 1.0)
+        gone &= share < 0.02
+        if share < _KEEP_SHARE or mask.sum() < 9:
+            complete = False
+            continue
+        x, y, w, h = cv2.boundingRect(mask)
+        boxes.append((x, y, x + w, y + h))
+        masks.append(mask)
+        labels.append(1 if lesion.label is Label.BENIGN else 2)
+        exact.append(lesion.exact)
+    return Example(
+        image,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(masks, np.uint8).reshape(-1, *input_size),
+        np.array(labels, np.int64),
+        np.array(exact, np.bool_),
+        _image_class(sample, complete, gone),
+    )
+
+
+def plain(
+    sample: Sample, input_size: tuple[int, int], percentiles: tuple[float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The sample's last view as the device would place it, and its lesions' union: both [H, W]."""
+    view = normalise(sample.views[-1].astype(np.float32), percentiles)
+    matrix = np.array([[sample.enlarge, 0, 0], [0, sample.enlarge, 0]])
+    size = (input_size[1], input_size[0])
+    union = np.zeros(input_size, np.bool_)
+    for lesion in sample.lesions:
+        union |= cv2.warpAffine(lesion.mask, matrix, size, flags=cv2.INTER_NEAREST) > 0
+    return np.asarray(cv2.warpAffine(view, matrix, size), np.float32), union
+
+
+def _image_class(sample: Sample, complete: bool, gone: bool) -> int:
+    if sample.label != "normal" and not sample.lesions:
+        return IGNORE
+    if complete:
+        return ("normal", "benign", "malignant").index(sample.label)
+    return 0 if gone else IGNORE
+
+
+def _matrix(
+    sample: Sample, shape: tuple[int, ...], input_size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """2x3 map from working px to canvas px."""
+    height, width = shape[:2]
+    zoom = rng.random() < 0.25
+    scale = sample.enlarge * (rng.uniform(1.1, 1.7) if zoom else rng.uniform(0.75, 1.1))
+    angle = np.deg2rad(rng.uniform(-1, 1) * (20 if sample.modality is Modality.MG else 8))
+    stretch = np.exp(rng.uniform(-1, 1) * 0.08)
+    flip_x = rng.choice((-1.0, 1.0))
+    flip_y = rng.choice((-1.0, 1.0)) if sample.modality is Modality.MG else 1.0
+    cos, sin = np.cos(angle), np.sin(angle)
+    mirror = np.diag([flip_x * stretch, flip_y / stretch])
+    linear = scale * np.array([[cos, -sin], [sin, cos]]) @ mirror
+    focus = np.array([width / 2, height / 2])
+    if zoom and sample.lesions and rng.random() < 0.7:
+        x, y, w, h = cv2.boundingRect(sample.lesions[rng.integers(len(sample.lesions))].mask)
+        focus = np.array([x + w / 2, y + h / 2])
+    elif zoom:
+        focus = np.array([rng.uniform(0.2, 0.8) * width, rng.uniform(0.2, 0.8) * height])
+    # The view's middle lands around where an unturned image at this scale would have it.
+    middle = np.array([width, height]) * scale / 2
+    if zoom:
+        middle = np.minimum(middle, np.array([input_size[1], input_size[0]]) / 2)
+    target = middle + rng.uniform(-0.06, 0.06, 2) * np.array([input_size[1], input_size[0]])
+    return np.concatenate([linear, (target - linear @ focus)[:, None]], axis=1)
+
+
+def _intensity(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    content = image > 0
+    image = np.power(image, np.float32(np.exp(rng.uniform(-0.4, 0.4))))
+    image = image * np.float32(rng.uniform(0.8, 1.15))
+    image = image + np.float32(rng.uniform(-0.06, 0.06)) * content
+    chance = rng.random()
+    if chance < 0.15:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2)), np.float32)
+    elif chance < 0.35:
+        strength = np.float32(rng.uniform(0.01, 0.06))
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * strength
+        image = image + noise * np.sqrt(np.maximum(image, 0))
+    return np.clip(image, 0, 1).astype(np.float32)

@@ -1,0 +1,188 @@
+"""The index of labelled images: one CSV row an image, read into frozen values.
+
+Columns: modality,label,image,mask,annotation,patient_or_case,source,split. Paths are relative to
+the folder of the index. `mask`: paths joined by `;`, one picture a lesion. `annotation`: lesions
+joined by `;`, each `box:x,y,w,h:label` or `circle:cx,cy,r:label`, pixels of the stored picture,
+origin top left.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from appliance.values import Box, Label, Modality
+
+COLUMNS = (
+    "modality",
+    "label",
+    "image",
+    "mask",
+    "annotation",
+    "patient_or_case",
+    "source",
+    "split",
+)
+LABELS = ("normal", "benign", "malignant")
+SPLITS = ("train", "val", "test")
+_MODALITIES = {"mammogram": Modality.MG, "ultrasound": Modality.US}
+_NUMBERS = {"box": 4, "circle": 3}
+
+
+class BadIndex(ValueError):
+    """The index cannot be used; the message names the line and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LesionMark:
+    """Where a lesion is. `box` of a circle is the square around it, so its side is 2 r."""
+
+    label: Label
+    box: Box
+    is_circle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled image.
+
+    name: the image's path as the index gives it, forward slashes; the record's identity.
+    image, masks: paths on this machine. masks: one picture a lesion, of the image's size.
+    case: patient or group of near-duplicates; the unit to resample.
+    """
+
+    modality: Modality
+    label: str
+    name: str
+    image: Path
+    masks: tuple[Path, ...]
+    lesions: tuple[LesionMark, ...]
+    case: str
+    source: str
+    split: str
+
+    @property
+    def abnormal_without_location(self) -> bool:
+        """A lesion is in the image and nobody says where: never to be used as background."""
+        return self.label != "normal" and not self.lesions and not self.masks
+
+
+def read_index(path: Path) -> tuple[Record, ...]:
+    """All rows of an index, in file order.
+
+    Raises BadIndex for the first malformed row, an image listed twice, or a case in two splits;
+    OSError if the file cannot be read.
+    """
+    records: list[Record] = []
+    names: set[str] = set()
+    split_of: dict[str, str] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file, strict=True)
+        try:
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"the header must read {','.join(COLUMNS)}")
+            for row in rows:
+                record = _record(row, path.parent)
+                if record.name in names:
+                    raise ValueError(f"image {record.name} is listed twice")
+                if split_of.setdefault(record.case, record.split) != record.split:
+                    raise ValueError(f"case {record.case} is in two splits")
+                names.add(record.name)
+                records.append(record)
+        except (ValueError, csv.Error) as error:
+            raise BadIndex(f"index line {max(rows.reader.line_num, 1)}: {error}") from None
+    return tuple(records)
+
+
+def select(
+    records: Iterable[Record],
+    *,
+    split: str | None = None,
+    sources: Collection[str] | None = None,
+    modality: Modality | None = None,
+) -> tuple[Record, ...]:
+    """The records that fit every given criterion, in order; None means any."""
+    return tuple(
+        record
+        for record in records
+        if (split is None or record.split == split)
+        and (sources is None or record.source in sources)
+        and (modality is None or record.modality is modality)
+    )
+
+
+def split_hash(records: Iterable[Record]) -> str:
+    """SHA-256 (hex) over the sorted lines "name<TAB>split": which image was used for what."""
+    lines = sorted(f"{record.name}\t{record.split}\n" for record in records)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _record(row: Mapping[str, str | None], folder: Path) -> Record:
+    if None in row or None in row.values():
+        raise ValueError(f"a row has {len(COLUMNS)} fields")
+    fields = {name: (value or "").strip() for name, value in row.items()}
+    modality = _one_of("modality", fields["modality"], tuple(_MODALITIES))
+    label = _one_of("label", fields["label"], LABELS)
+    for name in ("image", "patient_or_case", "source"):
+        if not fields[name]:
+            raise ValueError(f"{name} is empty")
+    masks = tuple(_inside(folder, part) for part in _parts(fields["mask"]))
+    lesions = tuple(_lesion(part) for part in _parts(fields["annotation"]))
+    if label == "normal" and (masks or lesions):
+        raise ValueError("a normal image has neither mask nor annotation")
+    return Record(
+        modality=_MODALITIES[modality],
+        label=label,
+        name=str(PurePosixPath(fields["image"])),
+        image=_inside(folder, fields["image"]),
+        masks=masks,
+        lesions=lesions,
+        case=fields["patient_or_case"],
+        source=fields["source"],
+        split=_one_of("split", fields["split"], SPLITS),
+    )
+
+
+def _lesion(text: str) -> LesionMark:
+    shape, numbers, label = _three(text)
+    values = tuple(float(number) for number in numbers.split(","))
+    if len(values) != _NUMBERS[shape] or not all(map(math.isfinite, values)):
+        raise ValueError(f"annotation '{text}': {shape} takes {_NUMBERS[shape]} finite numbers")
+    x, y, width, height = values if shape == "box" else _square(*values)
+    if width <= 0 or height <= 0:
+        raise ValueError(f"annotation '{text}': the size must be above zero")
+    return LesionMark(Label(label), (x, y, x + width, y + height), shape == "circle")
+
+
+def _three(text: str) -> tuple[str, str, str]:
+    parts = text.split(":")
+    lesions = tuple(label.value for label in Label)
+    if len(parts) != 3 or parts[0] not in _NUMBERS or parts[2] not in lesions:
+        raise ValueError(f"annotation '{text}': expected box:x,y,w,h:label or circle:cx,cy,r:label")
+    return parts[0], parts[1], parts[2]
+
+
+def _square(cx: float, cy: float, radius: float) -> Box:
+    """x, y, width, height of the square around a circle."""
+    return cx - radius, cy - radius, 2 * radius, 2 * radius
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";")] if text else []
+
+
+def _inside(folder: Path, relative: str) -> Path:
+    path = PurePosixPath(relative)
+    if not relative or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"'{relative}' is not a path below the folder of the index")
+    return folder / path
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name} '{value}' is none of {', '.join(allowed)}")
+    return value

@@ -1,0 +1,108 @@
+"""A labelled image at network scale: what the trainer draws from, held in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.denoise import denoise
+from appliance.detector.frame import Frame, frame
+from appliance.phantoms import Phantom
+from appliance.values import Label, Modality
+from tools.data.index import Record
+
+
+class BadSample(ValueError):
+    """An image or mask of the index cannot be read or does not fit; names the image."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleLesion:
+    """mask: uint8 0 or 1 at working size; `exact` is False where only a circle is known, and
+    then the mask gives the box but never trains the mask head."""
+
+    label: Label
+    mask: NDArray[np.uint8]
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """views: the same working image [h, w], uint8, before and (if asked) after denoising.
+
+    enlarge: network px per working px, at least 1.
+    """
+
+    modality: Modality
+    label: str
+    source: str
+    views: tuple[NDArray[np.uint8], ...]
+    lesions: tuple[SampleLesion, ...]
+    enlarge: float
+
+
+def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) -> Sample:
+    """Read, crop and shrink one record's image and masks. Raises BadSample."""
+    pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise BadSample(f"{record.name}: not a readable image")
+    place = frame(pixels, record.modality, input_size)
+    masks = [_read_mask(record, k, pixels.shape) for k in range(len(record.masks))]
+    lesions: list[SampleLesion] = []
+    if masks:
+        labels = [mark.label for mark in record.lesions] or [Label(record.label)]
+        labels += [labels[-1]] * (len(masks) - len(labels))
+        for label, mask in zip(labels, masks, strict=False):
+            lesions.append(SampleLesion(label, _shrink(mask, place), True))
+    else:
+        for mark in record.lesions:
+            disc = _shrink(_disc(mark.box, pixels.shape), place)
+            lesions.append(SampleLesion(mark.label, disc, False))
+    working = place.cut(pixels)
+    views = [np.rint(working).astype(np.uint8)]
+    if denoised:
+        clean, _ = denoise(working, record.modality, peak=255.0, threads=1)
+        views.append(np.rint(clean).astype(np.uint8))
+    return Sample(
+        record.modality,
+        record.label,
+        record.source,
+        tuple(views),
+        tuple(lesions),
+        max(place.scale, 1.0),
+    )
+
+
+def phantom_sample(drawn: Phantom, label: Label | None, input_size: tuple[int, int]) -> Sample:
+    """A phantom as a sample; its views are the noisy and the noise-free picture."""
+    place = frame(drawn.pixels, drawn.modality, input_size)
+    lesions = tuple(
+        SampleLesion(lesion.label, _shrink(lesion.mask.astype(np.uint8), place), True)
+        for lesion in drawn.lesions
+    )
+    views = tuple(
+        np.rint(place.cut(picture)).astype(np.uint8) for picture in (drawn.pixels, drawn.clean)
+    )
+    name = label.value if label else "normal"
+    return Sample(drawn.modality, name, "phantom", views, lesions, max(place.scale, 1.0))
+
+
+def _read_mask(record: Record, k: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    mask = cv2.imread(str(record.masks[k]), cv2.IMREAD_GRAYSCALE)
+    if mask is None or mask.shape != shape:
+        raise BadSample(f"{record.name}: mask {k + 1} is missing or not of the image's size")
+    return (mask > 127).astype(np.uint8)
+
+
+def _disc(box: tuple[float, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    mask = np.zeros(shape, np.uint8)
+    centre = (round((box[0] + box[2]) / 2), round((box[1] + box[3]) / 2))
+    cv2.circle(mask, centre, max(round((box[2] - box[0]) / 2), 1), 1, -1)
+    return mask
+
+
+def _shrink(mask: NDArray[np.uint8], place: Frame) -> NDArray[np.uint8]:
+    return (place.cut(mask) >= 0.5).astype(np.uint8)

