@@ -78,8 +78,9 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
         points = {m: float(manifest["operating_points"][m.value]) for m in Modality}
         weights = {m: float(manifest["image_score"][m.value]["head_weight"]) for m in Modality}
         thresholds = {m: float(manifest["finding_thresholds"][m.value]) for m in Modality}
-        if not all(0 <= w <= 1 for w in weights.values()):
-            raise ValueError("a head weight is outside 0..1")
+        # Written so that NaN, which json reads and no score reaches, is refused as well.
+        if not all(0 <= v <= 1 for each in (points, weights, thresholds) for v in each.values()):
+            raise ValueError("a threshold or weight of a score is outside 0..1")
         return Model(
             ModelInfo(
                 bundle.name,
@@ -99,4 +100,7 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
             points,
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelUnavailable(f"the bundle's manifest cannot be used: {error}") from error
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise ModelUnavailable(
+            f"the bundle's manifest cannot be used: {reason}; export the bundle anew"
+        ) from error

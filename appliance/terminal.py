@@ -47,7 +47,7 @@ def _line(name: str, verdict: Verdict, words: str) -> Text:
 def _finding(number: int, finding: Finding) -> Text:
     label = finding.label
     return Text.assemble(
-        f"{'':<7}{number}  ",
+        f"{number:>8}  ",
         (f"{label.value:<12}", _LABEL[label]),
         f"{finding.score:.3f}   {wording.extent(finding):<22} {wording.position(finding)}",
     )

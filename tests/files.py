@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     UltrasoundImageStorage,
@@ -135,7 +137,8 @@ def dicom(
     meta.MediaStorageSOPClassUID = UltrasoundImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    ds = FileDataset("", {}, file_meta=meta, preamble=bytes(128), is_little_endian=order == "<")
     ds.SOPClassUID, ds.SOPInstanceUID = UltrasoundImageStorage, meta.MediaStorageSOPInstanceUID
     ds.PatientName, ds.PatientID = PATIENT, PATIENT
     ds.Modality = modality
@@ -147,7 +150,7 @@ def dicom(
     ds.BitsAllocated = ds.BitsStored = pixels.dtype.itemsize * 8
     ds.HighBit = ds.BitsStored - 1
     ds.PixelRepresentation = int(pixels.dtype.kind == "i")
-    raw = pixels.tobytes()
+    raw = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     ds.PixelData = raw + bytes(len(raw) % 2)
     ds["PixelData"].VR = "OW"
     for keyword, value in elements.items():
@@ -159,7 +162,9 @@ def dicom(
         ds["PixelData"].is_undefined_length = True
         ds["PixelData"].VR = "OB"
         meta.TransferSyntaxUID = syntax
-    elif syntax != ExplicitVRLittleEndian:
+    elif not UID(syntax).is_compressed:
+        meta.TransferSyntaxUID = syntax
+    else:
         ds.compress(syntax)
     edit(ds)
     return dicom_bytes(ds)

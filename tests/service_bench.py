@@ -65,7 +65,7 @@ class FakeReader:
 
     def read(self, images: Sequence[SourceImage]) -> Reading:
         self.threads.add(threading.current_thread().name)
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         if self.broken:
             raise ModelFault("The model answered NaN; post the study again.")
         self.readings += 1
@@ -103,11 +103,11 @@ def serving(
     try:
         until(lambda: server.started)
         host, port = server.servers[0].sockets[0].getsockname()
-        with httpx.Client(base_url=f"http://{host}:{port}", timeout=20) as client:
+        with httpx.Client(base_url=f"http://{host}:{port}", timeout=60) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -122,7 +122,7 @@ def box(reader: FakeReader, **settings: Any) -> Iterator[httpx.Client]:
             reader.gate.set()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until `condition()` holds; fail if it does not in time."""
     end = time.monotonic() + seconds
     while not condition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import zlib
 from collections.abc import Callable
 
@@ -200,6 +201,22 @@ def test_a_jpeg_and_a_tiff_too_large_are_refused_by_their_headers() -> None:
 def test_a_file_too_large_is_refused_before_it_is_looked_at() -> None:
     data = with_png_chunk(PNG, b"tEXt", b"Comment\0" + bytes(200_000))
     assert refusal(data, Limits(max_file_bytes=100_000)) is ImageTooLarge
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff" * 3_000_000,
+        b"\xff\xd8" + b"\xff\x01" * 1_500_000,
+        PNG[:33] + png_chunk(b"tEXt", b"") * 300_000,
+        TIFF[:8] + b"\xff\xff" + struct.pack("<HHII", 273, 4, 2**29, 8) * 65_535 + bytes(4),
+    ],
+    ids=["fill bytes", "empty markers", "empty chunks", "endless strips"],
+)
+def test_a_header_without_end_is_given_up_soon(data: bytes) -> None:
+    start = time.perf_counter()
+    assert refusal(data) is CorruptImage
+    assert time.perf_counter() - start < 5
 
 
 def test_a_tiff_whose_directory_follows_itself_ends() -> None:

@@ -20,12 +20,15 @@ from files import (
 )
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import (
     MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
@@ -68,6 +71,12 @@ def test_grey_comes_out_as_it_went_in(syntax: str, grey: NDArray[Any]) -> None:
     assert np.array_equal(image.pixels, grey)
     assert (image.pixels.dtype, image.bits) == (grey.dtype, grey.dtype.itemsize * 8)
     assert image.warnings == ()
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_implicit_vr_and_big_endian_are_read(syntax: str) -> None:
+    image = read(GREY12, syntax=syntax, BitsStored=12, HighBit=11)
+    assert np.array_equal(image.pixels, GREY12)
 
 
 def test_jpeg_baseline_is_read() -> None:
@@ -359,6 +368,14 @@ REFUSED: dict[str, tuple[type[IntakeError], bytes]] = {
     "JPEG 2000 of another size": (
         CorruptDicom,
         dicom(GREY8, lambda ds: setattr(ds, "Columns", 127), syntax=JPEG2000Lossless),
+    ),
+    "JPEG that is none": (
+        CorruptDicom,
+        dicom(
+            GREY8,
+            lambda ds: setattr(ds, "PixelData", encapsulate([bytes(100)])),
+            syntax=JPEGBaseline8Bit,
+        ),
     ),
     "RLE of another size": (
         CorruptDicom,

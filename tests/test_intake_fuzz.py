@@ -68,13 +68,13 @@ def test_the_unharmed_files_are_read() -> None:
         assert read_image(data, Modality.US, LIMITS).pixels.size == SMALL.size
 
 
-@budget(150)
+@budget(100)
 @given(st.sampled_from(MAGIC), st.binary(max_size=400))
 def test_random_bytes(magic: bytes, noise: bytes) -> None:
     answers(magic + noise)
 
 
-@budget(200)
+@budget(150)
 @given(
     st.sampled_from(WHOLE),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1),

@@ -154,4 +154,4 @@ def test_a_jpeg_of_common_size_is_read_in_a_few_milliseconds() -> None:
         read_image(data, Modality.US)
         return time.perf_counter() - start
 
-    assert min(seconds() for _ in range(5)) < 0.1  # about 5 ms; room for a busy machine
+    assert min(seconds() for _ in range(5)) < 0.2  # about 5 ms; room for a busy machine

@@ -208,7 +208,7 @@ def test_who_waits_for_a_study_that_is_deleted_is_told_so(reader: FakeReader) ->
         posting.start()
         until(lambda: client.get("/v1/studies/s").status_code == 200)
         client.delete("/v1/studies/s")
-        posting.join(10)
+        posting.join(60)
         problem(answers[0], 404, "unknown_study")
         reader.gate.set()
 
@@ -266,7 +266,7 @@ def test_the_box_is_alive_before_its_model_is_loaded_and_takes_studies_meanwhile
     loaded = threading.Event()
 
     def open_reader() -> FakeReader:
-        assert loaded.wait(10)
+        assert loaded.wait(60)
         return reader
 
     with serving(open_reader) as client:
@@ -312,7 +312,7 @@ def test_studies_taken_while_loading_fail_when_the_model_cannot_be_loaded() -> N
     given_up = threading.Event()
 
     def open_reader() -> FakeReader:
-        assert given_up.wait(10)
+        assert given_up.wait(60)
         raise ModelUnavailable("A stage of the bundle is damaged.")
 
     with serving(open_reader) as client:

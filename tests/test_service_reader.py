@@ -28,7 +28,7 @@ PAIR = [("mammogram", MAMMOGRAM), ("ultrasound", ULTRASOUND)]
 
 def opened(client: httpx.Client) -> httpx.Response:
     """What /readyz says once the bundle was tried."""
-    until(lambda: "is being loaded" not in client.get("/readyz").text, seconds=60)
+    until(lambda: "is being loaded" not in client.get("/readyz").text)
     return client.get("/readyz")
 
 
@@ -39,6 +39,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
 def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) -> None:
     response = client.post("/v1/studies", files=PAIR)
     assert response.status_code == 200, response.text

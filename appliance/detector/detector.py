@@ -100,7 +100,7 @@ class Detector:
             )
             masks = np.asarray(answer["masks"])[: len(chosen)]
             laps.lap("masks")
-        image = np.asarray(trunk["image"])[0]
+        image = np.asarray(trunk["image_classes"])[0]
         return Detections(image, boxes, classes[:, 1], classes[:, 2], masks)
 
 

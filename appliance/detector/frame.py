@@ -18,6 +18,10 @@ _MARGIN = 0.02
 """Rim kept around the breast, as a share of the thumbnail's long side."""
 _MIN_SHARE = 0.05
 """A smaller region than this share of the film is not taken for a breast."""
+_MIN_STRUCTURE = 0.6
+"""Share of a thumbnail's variance that a small blur must leave: of white noise it leaves 0.04 to
+0.37, the more the smaller the picture; of films at least 0.85."""
+_BLUR_PX = 1.5
 MAX_ENLARGE = 2.0
 """Small pictures are enlarged at most this much: there is nothing more in them to see."""
 
@@ -57,8 +61,8 @@ class Frame:
         """The working image on the network's canvas [H, W], zero outside."""
         canvas = np.zeros(self.input_size, np.float32)
         x0, y0, x1, y1 = self.crop
-        height = min(round((y1 - y0) * self.scale), self.input_size[0])
-        width = min(round((x1 - x0) * self.scale), self.input_size[1])
+        height = min(max(round((y1 - y0) * self.scale), 1), self.input_size[0])
+        width = min(max(round((x1 - x0) * self.scale), 1), self.input_size[1])
         if working.shape != (height, width):
             canvas[:height, :width] = cv2.resize(working, (width, height))
         else:
@@ -109,12 +113,14 @@ def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     shrink = _SEARCH_SIDE / max(height, width)
     size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
     thumb = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if not _smooth(thumb).var() > _MIN_STRUCTURE * thumb.var():
+        return None  # nothing, or nothing but noise, which the stretch below would make a breast
     low, high = np.percentile(thumb, (0.5, 99.5))
     grey = np.clip((thumb - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
     # White film rims would join the breast to the frame; they are thin, so cut a rim off.
     rim = 3
     grey[:rim], grey[-rim:], grey[:, :rim], grey[:, -rim:] = 0, 0, 0, 0
-    grey = cv2.GaussianBlur(grey, (0, 0), 1.5)
+    grey = _smooth(grey)
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     mask = (grey > max(otsu * 0.4, 12)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
@@ -130,6 +136,10 @@ def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     x1, y1 = min(x + w + margin, size[0]), min(y + h + margin, size[1])
     fx, fy = width / size[0], height / size[1]
     return int(x0 * fx), int(y0 * fy), min(round(x1 * fx), width), min(round(y1 * fy), height)
+
+
+def _smooth(picture: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), _BLUR_PX))
 
 
 def normalise(

@@ -54,6 +54,13 @@ class Geometry:
     finding_nms_iou: float = 0.3
     mask_threshold: float = 0.5
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if a list does not fit the levels that it describes."""
+        if len(self.anchor_sizes) != len(self.rpn_strides):
+            raise ValueError("anchor_sizes needs one entry for each of rpn_strides")
+        if len(self.roi_level_sizes) != len(self.pyramid_strides) - 1:
+            raise ValueError("roi_level_sizes needs one entry fewer than pyramid_strides")
+
     @property
     def samples_per_row(self) -> int:
         """K: pyramid rows that are weighed into one bin."""
@@ -75,10 +82,10 @@ class Geometry:
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> Geometry:
-        """Raises KeyError or TypeError if a number is missing or one is unknown."""
+        """Raises KeyError, TypeError or ValueError: one is missing, unknown, or does not fit."""
         missing = set(cls.__dataclass_fields__) - set(entry)
         if missing:
-            raise KeyError(f"geometry lacks {', '.join(sorted(missing))}")
+            raise KeyError(f"{', '.join(sorted(missing))} of the geometry")
         return cls(**{name: _as_tuple(value) for name, value in entry.items()})
 
 

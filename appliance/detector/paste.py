@@ -38,5 +38,5 @@ def paste(
     # Pixels whose centre is outside the box belong to no cell.
     xs = np.arange(left, right) + 0.5
     ys = np.arange(top, bottom) + 0.5
-    crop &= ((xs >= x0) & (xs <= x1))[None, :] & ((ys >= y0) & (ys <= y1))[:, None]
+    crop &= ((xs >= x0) & (xs < x1))[None, :] & ((ys >= y0) & (ys < y1))[:, None]
     return crop, left, top

@@ -13,7 +13,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
 
-from appliance.errors import CorruptDicom, UnsupportedDicom
+from appliance.errors import CorruptDicom, CorruptImage, UnsupportedDicom
 from appliance.intake import jpeg
 from appliance.intake.dicom_header import INVERTED, PALETTE, DicomHeader
 from appliance.intake.palette import PALETTE_KEYWORDS, apply_palette
@@ -93,14 +93,27 @@ def _require_matching_codestream(ds: FileDataset, header: DicomHeader, syntax: U
     codestream = get_frame(ds.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:  # no size of its own
         return
-    if syntax in JPEG2000_SYNTAXES:
-        at = codestream.find(_J2K_START) + len(_J2K_START)
-        right, bottom, left, top = struct.unpack_from(">4I", codestream, at + 4)
-        size = (bottom - top, right - left)
-    else:
-        frame = jpeg.read_frame(codestream)
-        size = (frame.height, frame.width)
-    if size != (header.rows, header.columns):
+    read_size = _j2k_size if syntax in JPEG2000_SYNTAXES else _jpeg_size
+    if read_size(codestream) != (header.rows, header.columns):
         raise CorruptDicom(_LENGTH)
     if _END_OF_CODESTREAM not in codestream[-_TRAILING_BYTES:]:
         raise CorruptDicom(_CODESTREAM)
+
+
+def _jpeg_size(codestream: bytes) -> tuple[int, int]:
+    """Rows, columns."""
+    try:
+        frame = jpeg.read_frame(codestream)
+    except CorruptImage:
+        raise CorruptDicom(_CODESTREAM) from None
+    return frame.height, frame.width
+
+
+def _j2k_size(codestream: bytes) -> tuple[int, int]:
+    """Rows, columns of the reference grid's image area."""
+    at = codestream.find(_J2K_START)
+    if at < 0:
+        raise CorruptDicom(_CODESTREAM)
+    # Behind the markers: segment length and capabilities, two bytes each.
+    right, bottom, left, top = struct.unpack_from(">4I", codestream, at + len(_J2K_START) + 4)
+    return bottom - top, right - left

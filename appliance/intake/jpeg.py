@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from appliance.errors import CorruptImage, UnsupportedFormat
 from appliance.intake.header import Header
 
+_MAX_SEGMENTS = 10_000  # a colour profile may take 255
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a body
@@ -30,7 +31,9 @@ class Frame:
 def read_frame(data: bytes) -> Frame:
     """The frame header of any JPEG process, JPEG-LS included. Raises CorruptImage."""
     offset, fields = 2, None
-    while offset + 4 <= len(data) and data[offset] == 0xFF:
+    for _ in range(_MAX_SEGMENTS):
+        if offset + 4 > len(data) or data[offset] != 0xFF:
+            break
         marker = data[offset + 1]
         if marker == 0xFF:  # fill byte
             offset += 1

@@ -22,6 +22,7 @@ PALETTE_KEYWORDS = tuple(
 )
 
 _DISCRETE, _LINEAR = 0, 1
+_MAX_WORDS_PER_ENTRY = 4  # a segment of one entry takes three
 _DAMAGED = "The DICOM file's palette is damaged; send it again from its source."
 
 
@@ -71,6 +72,8 @@ def _words(data: bytes, bits: int, ds: Dataset) -> NDArray[Any]:
 
 def _expand(words: NDArray[Any], entries: int) -> NDArray[np.int64]:
     """Segments to entries: discrete values, or a line from the last value to a new one."""
+    if len(words) > _MAX_WORDS_PER_ENTRY * entries:
+        raise CorruptDicom(_DAMAGED)
     pieces: list[NDArray[Any]] = []
     at = total = 0
     while total < entries and at + 2 < len(words):

@@ -11,6 +11,7 @@ from appliance.intake.header import Header
 
 _SIGNATURE_BYTES = 8
 _CHUNK_FRAME_BYTES = 12  # length, type and CRC around a chunk's body
+_MAX_CHUNKS = 100_000  # the largest file in pieces of 8 KiB is 16 384
 
 # Text, colour profiles and times never reach the decoder: they can be bombs, and say nothing.
 _PICTURE_CHUNKS = (b"IHDR", b"PLTE", b"eXIf", b"IDAT", b"IEND")
@@ -47,7 +48,9 @@ def without_extras(data: bytes) -> bytes:
 def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Chunk types and whole chunks up to IEND."""
     offset = _SIGNATURE_BYTES
-    while offset + _CHUNK_FRAME_BYTES <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if offset + _CHUNK_FRAME_BYTES > len(data):
+            return
         (length,) = struct.unpack_from(">I", data, offset)
         end = offset + _CHUNK_FRAME_BYTES + length
         if end > len(data):
@@ -58,7 +61,7 @@ def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         kind = bytes(chunk[4:8])
         yield kind, chunk
         if kind == b"IEND":
-            if any(data[end:]):
+            if bytes(data[end:]).strip(b"\0"):
                 raise UnsupportedFormat("Another file follows the PNG picture; export it again.")
             return
         offset = end

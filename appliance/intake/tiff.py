@@ -31,6 +31,7 @@ Directory = Mapping[int, tuple[int, ...]]
 
 _TYPE_CODES = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
 _MAX_DIRECTORIES = 16  # reduced copies of one picture, at halving sizes
+_MAX_VALUES = 2**20  # strips of a row, or tiles of 16 x 16 pixels, of the largest picture
 _REDUCED_OR_MASK = 1 | 4
 _WHITE_IS_ZERO = 0
 # White is zero, black is zero, RGB, palette, CMYK, YCbCr; not raw sensor data, not logarithms.
@@ -141,7 +142,7 @@ def _directory(data: bytes, order: str, offset: int) -> tuple[Directory, int]:
         code = _TYPE_CODES.get(kind)
         if tag not in _TAGS or code is None or count == 0:
             continue
-        if count > len(data):
+        if count > _MAX_VALUES:
             raise CorruptImage(_DAMAGED)
         at = entry + 8
         if count * struct.calcsize(code) > 4:

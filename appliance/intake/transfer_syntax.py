@@ -46,6 +46,7 @@ READABLE = frozenset(
 )
 
 _META_OFFSET = 132  # behind preamble and prefix
+_META_END = 2**16  # the group holds a dozen short elements
 _META_GROUP, _TRANSFER_SYNTAX_UID = 0x0002, 0x0010
 _LONG_LENGTH_VRS = (b"OB", b"OW", b"UN", b"UT", b"SQ")  # 2 reserved bytes, 4 of length
 
@@ -63,8 +64,9 @@ def require_readable_transfer_syntax(data: bytes) -> UID:
         raise CorruptDicom("The DICOM file's transfer syntax is no UID; send it again.")
     syntax = UID(stated, IGNORE)
     if syntax not in READABLE or not get_decoder(syntax).is_available:
+        name = syntax.name if syntax.name != syntax else "of this file"
         raise UnsupportedTransferSyntax(
-            f"The transfer syntax {syntax.name} is not read; send it as Explicit VR Little Endian."
+            f"The transfer syntax {name} is not read; send it as Explicit VR Little Endian."
         )
     return syntax
 
@@ -72,7 +74,7 @@ def require_readable_transfer_syntax(data: bytes) -> UID:
 def _transfer_syntax_uid(data: bytes) -> str:
     """The meta group is always explicit VR little endian (PS3.10, 7.1)."""
     offset = _META_OFFSET
-    while offset + 12 <= len(data):
+    while offset + 12 <= min(len(data), _META_END):
         group, element, vr, length = struct.unpack_from("<HH2sH", data, offset)
         if group != _META_GROUP:
             break

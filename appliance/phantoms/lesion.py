@@ -82,7 +82,7 @@ def irregular(
     """A malignant outline: lobes of every order, optionally with cusps."""
     orders = 9
     waves = rng.normal(0.0, 0.16, orders) / np.arange(1, orders + 1) ** 0.8
-    # An even number of half waves closes the curve of |cos|.
+    # |cos| repeats after half a turn, so any whole number of cusps closes the curve.
     spikes = (int(rng.integers(5, 12)), spike_height, float(rng.uniform(0, np.pi)))
     return Outline(centre, axes, tilt, waves, rng.uniform(0, 2 * np.pi, orders), spikes)
 

@@ -50,7 +50,8 @@ def augment(
         mask = cv2.warpAffine(lesion.mask, matrix, size, flags=cv2.INTER_NEAREST)
         expected = lesion.mask.sum() * abs(np.linalg.det(matrix[:, :2]))
         share = mask.sum() / max(expected, 1.0)
-        gone &= share < 0.02
+        # A lesion lost before (under a pixel, or outside the crop) may still show: not "gone".
+        gone &= bool(lesion.mask.any()) and share < 0.02
         if share < _KEEP_SHARE or mask.sum() < 9:
             complete = False
             continue
@@ -74,7 +75,8 @@ def plain(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The sample's last view as the device would place it, and its lesions' union: both [H, W]."""
     view = normalise(sample.views[-1].astype(np.float32), percentiles)
-    matrix = np.array([[sample.enlarge, 0, 0], [0, sample.enlarge, 0]])
+    shift = (sample.enlarge - 1) / 2  # pixel centres, as resizing has it
+    matrix = np.array([[sample.enlarge, 0, shift], [0, sample.enlarge, shift]])
     size = (input_size[1], input_size[0])
     union = np.zeros(input_size, np.bool_)
     for lesion in sample.lesions:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from appliance.detector.geometry import Geometry
 from tools.network.config import NetworkConfig
 from tools.network.efficientnet import EfficientNetLite0, imagenet_weights, load_imagenet
 from tools.network.resnet import ResNet
@@ -47,6 +48,7 @@ class Trunk(nn.Module):
                 f"the backbone gives strides {self.backbone.strides}, "
                 f"the geometry asks for {geometry.pyramid_strides}"
             )
+        self.rpn_levels = _rpn_levels(geometry)
         channels = config.fpn_channels
         self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in self.backbone.channels)
         self.smooth = nn.ModuleList(
@@ -54,20 +56,14 @@ class Trunk(nn.Module):
         )
         per_cell = len(geometry.anchor_sizes[0]) * len(geometry.anchor_ratios)
         self.rpn = RpnHead(channels, per_cell)
-        self.rpn_levels = [
-            geometry.pyramid_strides.index(s) if s in geometry.pyramid_strides else -1
-            for s in geometry.rpn_strides
-        ]
         self.image_head = ImageHead(self.backbone.channels[-1])
 
     def forward(self, image: Tensor) -> TrunkOutput:
         features = self.backbone(image)
         pyramid = self._pyramid(features)
         # Past the pyramid's last stride the RPN reads a subsampled copy of its last level.
-        extra = F.max_pool2d(pyramid[-1], 1, stride=2)
-        scores, deltas = zip(
-            *(self.rpn(pyramid[k] if k >= 0 else extra) for k in self.rpn_levels), strict=True
-        )
+        levels = [*pyramid, F.max_pool2d(pyramid[-1], 1, stride=2)]
+        scores, deltas = zip(*(self.rpn(levels[k]) for k in self.rpn_levels), strict=True)
         rows = [level.flatten(2).transpose(1, 2) for level in pyramid]
         return TrunkOutput(
             torch.cat(scores, 1),
@@ -86,6 +82,28 @@ class Trunk(nn.Module):
             above = here + above
             merged.insert(0, above)
         return [smooth(level) for smooth, level in zip(self.smooth, merged, strict=True)]
+
+
+def _rpn_levels(geometry: Geometry) -> list[int]:
+    """Index of each proposing level in the pyramid and the extra level behind it.
+
+    Two levels of one stride (a dilated stage) are taken in turn. Raises ValueError if a stride
+    has no level, the input does not divide into whole cells, or the levels' anchors differ in
+    number, which one shared head cannot serve.
+    """
+    last = geometry.pyramid_strides[-1]
+    if any(side % last for side in geometry.input_size):
+        raise ValueError(f"the input must be a multiple of {last} px, not {geometry.input_size}")
+    if len({len(sizes) for sizes in geometry.anchor_sizes}) != 1:
+        raise ValueError("every proposing level needs as many anchor sizes as the others")
+    strides = (*geometry.pyramid_strides, 2 * last)
+    levels: list[int] = []
+    for stride in geometry.rpn_strides:
+        first = levels[-1] + 1 if levels else 0
+        if stride not in strides[first:]:
+            raise ValueError(f"no level of {strides} is left to propose at stride {stride}")
+        levels.append(strides.index(stride, first))
+    return levels
 
 
 class RpnHead(nn.Module):
@@ -174,6 +192,8 @@ class MaskHead(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
+        # One output channel would make fan-out's last layer shout: start at "may be".
+        nn.init.normal_(self.body[-1].weight, std=0.001)
 
     def forward(self, pooled: Tensor) -> Tensor:
         count, _, channels = pooled.shape

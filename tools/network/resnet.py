@@ -39,16 +39,21 @@ class ResNet(nn.Module):
         channels, strides = base, [4]
         dilation = 1
         for k, (depth, stride) in enumerate(zip(STAGES[name], stage_strides, strict=True)):
+            # The first 3x3 of a dilated stage still reads the grid of the stage before: then the
+            # dilated network is the strided one, evaluated more densely (a trous).
+            before = dilation
             if stride < FULL_STRIDES[k]:
                 dilation *= 2
             inner = base * 2**k
             blocks: list[nn.Module] = []
             for i in range(depth):
-                step = stride if i == 0 else 1
+                step, first = (stride, before) if i == 0 else (1, dilation)
                 blocks.append(
-                    _Bottleneck(channels, inner, step, dilation, stride_in_1x1)
+                    _Bottleneck(
+                        channels, inner, step, dilation if stride_in_1x1 else first, stride_in_1x1
+                    )
                     if bottleneck
-                    else _Basic(channels, inner, step, dilation)
+                    else _Basic(channels, inner, step, first, dilation)
                 )
                 channels = inner * expansion
             stages.append(nn.Sequential(*blocks))
@@ -89,9 +94,10 @@ def _skip(cin: int, cout: int, stride: int) -> nn.Module:
 
 
 class _Basic(_Residual):
-    def __init__(self, cin: int, cout: int, stride: int, dilation: int) -> None:
+    def __init__(self, cin: int, cout: int, stride: int, first: int, dilation: int) -> None:
+        """first, dilation: of the two convolutions."""
         body = nn.Sequential(
-            _conv_bn(cin, cout, 3, stride, dilation),
+            _conv_bn(cin, cout, 3, stride, first),
             nn.ReLU(inplace=True),
             _conv_bn(cout, cout, 3, 1, dilation),
         )

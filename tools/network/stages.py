@@ -12,10 +12,11 @@ from tools.network.model import RefinedMaskRcnn, pool_rois
 
 
 class TrunkStage(nn.Module):
-    """image [1, 1, H, W] -> objectness [1, A], deltas [1, A, 4], pyramid [P, C], image [1, 3]."""
+    """image [1, 1, H, W] -> objectness [1, A], deltas [1, A, 4], pyramid [P, C],
+    image_classes [1, 3]."""
 
     inputs: ClassVar[tuple[str, ...]] = ("image",)
-    outputs: ClassVar[tuple[str, ...]] = ("objectness", "deltas", "pyramid", "image")
+    outputs: ClassVar[tuple[str, ...]] = ("objectness", "deltas", "pyramid", "image_classes")
 
     def __init__(self, network: RefinedMaskRcnn) -> None:
         super().__init__()

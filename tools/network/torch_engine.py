@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.errors import EngineFault
 from engines.interface import DeviceTensor, Engine, Tensor
 from tools.network.model import RefinedMaskRcnn
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage
 
 
 class TorchEngine(Engine):
-    """Runs the three stages of a network in evaluation mode, on the network's own device."""
+    """Runs the three stages of a network in evaluation mode, on the network's own device.
+
+    The network itself is put into evaluation mode and is not copied.
+    """
 
     def __init__(self, network: RefinedMaskRcnn) -> None:
         self.runtime = f"torch {torch.__version__}"
@@ -28,7 +32,9 @@ class TorchEngine(Engine):
     def run(
         self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
     ) -> dict[str, Tensor]:
-        module = self._stages[stage]
+        module = self._stages.get(stage)
+        if module is None or set(inputs) != set(module.inputs):
+            raise EngineFault(f"no stage {stage} takes {', '.join(sorted(inputs))}")
         with torch.inference_mode():
             answers = module(*(self._tensor(inputs[name]) for name in module.inputs))
         outputs: dict[str, Tensor] = {}
@@ -37,6 +43,8 @@ class TorchEngine(Engine):
                 outputs[name] = DeviceTensor(value, tuple(value.shape))
             else:
                 array: NDArray[np.float32] = value.float().cpu().numpy()
+                if not np.isfinite(array).all():
+                    raise EngineFault(f"output {name} of stage {stage} holds NaN or Inf")
                 outputs[name] = array
         return outputs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ class BadRun(ValueError):
 
 
 def save(folder: Path, name: str, state: Mapping[str, Any]) -> None:
-    """Write `name` into the run folder by way of a temporary file."""
+    """Write `name` into the run folder by way of a temporary file. Raises OSError."""
     temporary = folder / f".{name}.part"
     torch.save(dict(state), temporary)
     with temporary.open("rb") as file:
@@ -33,15 +34,19 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadRun(f"no checkpoint {path.name} in the run folder: train first")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise BadRun(f"checkpoint {path.name} is damaged: {error}") from None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        raise BadRun(f"checkpoint {path.name} is damaged: delete it and train again") from None
+    if not isinstance(state, dict):
+        raise BadRun(f"{path.name} is no checkpoint of this program: delete it and train again")
     return state
 
 
 def write_config(folder: Path, config: TrainConfig) -> None:
     """Print the whole configuration into the run folder."""
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    temporary = folder / ".config.json.part"
+    temporary.write_text(json.dumps(asdict(config), indent=2) + "\n")
+    temporary.replace(folder / "config.json")
 
 
 def config_of(entry: Mapping[str, Any]) -> TrainConfig:
@@ -55,7 +60,7 @@ def config_of(entry: Mapping[str, Any]) -> TrainConfig:
         values["loss"] = LossConfig(**entry["loss"])
         values["percentiles"] = tuple(entry["percentiles"])
         return TrainConfig(**values)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadRun(f"the run's configuration does not fit this version: {error}") from None
 
 
@@ -63,6 +68,6 @@ def read_config(folder: Path) -> TrainConfig:
     """The configuration a run was started with. Raises BadRun."""
     try:
         entry = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BadRun(f"config.json of the run cannot be read: {error}") from None
+    except (OSError, ValueError):
+        raise BadRun("config.json of the run is missing or damaged: train first") from None
     return config_of(entry)

@@ -23,10 +23,12 @@ class Curves:
             row |= {f"val_{name}_{modality}": f"{v:.4f}" for modality, v in values.items()}
         rows.append(row)
         columns = list(dict.fromkeys(key for r in rows for key in r))
-        with self._csv.open("w", newline="") as file:
+        temporary = self._csv.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(rows)
+        temporary.replace(self._csv)
         self._draw(rows)
 
     def rows(self) -> list[dict[str, str]]:

@@ -14,7 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
 from tools.data.augment import Example
@@ -87,7 +88,7 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
             self.network,
-            multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay),  # type: ignore[no-untyped-call]
+            multi_avg_fn=_moving_average(config.ema_decay),
             use_buffers=True,
         )
         self.optimizer = _optimizer(self.network, config)
@@ -100,20 +101,24 @@ class Trainer:
         on_step: Callable[[Progress], None],
         on_epoch: Callable[[int, dict[str, float], Glance | None], None],
     ) -> bool:
-        """Train to the last epoch; False if stopped by Ctrl-C (the checkpoint is whole)."""
+        """Train to the last epoch; False if stopped by Ctrl-C (the checkpoint is whole).
+
+        Raises ArithmeticError if the loss becomes NaN or infinite; last.pt is then the state
+        before that epoch.
+        """
         checkpoint.write_config(self.folder, self.config)
         with _interruptible() as stopped:
-            while self.epoch < self.config.epochs:
+            while self.epoch < self.config.epochs and not stopped():
                 means = self._epoch(on_step, stopped)
-                if stopped():
+                if self.batch < self.batches:
                     self._save()
-                    return False
+                    break
                 seen = self._validate()
                 self.curves.add(self.epoch + 1, means, seen)
                 self.epoch, self.batch = self.epoch + 1, 0
                 self._save()
                 on_epoch(self.epoch, means, seen)
-        return True
+        return self.epoch >= self.config.epochs
 
     def _epoch(
         self, on_step: Callable[[Progress], None], stopped: Callable[[], bool]
@@ -140,7 +145,8 @@ class Trainer:
                     left * self.config.batch_size / speed,
                 )
             )
-            if stopped():
+            # Gradients of a step that is not yet taken are not in the checkpoint.
+            if stopped() and self._completes_step(self.batch - 1):
                 break
         return {**totals.means(), "accuracy": totals.accuracy()}
 
@@ -153,9 +159,12 @@ class Trainer:
             losses = batch_losses(self.network, images, examples, config, rng)
             total = losses.total(config.loss.image_weight)
         if not torch.isfinite(total):
-            raise ArithmeticError(f"the loss is {float(total)} at epoch {self.epoch + 1}")
+            raise ArithmeticError(
+                f"the loss is {float(total)} in epoch {self.epoch + 1}: "
+                "go on from the last checkpoint with a lower learning rate"
+            )
         (total / config.accumulate).backward()  # type: ignore[no-untyped-call]
-        if (self.batch + 1) % config.accumulate == 0:
+        if self._completes_step(self.batch):
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
             self._schedule()
             self.optimizer.step()
@@ -163,6 +172,10 @@ class Trainer:
             self.average.update_parameters(self.network)
             self.steps_done += 1
         return losses
+
+    def _completes_step(self, batch: int) -> bool:
+        """Every `accumulate` batches make a step, and the last ones of an epoch make one too."""
+        return (batch + 1) % self.config.accumulate == 0 or batch + 1 == self.batches
 
     def _schedule(self) -> None:
         """Linear warm-up, then a half cosine over the batches of all epochs."""
@@ -180,7 +193,9 @@ class Trainer:
             num_workers=self.workers,
             collate_fn=list,
             prefetch_factor=4 if self.workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_worker,
+            # Its own, since every new loader draws from it: a resumed run needs one loader more.
+            generator=torch.Generator(),
         )
 
     def _validate(self) -> Glance | None:
@@ -219,20 +234,27 @@ class Trainer:
         if not (self.folder / "last.pt").exists():
             return
         state = checkpoint.load(self.folder / "last.pt")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        self.steps_done, self.best = state["steps_done"], state["best"]
-        torch.set_rng_state(state["torch_rng"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.batch = state["epoch"], state["batch"]
+            self.steps_done, self.best = state["steps_done"], state["best"]
+            torch.set_rng_state(state["torch_rng"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise checkpoint.BadRun(
+                "last.pt is of another configuration: give that one, or another run folder"
+            ) from None
 
 
 def _optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Optimizer:
-    backbone = set(network.trunk.backbone.parameters())
+    # A list, never a set: a checkpoint knows the moments of a weight by its place alone.
+    backbone = list(network.trunk.backbone.parameters())
+    inside = {id(p) for p in backbone}
     share = config.backbone_rate if config.pretrained else 1.0
     groups = [
         {"params": [p for p in backbone if p.requires_grad], "share": share},
-        {"params": [p for p in network.parameters() if p not in backbone], "share": 1.0},
+        {"params": [p for p in network.parameters() if id(p) not in inside], "share": 1.0},
     ]
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(
@@ -243,6 +265,25 @@ def _optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Opt
     )
 
 
+def _moving_average(
+    decay: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential, with a horizon that grows with the steps: the start is soon forgotten."""
+
+    def update(
+        averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int
+    ) -> None:
+        steps = int(count)
+        keep = min(decay, (1 + steps) / (10 + steps))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - keep)
+            else:
+                old.copy_(new)
+
+    return update
+
+
 def _has_bf16(device: torch.device) -> bool:
     """bf16 doubles the speed where the hardware has it and halves it where it has not."""
     if device.type == "cuda":
@@ -250,8 +291,11 @@ def _has_bf16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _one_thread(_worker: int) -> None:
+def _worker(_number: int) -> None:
+    """One thread each, and the trainer alone hears Ctrl-C: the batch at hand is still made."""
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _From(Sampler[int]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from appliance.phantoms import phantom
 from appliance.values import Label, Modality
@@ -26,8 +27,8 @@ def real_samples(
     """
     usable = [record for record in records if not record.abnormal_without_location]
     samples: list[Sample] = []
+    load = partial(load_sample, input_size=input_size, denoised=True)
     with ThreadPoolExecutor(2) as pool:
-        load = lambda record: load_sample(record, input_size, denoised=True)  # noqa: E731
         for sample in pool.map(load, usable):
             samples.append(sample)
             on_sample(len(samples), len(usable))

@@ -38,12 +38,13 @@ def anchor_targets(
     loss: LossConfig,
     rng: np.random.Generator,
 ) -> AnchorTargets:
-    """Anchors above the positive IoU, and every lesion's best; negatives below the negative IoU.
+    """Anchors above the positive IoU, and every lesion's best (where it overlaps by more than
+    0.2); negatives below the negative IoU.
 
     anchors: [A, 4] of all levels. At most half of the sample is positive.
     """
     if len(truth) == 0:
-        negative = rng.choice(len(anchors), loss.rpn_samples, replace=False)
+        negative = _sample(np.arange(len(anchors)), loss.rpn_samples, rng)
         return AnchorTargets(negative, np.zeros(len(negative), bool), np.zeros((0, 4), np.float32))
     overlaps = iou(anchors, truth)
     best = overlaps.max(axis=1)
@@ -90,9 +91,10 @@ def roi_targets(
 def mask_target(
     mask: NDArray[np.uint8], box: NDArray[np.float32], size: int
 ) -> NDArray[np.float32]:
-    """The lesion's mask [H, W] inside a box, as [size, size] in 0..1: the inverse of pasting.
+    """The lesion's mask [H, W] inside a box, as [size, size] of 0 and 1: the inverse of pasting.
 
-    Target pixel i samples the mask at x0 + (i + 0.5) (x1 - x0) / size - 0.5 (pixel centres).
+    Target pixel i samples the mask at x0 + (i + 0.5) (x1 - x0) / size - 0.5 (pixel centres),
+    bilinear and then rounded, since the mask is of integers; beyond the image it is 0.
     """
     x0, y0, x1, y1 = (float(v) for v in box)
     sx, sy = (x1 - x0) / size, (y1 - y0) / size

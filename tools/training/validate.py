@@ -30,8 +30,12 @@ class Glance:
 
     @property
     def score(self) -> float:
-        """What `best` is chosen by: the mean of all figures."""
-        return float(np.mean([*self.auc.values(), *self.dice.values()]))
+        """What `best` is chosen by: the mean of all figures; 0 if none is defined.
+
+        An AUC is undefined (NaN) where a modality has no malignant image, or no other.
+        """
+        figures = [v for v in (*self.auc.values(), *self.dice.values()) if not np.isnan(v)]
+        return float(np.mean(figures)) if figures else 0.0
 
 
 def glance(network: RefinedMaskRcnn, samples: Sequence[Sample], config: TrainConfig) -> Glance:

@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo    set up, read a sample pair, write demo/report.html"
+	@echo "make test    set up, check the code, run every test"
+	@echo "make check   format, lint, types, import directions, Python 3.6 of engines/"
+	@echo "make format  put the code in form"
+	@echo "make bench   milliseconds a stage on this machine"
+	@echo "make clean   remove the environment and what the targets made"
+
+demo: $(VENV)/.runtime
+	$(BIN)/mammosono demo
+
+test: check
+	$(BIN)/pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/vermin --quiet --target=3.6- --no-tips --eval-annotations --violations engines
+
+format: $(VENV)/.test
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.test
+	$(BIN)/mammosono-tools bench
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: $(PYTHON) is older than 3.10; run make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[train,test]'
+	touch $(VENV)/.runtime $@

@@ -1,0 +1,164 @@
+"""A run folder in, a bundle folder out; refused unless the graphs compute what torch does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.intake import read_image
+from appliance.model import Model, model_of
+from appliance.prepare import prepare
+from appliance.reader import Reader
+from appliance.stopwatch import Stopwatch
+from appliance.values import Modality
+from engines.bundle import open_bundle, write_manifest
+from engines.onnx_engine import OnnxEngine
+from tools.bundle.calibrate import Calibration, calibrate
+from tools.bundle.graphs import export_stage
+from tools.bundle.parity import compare
+from tools.data.index import Record, select, split_hash
+from tools.judge.evaluate import evaluate
+from tools.judge.table import as_dict
+from tools.network.config import TrainConfig
+from tools.network.model import RefinedMaskRcnn
+from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
+from tools.network.torch_engine import TorchEngine
+from tools.training import checkpoint
+
+PARITY_IMAGES = 8
+OnImage = Callable[[str, int, int], None]
+"""Told what is being done, how many images are done, and of how many."""
+
+
+def export_bundle(
+    run: Path,
+    out: Path,
+    records: Sequence[Record],
+    sources: Sequence[str],
+    *,
+    name: str,
+    version: str,
+    sensitivity: float,
+    on_image: OnImage,
+) -> dict[str, Any]:
+    """Write the bundle of a run's best checkpoint into `out` and return its manifest.
+
+    records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
+    Raises BadRun, ParityError, BundleError, ValueError, OSError.
+    """
+    config = checkpoint.read_config(run)
+    network = RefinedMaskRcnn(config.network)
+    network.load_state_dict(checkpoint.load(run / "best.pt")["network"])
+    network.eval()
+    val = select(records, split="val", sources=sources)
+    test = select(records, split="test", sources=sources)
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = _draft(config, network, out, name, version)
+    write_manifest(out, manifest)
+
+    engine = OnnxEngine(open_bundle(out))
+    model = model_of(open_bundle(out), engine.runtime)
+    canvases = _canvases(val, model)
+    parity = compare(TorchEngine(network), engine, canvases, model.geometry)
+    chosen = calibrate(
+        engine, model, val, sensitivity, lambda done, of: on_image("calibrate", done, of)
+    )
+    engine.close()
+    _enter(manifest, chosen, sensitivity)
+    manifest["training"] = {
+        "config": asdict(config),
+        "sources": list(sources),
+        "split_sha256": split_hash(select(records, sources=sources)),
+        "images": {
+            split: len(select(records, split=split, sources=sources))
+            for split in ("train", "val", "test")
+        },
+        "parity": {key: float(f"{value:.3g}") for key, value in parity.items()},
+        "metrics": {},
+    }
+    write_manifest(out, manifest)
+    with Reader.open(out) as reader:
+        for split, part in (("val", val), ("test", test)):
+            told = lambda done, of, split=split: on_image(f"measure {split}", done, of)  # noqa: E731
+            measured = as_dict(evaluate(reader, part, progress=told))
+            manifest["training"]["metrics"][split] = _summary(measured)
+    write_manifest(out, manifest)
+    return manifest
+
+
+def _draft(
+    config: TrainConfig, network: RefinedMaskRcnn, out: Path, name: str, version: str
+) -> dict[str, Any]:
+    geometry = config.network.geometry
+    inputs = stage_inputs(geometry, config.network.fpn_channels)
+    stages = {
+        stage: export_stage(module, inputs[stage], out / f"{stage}.onnx")
+        for stage, module in (
+            ("trunk", TrunkStage(network)),
+            ("heads", HeadsStage(network)),
+            ("masks", MasksStage(network)),
+        )
+    }
+    return {
+        "schema": 1,
+        "name": name,
+        "version": version,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "classes": ["benign", "malignant"],
+        "modalities": [modality.value for modality in Modality],
+        "stages": stages,
+        "geometry": geometry.to_manifest(),
+        "normalisation": {
+            "percentiles": list(config.percentiles),
+            "mean": config.mean,
+            "std": config.std,
+        },
+        "image_score": {m.value: {"head_weight": 0.5} for m in Modality},
+        "finding_thresholds": {m.value: 0.5 for m in Modality},
+        "operating_points": {m.value: 0.5 for m in Modality},
+    }
+
+
+def _enter(
+    manifest: dict[str, Any], chosen: dict[Modality, Calibration], sensitivity: float
+) -> None:
+    for modality, values in chosen.items():
+        key = modality.value
+        manifest["image_score"][key] = {
+            "head_weight": values.image_score.weight,
+            "rule": "score = w * whole-image head + (1 - w) * most malignant finding; "
+            "w by AUC on val",
+            "val_auc": round(values.image_score.auc, 4),
+        }
+        manifest["finding_thresholds"][key] = values.finding_threshold
+        manifest["operating_points"][key] = round(values.operating_point.threshold, 4)
+    manifest["operating_points_chosen"] = {
+        "on": "val",
+        "for": f"sensitivity of at least {sensitivity:g} of each modality",
+        "reached": {
+            m.value: {
+                "n": v.images,
+                "tpr": round(v.operating_point.tpr, 4),
+                "tnr": round(v.operating_point.tnr, 4),
+            }
+            for m, v in chosen.items()
+        },
+    }
+
+
+def _canvases(records: Sequence[Record], model: Model) -> list[NDArray[np.float32]]:
+    """Real images, spread over the list so that both modalities are among them."""
+    step = max(len(records) // PARITY_IMAGES, 1)
+    images = [read_image(r.image.read_bytes(), r.modality) for r in records[::step][:PARITY_IMAGES]]
+    return [prepare(image, model, 2, Stopwatch()).canvas for image in images]
+
+
+def _summary(measured: dict[str, Any]) -> dict[str, Any]:
+    """The groups' figures with n and interval; the images themselves stay out."""
+    return {key: measured[key] for key in ("groups", "pairs") if key in measured}

@@ -1,0 +1,252 @@
+"""The command line of the offline side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from appliance.errors import ApplianceError
+from engines.errors import EngineError
+
+TRAINED_SOURCES = ("BUSI", "CBIS-DDSM")
+"""The CC BY sources: the only ones that shipped weights may have seen."""
+
+app = typer.Typer(
+    name="mammosono-tools",
+    help="Train the network, judge it, and turn it into a bundle for the appliance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Index = Annotated[
+    Path,
+    typer.Option(
+        "--data", metavar="INDEX", help="index.csv of the labelled images.", dir_okay=False
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="NAME", help="Use this source alone; may be repeated."),
+]
+
+
+class Preset(str, Enum):
+    compact = "compact"
+    compact_scratch = "compact-scratch"
+    paper = "paper"
+
+
+class Split(str, Enum):
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+def main() -> None:
+    app()
+
+
+@app.callback()
+def options() -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def phantoms(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the PNGs and index.csv.")],
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures of each modality.")] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", help="First seed.")] = 1,
+) -> None:
+    """Draw labelled test pictures with exact masks, as an index that train and evaluate read."""
+    from tools.data.draw import draw_index
+
+    with _refusals():
+        path = draw_index(out, count, seed)
+    Console().print(f"Drawn: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    data: Index,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder; resumed if it exists.")],
+    preset: Annotated[
+        Preset, typer.Option(help="The configuration to start from.")
+    ] = Preset.compact,
+    source: Sources = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Passes over the data.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(metavar="X", help="Peak learning rate.")] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Images a batch.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW", help="Network input, for a shorter first run at low resolution."
+        ),
+    ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from the best weights of this run.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything drawn.")] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that augment.")] = 1,
+) -> None:
+    """Train the network; Ctrl-C stops with a checkpoint, the same command goes on from it.
+
+    The run folder gets config.json, last.pt, best.pt, curves.csv and curves.png.
+    """
+    from tools.data.index import read_index
+    from tools.network.config import preset as named
+    from tools.training import checkpoint
+    from tools.training.loop import Trainer
+    from tools.training.material import split_material
+    from tools.training.report import show_epoch, step_bar
+
+    config = named(preset.value)
+    if size is not None:
+        geometry = replace(config.network.geometry, input_size=_size(size))
+        config = replace(config, network=replace(config.network, geometry=geometry))
+    given = {"epochs": epochs, "learning_rate": rate, "batch_size": batch, "seed": seed}
+    config = replace(config, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    console = Console()
+    with _refusals():
+        start = None
+        if initial is not None:
+            start = checkpoint.load(initial / "best.pt")["network"]
+        records = read_index(data)
+        with _bar(console, "reading images") as told:
+            train_samples, val_samples = split_material(
+                records, source or TRAINED_SOURCES, config.network.geometry.input_size, told
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(out, config, train_samples, val_samples, workers=workers, initial=start)
+        with step_bar(console) as on_step:
+            finished = trainer.fit(on_step, lambda *epoch: show_epoch(console, *epoch))
+    if finished:
+        console.print("Trained. Next: mammosono-tools export", highlight=False)
+    else:
+        console.print("Stopped; the same command goes on from here.", highlight=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option(metavar="RUN", help="Run folder of `train`.")],
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to write.")],
+    data: Index,
+    source: Sources = None,
+    name: Annotated[str, typer.Option(help="The model's name.")] = "compact",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "1.0.0",
+    sensitivity: Annotated[
+        float,
+        typer.Option(metavar="X", min=0.01, max=1.0, help="Of each modality's verdict, on val."),
+    ] = 0.9,
+) -> None:
+    """Turn a run's best weights into a bundle: ONNX stages, thresholds, manifest.
+
+    Refused if onnxruntime and torch differ on real images by more than the stated bound.
+    """
+    from tools.bundle.export import export_bundle
+    from tools.data.index import read_index
+
+    console = Console()
+    with _refusals(), _bars(console) as told:
+        manifest = export_bundle(
+            run, out, read_index(data), source or TRAINED_SOURCES,
+            name=name, version=version, sensitivity=sensitivity, on_image=told,
+        )  # fmt: skip
+    for key, difference in manifest["training"]["parity"].items():
+        console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)
+    console.print(f"operating points: {manifest['operating_points']}", highlight=False)
+    console.print(f"Bundle: {out}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to judge.")],
+    data: Index,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for tables and per-image rows.")],
+    split: Annotated[Split, typer.Option(help="Which images.")] = Split.test,
+    source: Sources = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print metrics.json, nothing else.")
+    ] = False,
+) -> None:
+    """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
+    from tools.judge.evaluate import run_evaluation
+    from tools.judge.table import as_dict, as_rich
+
+    console = Console()
+    with _refusals(), _bar(Console(stderr=True) if as_json else console, "reading") as told:
+        evaluation = run_evaluation(bundle, data, split.value, out, sources=source, progress=told)
+    if as_json:
+        typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
+    else:
+        console.print(as_rich(evaluation))
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        _fail("--size is HEIGHTxWIDTH, for example 448x320")
+    if height % 64 or width % 64 or min(height, width) < 64:
+        _fail("--size must be multiples of 64")
+    return height, width
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What a user can mend is one line and exit status 2."""
+    try:
+        yield
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror}")
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed: pip install 'mammosono[train]'")
+    except (ApplianceError, EngineError, ValueError, ArithmeticError) as error:
+        _fail(str(error))
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each kind of work as it begins."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as progress:
+
+        def told(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done)
+
+        yield told
+
+
+@contextmanager
+def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    with _bars(console) as told:
+        yield lambda done, of: told(what, done, of)
