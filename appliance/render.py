@@ -123,9 +123,9 @@ def _overlap(a: Rect, b: Rect) -> bool:
 
 
 def _font(canvas: NDArray[np.uint8], text: str) -> tuple[float, int]:
-    """Scale and stroke: 1/55 of the longer side high, 11 pixels at least, if the width allows."""
+    """Scale and stroke: 1/55 of the longer side high, 13 pixels at least, if the width allows."""
     (width, height), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
-    wanted = max(11.0, _longer_side(canvas) / 55) / height
+    wanted = max(13.0, _longer_side(canvas) / 55) / height
     scale = min(wanted, 0.9 * canvas.shape[1] / width)
     return scale, max(1, round(1.6 * scale))
 

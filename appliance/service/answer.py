@@ -34,7 +34,8 @@ def answer(reader: StudyReader, study_id: str, uploads: Sequence[Upload]) -> tup
     """
     reading = reader.read(_decode(uploads))
     # JSON has no NaN: a score that is not a number must fail here, not reach a client.
-    text = json.dumps(result_document(study_id, reading), allow_nan=False, ensure_ascii=False)
+    document = result_document(study_id, reading)
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return reading, text.encode()
 
 
