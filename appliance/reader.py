@@ -15,6 +15,7 @@ from appliance.prepare import Prepared, prepare
 from appliance.stopwatch import Stopwatch
 from appliance.values import (
     ImageReading,
+    Label,
     Modality,
     ModelInfo,
     Reading,
@@ -81,7 +82,8 @@ class Reader:
             point = self._model.operating_point[image.modality]
             verdict, said = judge(score, point, prepared.frame)
             findings = findings_of(image, prepared.frame, seen, self._model)
-        if verdict is Verdict.POSITIVE and not findings:
+        outlined = any(finding.label is Label.MALIGNANT for finding in findings)
+        if verdict is Verdict.POSITIVE and not outlined:
             said = (*said, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,

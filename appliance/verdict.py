@@ -44,17 +44,19 @@ def findings_of(
 
     A finding is malignant where its score reaches the operating point and it looks more malignant
     than benign by itself; and the highest-scoring one of a positive image always is, so that a
-    positive verdict points somewhere.
+    positive verdict points somewhere. A region without a single pixel is no finding.
     """
     _, scores = malignancy(seen, model.head_weight[image.modality])
     size = (image.height, image.width)
     boxes = frame.to_image(seen.boxes, size)
     point = model.operating_point[image.modality]
-    findings = []
-    for rank, k in enumerate(np.argsort(-scores, kind="stable")):
-        own = rank == 0 or seen.malignant[k] >= seen.benign[k]
-        label = Label.MALIGNANT if scores[k] >= point and own else Label.BENIGN
+    findings: list[Finding] = []
+    for k in np.argsort(-scores, kind="stable"):
         crop, left, top = paste(seen.masks[k], boxes[k], size, model.geometry.mask_threshold)
+        if not crop.any():
+            continue
+        own = not findings or seen.malignant[k] >= seen.benign[k]
+        label = Label.MALIGNANT if scores[k] >= point and own else Label.BENIGN
         x0, y0, x1, y1 = (float(v) for v in boxes[k])
         lesion = min(float(seen.lesion[k]), 1.0)
         findings.append(

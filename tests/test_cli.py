@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 
 import cv2
@@ -14,11 +15,13 @@ from typer.testing import CliRunner
 from appliance import __version__
 from appliance.cli import app
 from appliance.errors import ModelFault, ModelUnavailable
+from appliance.model import SHIPPED
 from appliance.phantoms import phantom
 from appliance.render import grey_png
 from appliance.result import result_document
+from appliance.rle import decode
 from appliance.settings import Settings
-from appliance.values import Label, Modality, Verdict
+from appliance.values import Label, Modality, Rle, Verdict
 
 SIZE = (90, 110)
 
@@ -205,6 +208,29 @@ def test_demo_reads_the_files_it_wrote(reader, tmp_path):
     for image, name in zip(reader.seen, ("mammogram", "ultrasound"), strict=True):
         data = (tmp_path / f"{name}.png").read_bytes()
         assert image.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_the_demo_is_read_by_the_shipped_bundle(tmp_path):
+    result = run("demo", "--out", tmp_path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert [image["modality"] for image in document["images"]] == ["MG", "US"]
+    assert document["model"]["runtime"].startswith("onnxruntime")
+    assert all(0 <= image["score"] <= 1 for image in document["images"])
+    for image in document["images"]:
+        for finding in image["findings"]:
+            mask = decode(Rle(tuple(finding["mask"]["size"]), finding["mask"]["counts"]))
+            assert mask.shape == (image["height"], image["width"])
+            assert mask.sum() == finding["area_px"]
+
+
+def test_a_tampered_bundle_is_refused(mammogram, tmp_path):
+    bundle = shutil.copytree(SHIPPED, tmp_path / "bundle")
+    with (bundle / "heads.onnx").open("ab") as stage:
+        stage.write(b"x")
+    line = refused(run("read", "-m", mammogram, "--bundle", bundle))
+    assert line.endswith("(engine_unavailable)")
+    assert str(tmp_path) not in line
 
 
 def test_serve_listens_where_its_options_and_the_environment_say(monkeypatch, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.fusion import Fused, fuse, of_modality
@@ -60,6 +60,7 @@ def test_a_modality_with_an_empty_list_is_missing():
     assert fuse({MG: [N], US: []}) == Fused(I, (US,), True)
 
 
+@settings(deadline=None)
 @given(studies)
 def test_it_is_never_negative_with_anything_missing_or_undecided(study):
     if fuse(study).verdict is N:
@@ -67,17 +68,20 @@ def test_it_is_never_negative_with_anything_missing_or_undecided(study):
         assert all(v is N for images in study.values() for v in images)
 
 
+@settings(deadline=None)
 @given(studies)
 def test_it_is_positive_exactly_if_an_image_is(study):
     assert (fuse(study).verdict is P) == any(P in images for images in study.values())
 
 
+@settings(deadline=None)
 @given(studies, st.data())
 def test_the_order_of_the_images_does_not_matter(study, data):
     other = {m: data.draw(st.permutations(study[m])) for m in reversed(list(study))}
     assert fuse(other) == fuse(study)
 
 
+@settings(deadline=None)
 @given(studies, st.sampled_from(Modality), st.integers(0, 3), st.sampled_from(Verdict))
 def test_it_is_monotone_a_graver_image_never_gives_a_milder_answer(study, modality, at, verdict):
     images = study.get(modality, [])
@@ -87,6 +91,7 @@ def test_it_is_monotone_a_graver_image_never_gives_a_milder_answer(study, modali
     assert RANK[fuse(graver).verdict] >= RANK[fuse(study).verdict]
 
 
+@settings(deadline=None)
 @given(studies)
 def test_somebody_always_decides(study):
     assert fuse(study).decided_by

@@ -84,7 +84,7 @@ def test_the_mask_picture_tells_benign_from_malignant_and_malignant_wins():
     st.tuples(st.integers(64, 200), st.integers(64, 200)),
     st.integers(0, 3),
 )
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_label_is_never_outside_the_picture(label, box, size, others):
     taken = []
     for _ in range(others + 1):

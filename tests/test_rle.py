@@ -28,21 +28,21 @@ def placed(mask: NDArray[np.bool_], top: int, left: int, bottom: int, right: int
 
 
 @given(masks, margins, margins, margins, margins)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_crop_encodes_to_the_bytes_of_pycocotools_on_the_full_image(mask, top, left, low, right):
     image = placed(mask, top, left, low, right)
     assert encode(mask, top, left, image.shape) == Rle(image.shape, reference(image))
 
 
 @given(masks, margins, margins)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_mask_survives_the_round_trip(mask, top, left):
     image = placed(mask, top, left, 3, 0)
     np.testing.assert_array_equal(decode(encode(mask, top, left, image.shape)), image)
 
 
 @given(masks)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_what_pycocotools_wrote_is_read_back(mask):
     np.testing.assert_array_equal(decode(Rle(mask.shape, reference(mask))), mask)
 

@@ -34,7 +34,7 @@ def renyi_entropy(residuals: Tensor, alpha: float, kernel: Kernel = "huber") -> 
     Renyi 1961 for an incomplete distribution; the form with a fiducial point at zero, since the
     entropy of normalised residuals does not see their size (docs/adr/0005).
     """
-    if alpha <= 0:
+    if not alpha > 0:
         raise ValueError(f"alpha must be above 0, not {alpha}")
     u = penalty(residuals.float() if residuals.dtype != torch.float64 else residuals, kernel)
     if isinf(alpha):

@@ -185,15 +185,15 @@ class MaskHead(nn.Module):
             layers += [nn.Conv2d(cin, channels, 3, padding=1), nn.ReLU(inplace=True)]
         for _ in range(2):
             layers += [nn.ConvTranspose2d(channels, channels, 2, stride=2), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(channels, 1, 1))
-        self.body = nn.Sequential(*layers)
+        last = nn.Conv2d(channels, 1, 1)
+        self.body = nn.Sequential(*layers, last)
         for layer in self.body:
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         # One output channel would make fan-out's last layer shout: start at "may be".
-        nn.init.normal_(self.body[-1].weight, std=0.001)
+        nn.init.normal_(last.weight, std=0.001)
 
     def forward(self, pooled: Tensor) -> Tensor:
         count, _, channels = pooled.shape

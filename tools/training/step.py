@@ -22,6 +22,9 @@ from tools.training.targets import RoiTargets, anchor_targets, mask_target, roi_
 MAX_MASK_ROIS = 4
 """Mask RoIs an image: the mask branch costs four times the box branch."""
 
+_RPN_BOX_SHARE = 0.25
+"""Of the sampled anchors, what the box loss is divided by: few of them are positive here."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
@@ -93,9 +96,10 @@ def _rpn_losses(
         flags.append(positive)
         predicted.append(trunk.deltas[k][index[positive]])
         wanted.append(torch.from_numpy(target.deltas).to(device))
-    found = torch.cat(predicted).float()
-    box = losses.box_loss(found, torch.cat(wanted), 1.0, "huber", config.loss.rpn_samples * 2)
-    return losses.objectness_loss(torch.cat(logits), torch.cat(flags)), box
+    found, sampled = torch.cat(predicted).float(), torch.cat(flags)
+    normaliser = _RPN_BOX_SHARE * len(sampled)
+    box = losses.box_loss(found, torch.cat(wanted), 1.0, "huber", normaliser)
+    return losses.objectness_loss(torch.cat(logits), sampled), box
 
 
 def _pooled(pyramid: Tensor, boxes: Sequence[np.ndarray], bins: int, config: TrainConfig) -> Tensor:
