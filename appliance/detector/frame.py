@@ -120,7 +120,7 @@ def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     # White film rims would join the breast to the frame; they are thin, so cut a rim off.
     rim = 3
     grey[:rim], grey[-rim:], grey[:, :rim], grey[:, -rim:] = 0, 0, 0, 0
-    grey = _smooth(grey)
+    grey = _smooth(grey).astype(np.uint8)
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     mask = (grey > max(otsu * 0.4, 12)).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))

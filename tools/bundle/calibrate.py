@@ -59,19 +59,28 @@ def calibrate(
 ) -> dict[Modality, Calibration]:
     """Choose each modality's numbers on `records` for a stated sensitivity of its verdict.
 
-    Raises ValueError if a modality has no malignant or no other image.
+    Raises ValueError if a modality has no malignant or no other image, or none with a lesion
+    mask, or if a mask does not fit its image; IntakeError if an image cannot be read.
     """
     detector = Detector(engine, model.geometry)
     seen: dict[Modality, list[_Seen]] = {modality: [] for modality in Modality}
     for done, record in enumerate(records, start=1):
         seen[record.modality].append(_look(detector, model, record))
         on_image(done, len(records))
-    return {modality: _choose(images, sensitivity) for modality, images in seen.items()}
+    chosen = {}
+    for modality, images in seen.items():
+        try:
+            chosen[modality] = _choose(images, sensitivity)
+        except ValueError as error:
+            raise ValueError(f"cannot choose on the {modality.value} images: {error}") from None
+    return chosen
 
 
 def _choose(images: Sequence[_Seen], sensitivity: float) -> Calibration:
     overlaps = [image.dice for image in images if image.dice is not None]
-    means = np.mean(overlaps, axis=0) if overlaps else np.zeros(len(GRID))
+    if not overlaps:
+        raise ValueError("an image with a lesion mask is needed to choose on")
+    means = np.mean(overlaps, axis=0)
     # Of thresholds as good as the best within a hundredth, the highest: fewer false findings.
     best = int(np.flatnonzero(means >= means.max() - 0.01)[-1])
     threshold = GRID[best]
@@ -99,7 +108,9 @@ def _look(detector: Detector, model: Model, record: Record) -> _Seen:
         truth = np.zeros(size, bool)
         for path in record.masks:
             mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            truth |= np.asarray(mask) > 0
+            if mask is None or mask.shape != size:
+                raise ValueError(f"a mask of {record.name} is damaged or not of the image's size")
+            truth |= mask > 0
         boxes = prepared.frame.to_image(detections.boxes, size)
         crops = [
             paste(mask, box, size, model.geometry.mask_threshold)

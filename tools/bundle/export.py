@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,12 @@ from appliance.prepare import prepare
 from appliance.reader import Reader
 from appliance.stopwatch import Stopwatch
 from appliance.values import Modality
-from engines.bundle import open_bundle, write_manifest
+from engines.bundle import MANIFEST, open_bundle, write_manifest
 from engines.onnx_engine import OnnxEngine
 from tools.bundle.calibrate import Calibration, calibrate
 from tools.bundle.graphs import export_stage
 from tools.bundle.parity import compare
-from tools.data.index import Record, select, split_hash
+from tools.data.index import SPLITS, Record, select, split_hash
 from tools.judge.evaluate import evaluate
 from tools.judge.table import as_dict
 from tools.network.config import TrainConfig
@@ -30,6 +32,8 @@ from tools.network.model import RefinedMaskRcnn
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
 from tools.network.torch_engine import TorchEngine
 from tools.training import checkpoint
+from tools.training.material import required
+from tools.training.weights import best_network
 
 PARITY_IMAGES = 8
 OnImage = Callable[[str, int, int], None]
@@ -50,46 +54,67 @@ def export_bundle(
     """Write the bundle of a run's best checkpoint into `out` and return its manifest.
 
     records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
-    Raises BadRun, ParityError, BundleError, ValueError, OSError.
+    `out` is touched when the bundle is complete: a refused one leaves there what was there.
+    Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
     """
     config = checkpoint.read_config(run)
-    network = RefinedMaskRcnn(config.network)
-    network.load_state_dict(checkpoint.load(run / "best.pt")["network"])
-    network.eval()
-    val = select(records, split="val", sources=sources)
-    test = select(records, split="test", sources=sources)
+    network = best_network(run, config.network)
+    val, test = (required(records, split, sources) for split in ("val", "test"))
     out.mkdir(parents=True, exist_ok=True)
-    manifest = _draft(config, network, out, name, version)
-    write_manifest(out, manifest)
-
-    engine = OnnxEngine(open_bundle(out))
-    model = model_of(open_bundle(out), engine.runtime)
-    canvases = _canvases(val, model)
-    parity = compare(TorchEngine(network), engine, canvases, model.geometry)
-    chosen = calibrate(
-        engine, model, val, sensitivity, lambda done, of: on_image("calibrate", done, of)
-    )
-    engine.close()
-    _enter(manifest, chosen, sensitivity)
-    manifest["training"] = {
-        "config": asdict(config),
-        "sources": list(sources),
-        "split_sha256": split_hash(select(records, sources=sources)),
-        "images": {
-            split: len(select(records, split=split, sources=sources))
-            for split in ("train", "val", "test")
-        },
-        "parity": {key: float(f"{value:.3g}") for key, value in parity.items()},
-        "metrics": {},
-    }
-    write_manifest(out, manifest)
-    with Reader.open(out) as reader:
-        for split, part in (("val", val), ("test", test)):
-            told = lambda done, of, split=split: on_image(f"measure {split}", done, of)  # noqa: E731
-            measured = as_dict(evaluate(reader, part, progress=told))
-            manifest["training"]["metrics"][split] = _summary(measured)
-    write_manifest(out, manifest)
+    with TemporaryDirectory(prefix=".export-", dir=out) as temporary:
+        folder = Path(temporary)
+        manifest = _draft(config, network, folder, name, version)
+        write_manifest(folder, manifest)
+        parity, chosen = _choose(network, folder, val, sensitivity, on_image)
+        _enter(manifest, chosen, sensitivity)
+        manifest["training"] = {
+            "config": asdict(config),
+            "sources": list(sources),
+            "split_sha256": split_hash(select(records, sources=sources)),
+            "images": {
+                split: len(select(records, split=split, sources=sources)) for split in SPLITS
+            },
+            "parity": {key: float(f"{value:.3g}") for key, value in parity.items()},
+        }
+        write_manifest(folder, manifest)
+        manifest["training"]["metrics"] = {
+            "val": _measure(folder, val, partial(on_image, "measure val")),
+            "test": _measure(folder, test, partial(on_image, "measure test")),
+        }
+        write_manifest(folder, manifest)
+        # The manifest last: until it is there, no hash fits and nobody opens half a bundle.
+        for file in (*(stage["file"] for stage in manifest["stages"].values()), MANIFEST):
+            (folder / file).replace(out / file)
     return manifest
+
+
+def _choose(
+    network: RefinedMaskRcnn,
+    folder: Path,
+    val: Sequence[Record],
+    sensitivity: float,
+    on_image: OnImage,
+) -> tuple[dict[str, float], dict[Modality, Calibration]]:
+    """The graphs' parity with the network, and the numbers that validation images give."""
+    bundle = open_bundle(folder)
+    engine = OnnxEngine(bundle)
+    try:
+        model = model_of(bundle, engine.runtime)
+        canvases = _canvases(val, model)
+        parity = compare(TorchEngine(network), engine, canvases, model.geometry)
+        chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
+    finally:
+        engine.close()
+    return parity, chosen
+
+
+def _measure(
+    folder: Path, records: Sequence[Record], progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """The groups' figures with n and interval; the images themselves stay out."""
+    with Reader.open(folder) as reader:
+        measured = as_dict(evaluate(reader, records, progress=progress))
+    return {key: measured[key] for key in ("groups", "pairs")}
 
 
 def _draft(
@@ -137,7 +162,8 @@ def _enter(
             "val_auc": round(values.image_score.auc, 4),
         }
         manifest["finding_thresholds"][key] = values.finding_threshold
-        manifest["operating_points"][key] = round(values.operating_point.threshold, 4)
+        # Not rounded: it lies midway between two scores, which may be closer than any rounding.
+        manifest["operating_points"][key] = values.operating_point.threshold
     manifest["operating_points_chosen"] = {
         "on": "val",
         "for": f"sensitivity of at least {sensitivity:g} of each modality",
@@ -154,11 +180,6 @@ def _enter(
 
 def _canvases(records: Sequence[Record], model: Model) -> list[NDArray[np.float32]]:
     """Real images, spread over the list so that both modalities are among them."""
-    step = max(len(records) // PARITY_IMAGES, 1)
-    images = [read_image(r.image.read_bytes(), r.modality) for r in records[::step][:PARITY_IMAGES]]
+    step = -(-len(records) // PARITY_IMAGES)
+    images = [read_image(r.image.read_bytes(), r.modality) for r in records[::step]]
     return [prepare(image, model, 2, Stopwatch()).canvas for image in images]
-
-
-def _summary(measured: dict[str, Any]) -> dict[str, Any]:
-    """The groups' figures with n and interval; the images themselves stay out."""
-    return {key: measured[key] for key in ("groups", "pairs") if key in measured}

@@ -28,7 +28,7 @@ def compare(
     """Largest relative difference of each "stage.output" over the canvases [H, W].
 
     Both engines get the reference's pyramid and proposals, so that a near-tie in the ranking
-    cannot look like a difference. Raises ParityError above BOUND.
+    cannot look like a difference. Raises ParityError above BOUND, and where there is no canvas.
     """
     worst: dict[str, float] = {}
     anchors = anchors_by_level(geometry)
@@ -45,6 +45,8 @@ def compare(
             feeds: dict[str, NDArray[Any]] = {"rows": rows, "weights": weights}
             feeds["pyramid"] = trunk["pyramid"]
             _both(reference, other, stage, feeds, worst)
+    if not worst:
+        raise ParityError("no image to compare torch and the graphs on: give validation images")
     for name, difference in worst.items():
         if not difference <= BOUND:
             raise ParityError(f"{name} differs by {difference:.2e}, more than {BOUND:.0e}")
@@ -64,5 +66,6 @@ def _both(
         scale = max(float(np.abs(value).max()), 1e-6)
         difference = float(np.abs(np.asarray(got[name]) - value).max()) / scale
         key = f"{stage}.{name}"
-        worst[key] = max(worst.get(key, 0.0), difference)
+        # Unlike max, this keeps a NaN, which the bound then refuses.
+        worst[key] = float(np.maximum(worst.get(key, 0.0), difference))
     return wanted

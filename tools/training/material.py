@@ -47,15 +47,31 @@ def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> li
     return samples
 
 
+def required(
+    records: Sequence[Record], split: str, sources: Sequence[str]
+) -> tuple[Record, ...]:
+    """The records of a split of some sources, in order. Raises ValueError if there is none."""
+    chosen = select(records, split=split, sources=sources)
+    if not chosen:
+        raise ValueError(
+            f"the index holds no {split} image of {' or '.join(sources)}: "
+            "name its own sources with --source"
+        )
+    return chosen
+
+
 def split_material(
     records: Sequence[Record],
     sources: Sequence[str],
     input_size: tuple[int, int],
     on_sample: Callable[[int, int], None],
 ) -> tuple[list[Sample], list[Sample]]:
-    """Training samples (split `train` of the sources, and phantoms) and validation samples."""
-    train = select(records, split="train", sources=sources)
-    val = select(records, split="val", sources=sources)
+    """Training samples (split `train` of the sources, and phantoms) and validation samples.
+
+    Raises ValueError if either split is empty: without validation no weights are the best.
+    """
+    train = required(records, "train", sources)
+    val = required(records, "val", sources)
     samples = real_samples([*train, *val], input_size, on_sample)
     cut = sum(not record.abnormal_without_location for record in train)
     return samples[:cut] + phantom_samples(input_size), samples[cut:]
