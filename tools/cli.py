@@ -76,9 +76,9 @@ def phantoms(
     seed: Annotated[int, typer.Option(metavar="N", help="First seed.")] = 1,
 ) -> None:
     """Draw labelled test pictures with exact masks, as an index that train and evaluate read."""
-    from tools.data.draw import draw_index
-
     with _refusals():
+        from tools.data.draw import draw_index
+
         path = draw_index(out, count, seed)
     Console().print(f"Drawn: {path}", highlight=False, soft_wrap=True)
 
@@ -112,24 +112,23 @@ def train(
 
     The run folder gets config.json, last.pt, best.pt, curves.csv and curves.png.
     """
-    from tools.data.index import read_index
-    from tools.network.config import preset as named
-    from tools.training import checkpoint
-    from tools.training.loop import Trainer
-    from tools.training.material import split_material
-    from tools.training.report import show_epoch, step_bar
-
-    config = named(preset.value)
-    if size is not None:
-        geometry = replace(config.network.geometry, input_size=_size(size))
-        config = replace(config, network=replace(config.network, geometry=geometry))
+    input_size = None if size is None else _size(size)
     given = {"epochs": epochs, "learning_rate": rate, "batch_size": batch, "seed": seed}
-    config = replace(config, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     console = Console()
     with _refusals():
-        start = None
-        if initial is not None:
-            start = checkpoint.load(initial / "best.pt")["network"]
+        from tools.data.index import read_index
+        from tools.network.config import preset as named
+        from tools.training.loop import Trainer
+        from tools.training.material import split_material
+        from tools.training.report import show_epoch, step_bar
+        from tools.training.weights import best_network
+
+        config = named(preset.value)
+        if input_size is not None:
+            geometry = replace(config.network.geometry, input_size=input_size)
+            config = replace(config, network=replace(config.network, geometry=geometry))
+        config = replace(config, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        start = best_network(initial, config.network).state_dict() if initial else None
         records = read_index(data)
         with _bar(console, "reading images") as told:
             train_samples, val_samples = split_material(
@@ -162,15 +161,16 @@ def export(
 
     Refused if onnxruntime and torch differ on real images by more than the stated bound.
     """
-    from tools.bundle.export import export_bundle
-    from tools.data.index import read_index
-
     console = Console()
-    with _refusals(), _bars(console) as told:
-        manifest = export_bundle(
-            run, out, read_index(data), source or TRAINED_SOURCES,
-            name=name, version=version, sensitivity=sensitivity, on_image=told,
-        )  # fmt: skip
+    with _refusals():
+        from tools.bundle.export import export_bundle
+        from tools.data.index import read_index
+
+        with _bars(console) as told:
+            manifest = export_bundle(
+                run, out, read_index(data), source or TRAINED_SOURCES,
+                name=name, version=version, sensitivity=sensitivity, on_image=told,
+            )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)
     console.print(f"operating points: {manifest['operating_points']}", highlight=False)
@@ -189,12 +189,15 @@ def evaluate(
     ] = False,
 ) -> None:
     """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
-    from tools.judge.evaluate import run_evaluation
-    from tools.judge.table import as_dict, as_rich
-
     console = Console()
-    with _refusals(), _bar(Console(stderr=True) if as_json else console, "reading") as told:
-        evaluation = run_evaluation(bundle, data, split.value, out, sources=source, progress=told)
+    with _refusals():
+        from tools.judge.evaluate import run_evaluation
+        from tools.judge.table import as_dict, as_rich
+
+        with _bar(Console(stderr=True) if as_json else console, "reading") as told:
+            evaluation = run_evaluation(
+                bundle, data, split.value, out, sources=source, progress=told
+            )
     if as_json:
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
@@ -212,7 +215,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    # The message may quote an index, whose fields may hold line ends and terminal codes.
+    line = "".join(sign if sign.isprintable() else "?" for sign in message)
+    typer.echo(f"error: {line}", err=True)
     raise typer.Exit(2)
 
 
@@ -222,7 +227,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror}")
+        _fail(f"{Path(str(error.filename or 'file')).name}: {error.strerror or error}")
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is not installed: pip install 'mammosono[train]'")
     except (ApplianceError, EngineError, ValueError, ArithmeticError) as error:
