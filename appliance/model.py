@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,10 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
         # Written so that NaN, which json reads and no score reaches, is refused as well.
         if not all(0 <= v <= 1 for each in (points, weights, thresholds) for v in each.values()):
             raise ValueError("a threshold or weight of a score is outside 0..1")
+        low, high = (float(v) for v in grey["percentiles"])
+        mean, std = float(grey["mean"]), float(grey["std"])
+        if not (0 <= low < high <= 100 and isfinite(mean) and 0 < std < inf):
+            raise ValueError("the normalisation's numbers make no sense")
         return Model(
             ModelInfo(
                 bundle.name,
@@ -90,16 +95,12 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
                 {m.value: point for m, point in points.items()},
             ),
             Geometry.from_manifest(manifest["geometry"]),
-            Normalisation(
-                (float(grey["percentiles"][0]), float(grey["percentiles"][1])),
-                float(grey["mean"]),
-                float(grey["std"]),
-            ),
+            Normalisation((low, high), mean, std),
             weights,
             thresholds,
             points,
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise ModelUnavailable(
             f"the bundle's manifest cannot be used: {reason}; export the bundle anew"

@@ -31,21 +31,18 @@ def box_of(pixels: np.ndarray) -> tuple[int, int, int, int]:
     return box
 
 
-def background_corner(clean: np.ndarray, height: int, width: int) -> tuple[int, int]:
-    """Top left (y, x) of an empty rectangle, as far from the breast as there is."""
-    free = (clean < 15).astype(np.uint8)
-    free = np.pad(free, 1, constant_values=1)
-    room = cv2.distanceTransform(free, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    room = room[4 : -4 - height, 4 : -4 - width]
-    y, x = np.unravel_index(
-        int(
-            np.minimum.reduce(
-                [room, np.roll(room, -height, 0), np.roll(room, -width, 1)]
-            ).argmax()
-        ),
-        room.shape,
-    )
-    return int(y) + 4, int(x) + 4
+def labelled(picture: Phantom) -> np.ndarray | None:
+    """The film with a burnt-in label in an empty corner; None where no corner is empty."""
+    for y in (6, 320 - 24):
+        for x in (6, 240 - 42):
+            around = picture.clean[max(y - 12, 0) : y + 30, max(x - 12, 0) : x + 48]
+            if around.max() < 15:
+                pixels = picture.pixels.copy()
+                pixels[y : y + 18, x : x + 36] = 235
+                font = cv2.FONT_HERSHEY_SIMPLEX
+                cv2.putText(pixels, "RCC", (x + 2, y + 13), font, 0.45, 10, 1)
+                return pixels
+    return None
 
 
 @pytest.mark.parametrize("label", Label)
@@ -69,30 +66,20 @@ def test_it_is_the_breasts_extent_and_a_rim(seed):
     assert breast[y0:y1, x0:x1].sum() >= 0.99 * breast.sum()
 
 
-def marked(clean: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The film with a burnt-in label: a bright frame with letters, in the background."""
-    height, width = 18, 36
-    y, x = background_corner(clean, height, width)
-    film_with_label = pixels.copy()
-    film_with_label[y : y + height, x : x + width] = 235
-    cv2.putText(
-        film_with_label, "RCC", (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, 10, 1
-    )
-    return film_with_label
-
-
 def test_a_label_in_the_background_does_not_enlarge_it():
-    tried = 0
-    for seed in SEEDS:
-        picture = film(seed, None)
-        labelled = marked(picture.clean, picture.pixels)
-        changed = labelled != picture.pixels
-        if (picture.clean[cv2.dilate(changed.astype(np.uint8), np.ones((25, 25))) > 0] > 15).any():
-            continue  # no room for a label in this film
-        tried += 1
-        plain, other = box_of(picture.pixels), box_of(labelled)
-        assert np.abs(np.subtract(plain, other)).max() <= 4
-    assert tried >= 6
+    films = [(film(seed, None).pixels, labelled(film(seed, None))) for seed in SEEDS]
+    pairs = [(plain, other) for plain, other in films if other is not None]
+    assert len(pairs) >= 6
+    for plain, other in pairs:
+        assert np.abs(np.subtract(box_of(plain), box_of(other))).max() <= 4
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_a_thin_bright_line_from_the_breast_across_the_film_does_not_enlarge_it(seed):
+    picture = film(seed, None)
+    lined = picture.pixels.copy()
+    lined[160:163] = np.maximum(lined[160:163], 200)
+    assert np.abs(np.subtract(box_of(picture.pixels), box_of(lined))).max() <= 8
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
@@ -158,7 +145,7 @@ sides = st.integers(1, 3000)
 ratios = st.tuples(sides, sides)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ratios, st.sampled_from([INPUT, (96, 128)]))
 def test_what_is_cut_and_placed_fits_the_canvas_whatever_the_aspect(size, input_size):
     pixels = np.full(size, 200, np.uint8)

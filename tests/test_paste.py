@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.detector.paste import paste
@@ -29,6 +29,7 @@ def centres(size=SIZE):
 
 
 @settings(max_examples=80, deadline=None)
+@example(10.5, 20.5, 30.0, 40.0)  # its edges run through centres: the first is in, the last out
 @given(st.floats(-100, 150, width=32), st.floats(-100, 150, width=32), side, side)
 def test_a_full_mask_is_the_pixels_whose_centres_are_in_the_box(x0, y0, wide, high):
     box = np.array([x0, y0, x0 + wide, y0 + high], np.float32)

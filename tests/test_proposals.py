@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes import GEOMETRY
+from numpy.testing import assert_allclose
 
 from appliance.detector.anchors import anchors_by_level
 from appliance.detector.boxes import encode, iou
@@ -65,7 +66,7 @@ def test_they_are_those_of_the_slow_reference(seed, top):
     boxes, logits = propose(objectness, deltas, ANCHORS, geometry)
     expected = slowly(objectness, deltas, geometry)
     assert np.array_equal(logits, np.array([e[0] for e in expected], np.float32))
-    assert np.allclose(boxes, [e[3] for e in expected], atol=1e-3)
+    assert_allclose(boxes, [e[3] for e in expected], atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -95,7 +96,7 @@ def test_fewer_come_where_most_agree_on_one_box():
     every = np.concatenate(ANCHORS)
     deltas = encode(np.repeat(target, COUNT, axis=0), every, GEOMETRY.rpn_weights)
     boxes, _ = propose(np.zeros(COUNT, np.float32), deltas, ANCHORS, GEOMETRY)
-    assert np.allclose(boxes, np.repeat(target, len(ANCHORS), axis=0), atol=1e-2)
+    assert_allclose(boxes, np.repeat(target, len(ANCHORS), axis=0), atol=1e-2)
 
 
 def test_none_come_where_every_box_is_pushed_out_of_the_image():

@@ -98,7 +98,6 @@ def test_a_bottleneck_strides_where_it_is_told_to(stride_in_1x1: bool, kernels: 
 
 def test_width_scales_the_channels() -> None:
     assert ResNet("resnet18", 0.25).channels == (16, 32, 64, 128)
-    assert tiny("resnet50").channels == (16, 32, 64, 128)
 
 
 def test_the_schedule_that_is_usual_is_the_default() -> None:

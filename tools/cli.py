@@ -72,10 +72,16 @@ def options() -> None:
 @app.command()
 def phantoms(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the PNGs and index.csv.")],
-    count: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures of each modality.")] = 12,
+    count: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Pictures of each modality; 12 fill every split."),
+    ] = 12,
     seed: Annotated[int, typer.Option(metavar="N", help="First seed.")] = 1,
 ) -> None:
-    """Draw labelled test pictures with exact masks, as an index that train and evaluate read."""
+    """Draw labelled test pictures with exact masks, as an index that train and evaluate read.
+
+    Their source is `phantom`: the name to give with --source.
+    """
     with _refusals():
         from tools.data.draw import draw_index
 
@@ -202,6 +208,31 @@ def evaluate(
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
         console.print(as_rich(evaluation))
+
+
+@app.command()
+def bench(
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Bundle folder; the shipped one if left out."),
+    ] = None,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds to measure.")] = 7,
+    peer: Annotated[
+        bool, typer.Option("--peer/--no-peer", help="Compare with a ResNet50-FPN Mask R-CNN.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+) -> None:
+    """Time a pair on this machine step by step, the network's speed, and a peer beside it."""
+    with _refusals():
+        from tools.bench.measure import run_bench
+        from tools.bench.table import as_dict, as_rich
+
+        with _bar(Console(stderr=True), "rounds") as told:
+            measured = run_bench(bundle, runs, peer, told)
+    if as_json:
+        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(measured), highlight=False)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -17,10 +17,12 @@ def area(boxes: Boxes) -> NDArray[np.float32]:
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """[N, M] intersection over union of every pair; 0 where both are empty."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(high - low, 0)
-    common = sides[..., 0] * sides[..., 1]
+    # A coordinate at a time: numpy is slow along an axis of two (measured: three to four times).
+    ax0, ay0, ax1, ay1 = np.ascontiguousarray(a.T)[..., None]
+    bx0, by0, bx1, by1 = np.ascontiguousarray(b.T)
+    width = np.maximum(np.minimum(ax1, bx1) - np.maximum(ax0, bx0), 0)
+    height = np.maximum(np.minimum(ay1, by1) - np.maximum(ay0, by0), 0)
+    common = width * height
     union = area(a)[:, None] + area(b)[None, :] - common
     return np.asarray(common / np.maximum(union, np.float32(1e-9)), dtype=np.float32)
 

@@ -47,7 +47,7 @@ class _Seen:
     malignant: bool
     detections: Detections
     dice: NDArray[np.float64] | None
-    """[len(GRID)] Dice at each finding threshold; None where the image has no lesion mask."""
+    """[len(GRID)] Dice at each finding threshold; None where the image has no lesion, or none masked."""
 
 
 def calibrate(
@@ -67,24 +67,21 @@ def calibrate(
     for done, record in enumerate(records, start=1):
         seen[record.modality].append(_look(detector, model, record))
         on_image(done, len(records))
-    chosen = {}
-    for modality, images in seen.items():
-        try:
-            chosen[modality] = _choose(images, sensitivity)
-        except ValueError as error:
-            raise ValueError(f"cannot choose on the {modality.value} images: {error}") from None
-    return chosen
+    return {m: _choose(m, images, sensitivity) for m, images in seen.items()}
 
 
-def _choose(images: Sequence[_Seen], sensitivity: float) -> Calibration:
+def _choose(modality: Modality, images: Sequence[_Seen], sensitivity: float) -> Calibration:
     overlaps = [image.dice for image in images if image.dice is not None]
-    if not overlaps:
-        raise ValueError("an image with a lesion mask is needed to choose on")
+    truth = np.array([image.malignant for image in images], bool)
+    if not overlaps or truth.all() or not truth.any():
+        raise ValueError(
+            f"nothing can be chosen on these {modality.value} images: "
+            "give malignant and other ones, some with lesion masks"
+        )
     means = np.mean(overlaps, axis=0)
     # Of thresholds as good as the best within a hundredth, the highest: fewer false findings.
     best = int(np.flatnonzero(means >= means.max() - 0.01)[-1])
     threshold = GRID[best]
-    truth = np.array([image.malignant for image in images])
     head = np.array([float(image.detections.image[2]) for image in images])
     finding = np.array(
         [
@@ -103,14 +100,9 @@ def _look(detector: Detector, model: Model, record: Record) -> _Seen:
     prepared = prepare(image, model, 2, Stopwatch())
     detections = detector.detect(prepared.canvas, LOWEST)
     overlaps = None
-    if record.masks:
-        size = (image.height, image.width)
-        truth = np.zeros(size, bool)
-        for path in record.masks:
-            mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if mask is None or mask.shape != size:
-                raise ValueError(f"a mask of {record.name} is damaged or not of the image's size")
-            truth |= mask > 0
+    size = (image.height, image.width)
+    truth = _lesions(record, size)
+    if truth.any():
         boxes = prepared.frame.to_image(detections.boxes, size)
         crops = [
             paste(mask, box, size, model.geometry.mask_threshold)
@@ -118,6 +110,17 @@ def _look(detector: Detector, model: Model, record: Record) -> _Seen:
         ]
         overlaps = np.array([_dice_at(t, truth, crops, detections.lesion) for t in GRID])
     return _Seen(record.label == "malignant", detections, overlaps)
+
+
+def _lesions(record: Record, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The union of the record's lesion masks [height, width]; empty if it has none."""
+    union = np.zeros(size, bool)
+    for path in record.masks:
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if mask is None or mask.shape != size:
+            raise ValueError(f"a mask of {record.name} is damaged or not of the image's size")
+        union |= mask > 0
+    return union
 
 
 def _dice_at(

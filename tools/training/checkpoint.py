@@ -15,6 +15,9 @@ import torch
 from appliance.detector.geometry import Geometry
 from tools.network.config import LossConfig, NetworkConfig, TrainConfig
 
+_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError)
+"""What torch raises for files that are not whole; half a file makes it seek before the start."""
+
 
 class BadRun(ValueError):
     """The run folder holds no usable checkpoint; the message says what to do."""
@@ -33,10 +36,11 @@ def load(path: Path) -> dict[str, Any]:
     """Tensors and plain values alone: a checkpoint is never unpickled as code. Raises BadRun."""
     if not path.is_file():
         raise BadRun(f"no checkpoint {path.name} in the run folder: train first")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        raise BadRun(f"checkpoint {path.name} is damaged: delete it and train again") from None
+    with path.open("rb") as file:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except _DAMAGE:
+            raise BadRun(f"checkpoint {path.name} is damaged: delete it and train again") from None
     if not isinstance(state, dict):
         raise BadRun(f"{path.name} is no checkpoint of this program: delete it and train again")
     return state

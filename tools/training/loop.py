@@ -160,7 +160,7 @@ class Trainer:
             total = losses.total(config.loss.image_weight)
         if not torch.isfinite(total):
             raise ArithmeticError(
-                f"the loss is {float(total)} in epoch {self.epoch + 1}: "
+                f"the loss is {total.detach()} in epoch {self.epoch + 1}: "
                 "go on from the last checkpoint with a lower learning rate"
             )
         (total / config.accumulate).backward()  # type: ignore[no-untyped-call]
@@ -270,9 +270,7 @@ def _moving_average(
 ) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """Exponential, with a horizon that grows with the steps: the start is soon forgotten."""
 
-    def update(
-        averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int
-    ) -> None:
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         steps = int(count)
         keep = min(decay, (1 + steps) / (10 + steps))
         for old, new in zip(averaged, current, strict=True):

@@ -47,9 +47,7 @@ def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> li
     return samples
 
 
-def required(
-    records: Sequence[Record], split: str, sources: Sequence[str]
-) -> tuple[Record, ...]:
+def required(records: Sequence[Record], split: str, sources: Sequence[str]) -> tuple[Record, ...]:
     """The records of a split of some sources, in order. Raises ValueError if there is none."""
     chosen = select(records, split=split, sources=sources)
     if not chosen:

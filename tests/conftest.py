@@ -1,0 +1,38 @@
+"""What is drawn or trained once for the whole session, since it takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def phantom_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """index.csv of twelve phantoms of each modality, from seed 5. Not to be written to."""
+    from tools.data.draw import draw_index
+
+    return draw_index(tmp_path_factory.mktemp("phantoms") / "drawn", count=12, seed=5)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(phantom_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of the tiny network, trained for an epoch on those phantoms. Not to be written
+    to."""
+    from dataclasses import replace
+
+    import tiny
+
+    from tools.data.index import read_index, select
+    from tools.training.loop import Trainer
+    from tools.training.material import real_samples
+
+    records = read_index(phantom_index)
+    train, val = (
+        real_samples(select(records, split=split), tiny.GEOMETRY.input_size, lambda *_: None)
+        for split in ("train", "val")
+    )
+    folder = tmp_path_factory.mktemp("run")
+    trainer = Trainer(folder, replace(tiny.TRAIN, epochs=1), train, val, workers=0)
+    assert trainer.fit(lambda _: None, lambda *_: None)
+    return folder

@@ -1,0 +1,62 @@
+"""The tiny network as graphs, as a bundle's stages and as a run: for tests of what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tiny
+import torch
+
+from engines.bundle import open_bundle, write_manifest
+from engines.onnx_engine import OnnxEngine
+from tools.bundle.graphs import export_stage
+from tools.network.config import NetworkConfig
+from tools.network.model import RefinedMaskRcnn
+from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
+from tools.training import checkpoint
+
+
+def drawn_network(config: NetworkConfig = tiny.NETWORK, seed: int = 1) -> RefinedMaskRcnn:
+    """In evaluation mode, its weights drawn from the seed, all large enough to matter."""
+    torch.manual_seed(seed)
+    network = RefinedMaskRcnn(config).eval()
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            # As built, the last layers answer next to nothing whatever they are asked.
+            if value.ndim > 1 and value.std() < 0.02:
+                value.normal_(std=0.1)
+            elif name.endswith("bias"):
+                value.normal_(std=0.02)
+    return network
+
+
+def export_stages(network: RefinedMaskRcnn, folder: Path) -> Mapping[str, Any]:
+    """Every stage's graph into `folder`; their manifest entries."""
+    inputs = stage_inputs(network.config.geometry, network.config.fpn_channels)
+    stages = {
+        "trunk": TrunkStage(network),
+        "heads": HeadsStage(network),
+        "masks": MasksStage(network),
+    }
+    return {
+        name: export_stage(stage, inputs[name], folder / f"{name}.onnx")
+        for name, stage in stages.items()
+    }
+
+
+def graph_engine(network: RefinedMaskRcnn, folder: Path) -> OnnxEngine:
+    """The network's graphs behind onnxruntime; `folder` becomes a bundle of stages alone."""
+    stages = export_stages(network, folder)
+    write_manifest(folder, {"schema": 1, "name": "tiny", "version": "1", "stages": stages})
+    return OnnxEngine(open_bundle(folder), threads=1)
+
+
+def finished_run(folder: Path, network: RefinedMaskRcnn) -> Path:
+    """A run folder of `train` with all that `export` looks at."""
+    folder.mkdir()
+    checkpoint.write_config(folder, replace(tiny.TRAIN, network=network.config))
+    checkpoint.save(folder, "best.pt", {"network": network.state_dict(), "epoch": 1, "score": 0.5})
+    return folder

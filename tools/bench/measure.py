@@ -1,0 +1,124 @@
+"""One run of everything, interleaved, so that what is compared was measured side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from appliance.detector.detector import Detector
+from appliance.intake import read_image
+from appliance.model import SHIPPED, Model, open_model
+from appliance.prepare import prepare
+from appliance.reader import Reader
+from appliance.stopwatch import Stopwatch
+from engines.bundle import open_bundle, read_stage
+from tools.bench.ceiling import matrix_product
+from tools.bench.figures import (
+    Bench,
+    Round,
+    network_rates,
+    peer_figures,
+    spread,
+    stage_figures,
+    step_figures,
+)
+from tools.bench.flops import Flops, count_flops
+from tools.bench.machine import Machine, this_machine
+from tools.bench.pair import NETWORK, Posted, draw_pair, read_pair
+from tools.bench.peer import USUAL_SIZE, Peer
+
+THREADS = 2
+"""Of the reader, the matrix product and the peer alike."""
+
+
+def run_bench(
+    bundle: Path | None, runs: int, with_peer: bool, on_round: Callable[[int, int], None]
+) -> Bench:
+    """Measure a bundle, None for the shipped one, `runs` times after one round to warm up.
+
+    Raises ModelUnavailable, ModelFault, EngineError, or ValueError for a graph without shapes.
+    """
+    machine = this_machine()
+    engine, model = open_model(bundle, THREADS)
+    pair, input_size = draw_pair(), model.geometry.input_size
+    with Reader(engine, model, THREADS) as reader, _torch_threads(THREADS):
+        detector, canvases = Detector(engine, model.geometry), _canvases(pair, model)
+        product = matrix_product()
+        peers = [Peer(USUAL_SIZE), Peer(input_size)] if with_peer else []
+        rounds = []
+        for done in range(1, runs + 2):
+            one = Round(
+                read_pair(reader, pair),
+                _alone(detector, canvases),
+                product(),
+                tuple(peer.read(pair) for peer in peers),
+            )
+            rounds.append(one)
+            on_round(done, runs + 1)
+    return _summary(rounds[1:], stage_flops(bundle or SHIPPED), machine, model, pair)
+
+
+def _summary(
+    rounds: Sequence[Round],
+    flops: Mapping[str, Flops],
+    machine: Machine,
+    model: Model,
+    pair: tuple[Posted, ...],
+) -> Bench:
+    rate, of_ceiling = network_rates(rounds, flops, len(pair))
+    return Bench(
+        day=date.today(),
+        machine=machine,
+        model=model.info,
+        input_size=model.geometry.input_size,
+        images=tuple(posted.size for posted in pair),
+        threads=THREADS,
+        runs=len(rounds),
+        steps=step_figures(rounds),
+        outside=spread([one.pair.outside for one in rounds]),
+        findings=rounds[-1].pair.findings,
+        stages=stage_figures(rounds, flops, len(pair)),
+        rate=rate,
+        ceiling=spread([one.ceiling for one in rounds]),
+        of_ceiling=of_ceiling,
+        peers=peer_figures(rounds),
+    )
+
+
+def stage_flops(folder: Path) -> dict[str, Flops]:
+    """Operations of one run of each stage of a bundle. Raises BundleError, ValueError."""
+    return {
+        name: count_flops(onnx.load_model_from_string(read_stage(stage)))
+        for name, stage in open_bundle(folder).stages.items()
+    }
+
+
+def _canvases(pair: tuple[Posted, ...], model: Model) -> list[NDArray[np.float32]]:
+    images = [read_image(posted.data, posted.modality) for posted in pair]
+    return [prepare(image, model, THREADS, Stopwatch()).canvas for image in images]
+
+
+def _alone(detector: Detector, canvases: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+    """Milliseconds of each stage over all canvases, with masks for every one of them."""
+    watch = Stopwatch()
+    for canvas in canvases:
+        detector.detect(canvas, finding_threshold=0.0, clock=watch.add)
+    milliseconds = watch.milliseconds()
+    return {stage: milliseconds[stage] for stage in NETWORK}
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,169 @@
+"""The bench for machines (JSON) and for people (terminal)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from tools.bench.figures import TARGET_MS, Bench, Size, Spread
+from tools.bench.pair import NETWORK
+
+SCHEMA = 1
+OVERLAP = (
+    "Steps are wall times. The second image is prepared while the network runs on the first, so "
+    "steps overlap and may add up to more than the total."
+)
+CEILING = (
+    "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
+    "fetch about as many numbers as they multiply."
+)
+PEER = (
+    "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
+    "the masks in pixels and the document. Times ours: median of the rounds' own ratios."
+)
+
+
+def as_dict(bench: Bench) -> dict[str, Any]:
+    """Plain values for JSON with stable keys: milliseconds, GFLOP, GFLOP/s, shares in 0..1."""
+    model = bench.model
+    return {
+        "schema": SCHEMA,
+        "day": bench.day.isoformat(),
+        "machine": {**asdict(bench.machine), "busy": bench.machine.busy},
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "runtime": model.runtime,
+        "input_size": list(bench.input_size),
+        "images": [list(size) for size in bench.images],
+        "threads": bench.threads,
+        "runs": bench.runs,
+        "steps_ms": {step: asdict(value) for step, value in bench.steps.items()},
+        "outside_network": asdict(bench.outside),
+        "findings": list(bench.findings),
+        "stages": {
+            stage: {
+                "dense_gflop": one.flops.dense / 1e9,
+                "depthwise_gflop": one.flops.depthwise / 1e9,
+                "ms": asdict(one.milliseconds),
+                "gflop_per_s": asdict(one.rate),
+            }
+            for stage, one in bench.stages.items()
+        },
+        "network_gflop_per_s": asdict(bench.rate),
+        "ceiling_gflop_per_s": asdict(bench.ceiling),
+        "of_ceiling": asdict(bench.of_ceiling),
+        "peers": [
+            {
+                "input_size": list(peer.input_size),
+                "gflop": peer.flops / 1e9,
+                "findings": list(peer.findings),
+                "ms": asdict(peer.milliseconds),
+                "times_ours": asdict(peer.ratio),
+            }
+            for peer in bench.peers
+        ],
+        "target": {"ms": TARGET_MS, "met": bench.target_met},
+    }
+
+
+def as_rich(bench: Bench) -> RenderableType:
+    return Group(*_parts(bench))
+
+
+def _parts(bench: Bench) -> Iterator[RenderableType]:
+    machine, model = bench.machine, bench.model
+    yield (
+        f"{bench.day}, {machine.processor}, {machine.cores} cores, {bench.threads} threads, "
+        f"{model.runtime}, model {model.name} {model.version} at {_size(bench.input_size)}"
+    )
+    if machine.busy:
+        yield f"! The machine was busy (load {machine.load:.1f} before the start): run it again."
+    yield _steps(bench)
+    yield f"Outside the network: {_percent(bench.outside)} of the total. {OVERLAP}"
+    yield _network(bench)
+    yield f"The network reaches {_percent(bench.of_ceiling)} of the ceiling. {CEILING}"
+    if bench.peers:
+        yield _peers(bench)
+        yield PEER
+    said = "met" if bench.target_met else "NOT met"
+    total = bench.steps["total"].median
+    yield f"Target, a pair in less than {TARGET_MS:.0f} ms on two cores: {said} ({total:.0f} ms)."
+
+
+def _steps(bench: Bench) -> Table:
+    sizes = " and ".join(map(_size, bench.images))
+    table = _table(f"A pair, {sizes} px, from bytes to document", "Step", "ms", "min - max")
+    for step, value in bench.steps.items():
+        if step == "total":
+            table.add_section()
+        table.add_row(step, _number(value.median), _range(value))
+    table.caption = (
+        f"median of {bench.runs}; findings: {_counts(bench.findings)}, and no masks stage where 0"
+    )
+    return table
+
+
+def _network(bench: Bench) -> Table:
+    columns = ("Stage", "dense GFLOP", "depthwise", "ms", "GFLOP/s", "min - max")
+    table = _table("The network on one image, alone", *columns)
+    for stage in NETWORK:
+        one = bench.stages[stage]
+        work = (f"{each / 1e9:.3f}" for each in (one.flops.dense, one.flops.depthwise))
+        table.add_row(
+            stage, *work, _number(one.milliseconds.median), f"{one.rate.median:.0f}",
+            _range(one.rate, 0),
+        )  # fmt: skip
+    table.add_section()
+    flops = [one.flops for one in bench.stages.values()]
+    work = (sum(f.dense for f in flops), sum(f.depthwise for f in flops))
+    table.add_row(
+        "network", *(f"{each / 1e9:.3f}" for each in work), "", f"{bench.rate.median:.0f}",
+        _range(bench.rate, 0),
+    )  # fmt: skip
+    ceiling = bench.ceiling
+    table.add_row("ceiling", "", "", "", f"{ceiling.median:.0f}", _range(ceiling, 0))
+    return table
+
+
+def _peers(bench: Bench) -> Table:
+    columns = ("Input", "GFLOP", "ms a pair", "min - max", "times ours", "min - max")
+    table = _table("The same pair, read by the peer", *columns)
+    for peer in bench.peers:
+        table.add_row(
+            _size(peer.input_size), f"{peer.flops / 1e9:.0f}", f"{peer.milliseconds.median:.0f}",
+            _range(peer.milliseconds, 0), f"{peer.ratio.median:.1f}", _range(peer.ratio),
+        )  # fmt: skip
+    found = "; ".join(_counts(peer.findings) for peer in bench.peers)
+    table.caption = f"GFLOP: of one image; findings: {found}"
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="right" if k else "left", no_wrap=True)
+    return table
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _counts(findings: tuple[int, ...]) -> str:
+    return " and ".join(map(str, findings))
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _range(value: Spread, digits: int = 1) -> str:
+    return f"{value.low:.{digits}f} - {value.high:.{digits}f}"
+
+
+def _percent(share: Spread) -> str:
+    return f"{share.median:.0%} ({share.low:.0%} - {share.high:.0%})"
