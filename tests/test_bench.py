@@ -277,7 +277,7 @@ def test_the_product_of_matrices_gives_a_rate() -> None:
 
 
 def printed(what: Bench) -> str:
-    console = Console(width=80, record=True, quiet=False, file=None, force_terminal=False)
+    console = Console(width=80)
     with console.capture() as capture:
         console.print(as_rich(what), highlight=False)
     return " ".join(capture.get().split())

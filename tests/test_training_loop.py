@@ -29,7 +29,9 @@ from tools.network.model import RefinedMaskRcnn  # noqa: E402
 from tools.training import checkpoint, step  # noqa: E402
 from tools.training.checkpoint import BadRun, read_config  # noqa: E402
 from tools.training.curves import Curves  # noqa: E402
-from tools.training.loop import LOSS_PARTS, Progress, Trainer, _moving_average  # noqa: E402
+from tools.training.loop import Progress, Trainer  # noqa: E402
+from tools.training.optimizer import moving_average  # noqa: E402
+from tools.training.totals import LOSS_PARTS  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size
 State = dict[str, Any]
@@ -320,7 +322,7 @@ def test_a_pretrained_encoder_learns_slower_and_its_first_blocks_not_at_all(tmp_
 def test_the_average_starts_at_the_weights_and_soon_forgets_where_it_started() -> None:
     layer = torch.nn.BatchNorm1d(1)
     average = torch.optim.swa_utils.AveragedModel(
-        layer, multi_avg_fn=_moving_average(0.99), use_buffers=True
+        layer, multi_avg_fn=moving_average(0.99), use_buffers=True
     )
     average.update_parameters(layer)
     averaged = average.module.state_dict()

@@ -20,11 +20,12 @@ OVERLAP = (
 )
 CEILING = (
     "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
-    "fetch about as many numbers as they multiply."
+    "do only a few operations with every number that they fetch."
 )
 PEER = (
     "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
-    "the masks in pixels and the document. Times ours: median of the rounds' own ratios."
+    "the masks in pixels and the document. GFLOP: an image. Times ours: median of each round's "
+    "own ratio."
 )
 
 
@@ -78,37 +79,39 @@ def _parts(bench: Bench) -> Iterator[RenderableType]:
     machine, model = bench.machine, bench.model
     yield (
         f"{bench.day}, {machine.processor}, {machine.cores} cores, {bench.threads} threads, "
-        f"{model.runtime}, model {model.name} {model.version} at {_size(bench.input_size)}"
+        f"{model.runtime}, model {model.name} {model.version} at {_size(bench.input_size)}; "
+        f"medians of {bench.runs}"
     )
     if machine.busy:
         yield f"! The machine was busy (load {machine.load:.1f} before the start): run it again."
     yield _steps(bench)
+    yield (
+        f"Images of {' and '.join(map(_size, bench.images))} px; findings: "
+        f"{_counts(bench.findings)} (the masks stage runs where there are any)."
+    )
     yield f"Outside the network: {_percent(bench.outside)} of the total. {OVERLAP}"
     yield _network(bench)
     yield f"The network reaches {_percent(bench.of_ceiling)} of the ceiling. {CEILING}"
     if bench.peers:
         yield _peers(bench)
-        yield PEER
+        found = "; ".join(_counts(peer.findings) for peer in bench.peers)
+        yield f"{PEER} Its findings: {found}."
     said = "met" if bench.target_met else "NOT met"
     total = bench.steps["total"].median
     yield f"Target, a pair in less than {TARGET_MS:.0f} ms on two cores: {said} ({total:.0f} ms)."
 
 
 def _steps(bench: Bench) -> Table:
-    sizes = " and ".join(map(_size, bench.images))
-    table = _table(f"A pair, {sizes} px, from bytes to document", "Step", "ms", "min - max")
+    table = _table("A pair, bytes to document", "Step", "ms", "least - most")
     for step, value in bench.steps.items():
         if step == "total":
             table.add_section()
         table.add_row(step, _number(value.median), _range(value))
-    table.caption = (
-        f"median of {bench.runs}; findings: {_counts(bench.findings)}, and no masks stage where 0"
-    )
     return table
 
 
 def _network(bench: Bench) -> Table:
-    columns = ("Stage", "dense GFLOP", "depthwise", "ms", "GFLOP/s", "min - max")
+    columns = ("Stage", "dense GFLOP", "depthwise", "ms", "GFLOP/s", "least - most")
     table = _table("The network on one image, alone", *columns)
     for stage in NETWORK:
         one = bench.stages[stage]
@@ -119,10 +122,10 @@ def _network(bench: Bench) -> Table:
         )  # fmt: skip
     table.add_section()
     flops = [one.flops for one in bench.stages.values()]
-    work = (sum(f.dense for f in flops), sum(f.depthwise for f in flops))
+    dense, depthwise = sum(f.dense for f in flops), sum(f.depthwise for f in flops)
     table.add_row(
-        "network", *(f"{each / 1e9:.3f}" for each in work), "", f"{bench.rate.median:.0f}",
-        _range(bench.rate, 0),
+        "network", f"{dense / 1e9:.3f}", f"{depthwise / 1e9:.3f}", "",
+        f"{bench.rate.median:.0f}", _range(bench.rate, 0),
     )  # fmt: skip
     ceiling = bench.ceiling
     table.add_row("ceiling", "", "", "", f"{ceiling.median:.0f}", _range(ceiling, 0))
@@ -130,20 +133,18 @@ def _network(bench: Bench) -> Table:
 
 
 def _peers(bench: Bench) -> Table:
-    columns = ("Input", "GFLOP", "ms a pair", "min - max", "times ours", "min - max")
+    columns = ("Input", "GFLOP", "ms a pair", "least - most", "times ours", "least - most")
     table = _table("The same pair, read by the peer", *columns)
     for peer in bench.peers:
         table.add_row(
             _size(peer.input_size), f"{peer.flops / 1e9:.0f}", f"{peer.milliseconds.median:.0f}",
             _range(peer.milliseconds, 0), f"{peer.ratio.median:.1f}", _range(peer.ratio),
         )  # fmt: skip
-    found = "; ".join(_counts(peer.findings) for peer in bench.peers)
-    table.caption = f"GFLOP: of one image; findings: {found}"
     return table
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for k, column in enumerate(columns):
         table.add_column(column, justify="right" if k else "left", no_wrap=True)
     return table

@@ -47,7 +47,7 @@ class _Seen:
     malignant: bool
     detections: Detections
     dice: NDArray[np.float64] | None
-    """[len(GRID)] Dice at each finding threshold; None where the image has no lesion, or none masked."""
+    """[len(GRID)] Dice at each finding threshold; None without a masked lesion."""
 
 
 def calibrate(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Sampler
 
 from tools.data.augment import Example
 from tools.data.sample import Sample
@@ -25,10 +20,12 @@ from tools.network.config import TrainConfig
 from tools.network.model import RefinedMaskRcnn
 from tools.training import checkpoint
 from tools.training.curves import Curves
+from tools.training.interrupt import interruptible
+from tools.training.loader import batches_from
+from tools.training.optimizer import has_bf16, make_optimizer, moving_average
 from tools.training.step import Losses, batch_losses
+from tools.training.totals import Totals
 from tools.training.validate import Glance, glance
-
-LOSS_PARTS = ("rpn_class", "rpn_box", "classes", "box", "mask", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +85,10 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
             self.network,
-            multi_avg_fn=_moving_average(config.ema_decay),
+            multi_avg_fn=moving_average(config.ema_decay),
             use_buffers=True,
         )
-        self.optimizer = _optimizer(self.network, config)
+        self.optimizer = make_optimizer(self.network, config)
         self.curves = Curves(folder)
         self.epoch, self.batch, self.steps_done, self.best = 0, 0, 0, -math.inf
         self._resume()
@@ -107,7 +104,7 @@ class Trainer:
         before that epoch.
         """
         checkpoint.write_config(self.folder, self.config)
-        with _interruptible() as stopped:
+        with interruptible() as stopped:
             while self.epoch < self.config.epochs and not stopped():
                 means = self._epoch(on_step, stopped)
                 if self.batch < self.batches:
@@ -126,8 +123,8 @@ class Trainer:
         self.network.train()
         self.draws.epoch = self.epoch
         first, started, images = self.batch, monotonic(), 0
-        totals = _Totals()
-        for examples in self._loader(first):
+        totals = Totals()
+        for examples in batches_from(self.draws, first, self.config.batch_size, self.workers):
             images += len(examples)
             totals.add(self._batch(examples))
             self.batch += 1
@@ -155,7 +152,7 @@ class Trainer:
         images = stack_images(examples, config.mean, config.std)
         images = images.to(self.device, memory_format=torch.channels_last)
         rng = np.random.default_rng((config.seed, self.epoch, self.batch, 1))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_bf16(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
             losses = batch_losses(self.network, images, examples, config, rng)
             total = losses.total(config.loss.image_weight)
         if not torch.isfinite(total):
@@ -184,19 +181,6 @@ class Trainer:
         rate = warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * group["share"] * max(rate, 1e-3)
-
-    def _loader(self, first: int) -> DataLoader[Any]:
-        return DataLoader(
-            self.draws,
-            batch_size=self.config.batch_size,
-            sampler=_From(first * self.config.batch_size, len(self.draws)),
-            num_workers=self.workers,
-            collate_fn=list,
-            prefetch_factor=4 if self.workers else None,
-            worker_init_fn=_worker,
-            # Its own, since every new loader draws from it: a resumed run needs one loader more.
-            generator=torch.Generator(),
-        )
 
     def _validate(self) -> Glance | None:
         last = self.epoch + 1 == self.config.epochs
@@ -245,101 +229,3 @@ class Trainer:
             raise checkpoint.BadRun(
                 "last.pt is of another configuration: give that one, or another run folder"
             ) from None
-
-
-def _optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Optimizer:
-    # A list, never a set: a checkpoint knows the moments of a weight by its place alone.
-    backbone = list(network.trunk.backbone.parameters())
-    inside = {id(p) for p in backbone}
-    share = config.backbone_rate if config.pretrained else 1.0
-    groups = [
-        {"params": [p for p in backbone if p.requires_grad], "share": share},
-        {"params": [p for p in network.parameters() if id(p) not in inside], "share": 1.0},
-    ]
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(
-        groups,
-        lr=config.learning_rate,
-        betas=(config.beta1, 0.999),
-        weight_decay=config.weight_decay,
-    )
-
-
-def _moving_average(
-    decay: float,
-) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Exponential, with a horizon that grows with the steps: the start is soon forgotten."""
-
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        steps = int(count)
-        keep = min(decay, (1 + steps) / (10 + steps))
-        for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, 1 - keep)
-            else:
-                old.copy_(new)
-
-    return update
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """bf16 doubles the speed where the hardware has it and halves it where it has not."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _worker(_number: int) -> None:
-    """One thread each, and the trainer alone hears Ctrl-C: the batch at hand is still made."""
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _From(Sampler[int]):
-    def __init__(self, first: int, length: int) -> None:
-        self._range = range(first, length)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._range)
-
-    def __len__(self) -> int:
-        return len(self._range)
-
-
-class _Totals:
-    def __init__(self) -> None:
-        self._sums = dict.fromkeys(LOSS_PARTS, 0.0)
-        self._batches = self._correct = self._known = 0
-
-    def add(self, losses: Losses) -> None:
-        for part in LOSS_PARTS:
-            self._sums[part] += float(getattr(losses, part).detach())
-        self._batches += 1
-        self._correct += losses.image_correct
-        self._known += losses.image_count
-
-    def means(self) -> dict[str, float]:
-        return {part: total / max(self._batches, 1) for part, total in self._sums.items()}
-
-    def accuracy(self) -> float:
-        """Of the whole-image head on the augmented training images."""
-        return self._correct / max(self._known, 1)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask for a stop after the running step; a second Ctrl-C is sudden."""
-    asked = False
-
-    def ask(_signal: int, _frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
