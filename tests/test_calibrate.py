@@ -244,7 +244,7 @@ def test_a_mask_that_does_not_fit_its_image_is_refused_by_the_image_name(tmp_pat
     with pytest.raises(ValueError, match=r"a mask of 0\.png is damaged or not of the image's size"):
         validation.calibrated()
     validation.records[0].masks[0].unlink()
-    with pytest.raises(ValueError, match=r"a mask of 0\.png is damaged or not of the image's size"):
+    with pytest.raises(ValueError, match=r"a mask of 0\.png is missing"):
         validation.calibrated()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from appliance.stopwatch import Stopwatch
 from appliance.values import Modality
 from engines.interface import Engine
 from tools.data.index import Record
+from tools.data.masks import union_mask
 from tools.judge.metrics import dice
 from tools.judge.operating_point import (
     ImageScore,
@@ -101,8 +101,8 @@ def _look(detector: Detector, model: Model, record: Record) -> _Seen:
     detections = detector.detect(prepared.canvas, LOWEST)
     overlaps = None
     size = (image.height, image.width)
-    truth = _lesions(record, size)
-    if truth.any():
+    truth = union_mask(record, size)
+    if truth is not None and truth.any():
         boxes = prepared.frame.to_image(detections.boxes, size)
         crops = [
             paste(mask, box, size, model.geometry.mask_threshold)
@@ -110,17 +110,6 @@ def _look(detector: Detector, model: Model, record: Record) -> _Seen:
         ]
         overlaps = np.array([_dice_at(t, truth, crops, detections.lesion) for t in GRID])
     return _Seen(record.label == "malignant", detections, overlaps)
-
-
-def _lesions(record: Record, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The union of the record's lesion masks [height, width]; empty if it has none."""
-    union = np.zeros(size, bool)
-    for path in record.masks:
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if mask is None or mask.shape != size:
-            raise ValueError(f"a mask of {record.name} is damaged or not of the image's size")
-        union |= mask > 0
-    return union
 
 
 def _dice_at(

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from appliance.rle import decode
 from appliance.values import Finding, ImageReading, Verdict
 from tools.data.index import LesionMark, Record
-from tools.judge.metrics import Bools, box_iou, dice, jaccard
+from tools.data.masks import union_mask
+from tools.judge.metrics import box_iou, dice, jaccard
 
 ReadBytes = Callable[[Path], bytes]
 HIT_IOU = 0.25
@@ -63,7 +63,7 @@ def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> 
     covered = np.zeros(shape, bool)
     for finding in image.findings:
         covered |= decode(finding.mask)
-    lesion = _union(record, shape, read_bytes)
+    lesion = union_mask(record, shape, read_bytes)
     box_hit, centre_hit = _hits(image.findings, record.lesions)
     # An image without an answer has no score either, whatever the reader put there.
     unread = image.score is None or image.verdict is Verdict.INDETERMINATE
@@ -91,19 +91,6 @@ def unread_outcome(record: Record, error: str) -> Outcome:
 
 def _highest_lesion_score(findings: Sequence[Finding]) -> float:
     return max((finding.lesion_score for finding in findings), default=0.0)
-
-
-def _union(record: Record, shape: tuple[int, int], read_bytes: ReadBytes) -> Bools | None:
-    """The union of the record's lesion masks, bool [height, width]; None if it has none."""
-    if not record.masks:
-        return None
-    union = np.zeros(shape, bool)
-    for path in record.masks:
-        mask = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_GRAYSCALE)
-        if mask is None or mask.shape != shape:
-            raise ValueError(f"a mask of {record.name} is damaged or not of the image's size")
-        union |= mask > 0
-    return union
 
 
 def _hits(findings: Sequence[Finding], lesions: Sequence[LesionMark]) -> tuple[float, float]:

@@ -65,7 +65,7 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How it is trained. `minutes` ends training where it is set, else `epochs` does."""
+    """How it is trained."""
 
     network: NetworkConfig
     loss: LossConfig = field(default_factory=LossConfig)
