@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from appliance.errors import ApplianceError
-from engines.errors import EngineError
+from tools.console import bar, bars, fail, refusals
 
 TRAINED_SOURCES = ("BUSI", "CBIS-DDSM")
 """The CC BY sources: the only ones that shipped weights may have seen."""
@@ -82,7 +71,7 @@ def phantoms(
 
     Their source is `phantom`: the name to give with --source.
     """
-    with _refusals():
+    with refusals():
         from tools.data.draw import draw_index
 
         path = draw_index(out, count, seed)
@@ -121,12 +110,12 @@ def train(
     input_size = None if size is None else _size(size)
     given = {"epochs": epochs, "learning_rate": rate, "batch_size": batch, "seed": seed}
     console = Console()
-    with _refusals():
+    with refusals():
         from tools.data.index import read_index
         from tools.network.config import preset as named
         from tools.training.loop import Trainer
         from tools.training.material import split_material
-        from tools.training.report import show_epoch, step_bar
+        from tools.training.report import show_epoch
         from tools.training.weights import best_network
 
         config = named(preset.value)
@@ -136,7 +125,7 @@ def train(
         config = replace(config, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
         start = best_network(initial, config.network).state_dict() if initial else None
         records = read_index(data)
-        with _bar(console, "reading images") as told:
+        with bar(console, "reading images") as told:
             train_samples, val_samples = split_material(
                 records, source or TRAINED_SOURCES, config.network.geometry.input_size, told
             )
@@ -168,11 +157,11 @@ def export(
     Refused if onnxruntime and torch differ on real images by more than the stated bound.
     """
     console = Console()
-    with _refusals():
+    with refusals():
         from tools.bundle.export import export_bundle
         from tools.data.index import read_index
 
-        with _bars(console) as told:
+        with bars(console) as told:
             manifest = export_bundle(
                 run, out, read_index(data), source or TRAINED_SOURCES,
                 name=name, version=version, sensitivity=sensitivity, on_image=told,
@@ -196,11 +185,11 @@ def evaluate(
 ) -> None:
     """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
     console = Console()
-    with _refusals():
+    with refusals():
         from tools.judge.evaluate import run_evaluation
         from tools.judge.table import as_dict, as_rich
 
-        with _bar(Console(stderr=True) if as_json else console, "reading") as told:
+        with bar(Console(stderr=True) if as_json else console, "reading") as told:
             evaluation = run_evaluation(
                 bundle, data, split.value, out, sources=source, progress=told
             )
@@ -223,11 +212,11 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
 ) -> None:
     """Time a pair on this machine step by step, the network's speed, and a peer beside it."""
-    with _refusals():
+    with refusals():
         from tools.bench.measure import run_bench
         from tools.bench.table import as_dict, as_rich
 
-        with _bar(Console(stderr=True), "rounds") as told:
+        with bar(Console(stderr=True), "rounds") as told:
             measured = run_bench(bundle, runs, peer, told)
     if as_json:
         typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
@@ -239,50 +228,7 @@ def _size(text: str) -> tuple[int, int]:
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:
-        _fail("--size is HEIGHTxWIDTH, for example 448x320")
+        fail("--size is HEIGHTxWIDTH, for example 448x320")
     if height % 64 or width % 64 or min(height, width) < 64:
-        _fail("--size must be multiples of 64")
+        fail("--size must be multiples of 64")
     return height, width
-
-
-def _fail(message: str) -> NoReturn:
-    # The message may quote an index, whose fields may hold line ends and terminal codes.
-    line = "".join(sign if sign.isprintable() else "?" for sign in message)
-    typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(2)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What a user can mend is one line and exit status 2."""
-    try:
-        yield
-    except OSError as error:
-        _fail(f"{Path(str(error.filename or 'file')).name}: {error.strerror or error}")
-    except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'mammosono[train]'")
-    except (ApplianceError, EngineError, ValueError, ArithmeticError) as error:
-        _fail(str(error))
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each kind of work as it begins."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console) as progress:
-
-        def told(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=of)
-            progress.update(tasks[what], completed=done)
-
-        yield told
-
-
-@contextmanager
-def _bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    with _bars(console) as told:
-        yield lambda done, of: told(what, done, of)

@@ -1,0 +1,65 @@
+"""What every command of the offline side does at a terminal: refuse in one line, show progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from appliance.errors import ApplianceError
+from engines.errors import EngineError
+
+
+def fail(message: str) -> NoReturn:
+    # The message may quote an index, whose fields may hold line ends and terminal codes.
+    line = "".join(sign if sign.isprintable() else "?" for sign in message)
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What a user can mend is one line and exit status 2."""
+    try:
+        yield
+    except OSError as error:
+        fail(f"{Path(str(error.filename or 'file')).name}: {error.strerror or error}")
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed: pip install 'mammosono[train]'")
+    except (ApplianceError, EngineError, ValueError, ArithmeticError) as error:
+        fail(str(error))
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each kind of work as it begins."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console) as progress:
+
+        def told(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done)
+
+        yield told
+
+
+@contextmanager
+def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    with bars(console) as told:
+        yield lambda done, of: told(what, done, of)
