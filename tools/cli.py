@@ -115,7 +115,7 @@ def train(
         from tools.network.config import preset as named
         from tools.training.loop import Trainer
         from tools.training.material import split_material
-        from tools.training.report import show_epoch
+        from tools.training.report import show_epoch, step_bar
         from tools.training.weights import best_network
 
         config = named(preset.value)
