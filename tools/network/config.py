@@ -85,7 +85,7 @@ class TrainConfig:
     pretrained: bool = True
     """Start from the ImageNet weights of the encoder; its first blocks are then not trained."""
     frozen_blocks: int = 3
-    """Encoder blocks that keep their pretrained weights: edges and textures, and half the time."""
+    """Encoder blocks that keep their pretrained weights: edges, textures, a third of the time."""
     backbone_rate: float = 0.4
     """Learning rate of a pretrained encoder as a share of the rest's."""
     percentiles: tuple[float, float] = (1.0, 99.7)
