@@ -4,6 +4,12 @@
     trunk.onnx      stage: {"file": ..., "sha256": ..., "inputs": tensors, "outputs": tensors}
     ...             tensors: {name: {"dtype": "float32", "shape": [1, 1, 640, 448]}}
 
+What a device builder needs besides, where the bundle is meant for one:
+
+    "fp32": [...]   of a stage: its nodes that must not be computed in half precision
+    "mixed": {"file": ..., "sha256": ...}    of a stage: the same graph with half-precision types
+    "parity": {"file": ..., "sha256": ...}   of the bundle: inputs and right answers, an .npz
+
 What else the manifest holds (geometry, operating points, provenance) is for the reader of the
 model's answers; here it is carried unread.
 """
@@ -13,7 +19,7 @@ import json
 import os
 import re
 import tempfile
-from typing import Any, Dict, Mapping, NamedTuple, Pattern, Tuple, Union
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Pattern, Tuple, Union
 
 from engines.errors import BundleError
 
@@ -30,19 +36,33 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\Z")  # a file name so spelt can
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
+class File(NamedTuple):
+    """A file of the bundle: where it lies and what its bytes hash to."""
+
+    path: str
+    sha256: str
+
+
 class Stage(NamedTuple):
-    """One static ONNX graph: where it lies, what its bytes hash to, what goes in and out."""
+    """One static ONNX graph: where it lies, what its bytes hash to, what goes in and out.
+
+    fp32: names of the nodes that must be computed in single precision.
+    mixed: the same graph with half-precision types, for a TensorRT that takes them from the graph.
+    """
 
     name: str
     path: str
     sha256: str
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
+    fp32: Tuple[str, ...] = ()
+    mixed: Optional[File] = None
 
 
 class Bundle(NamedTuple):
     """One model, checked. `sha256` of the manifest's bytes is the identity of the whole bundle:
-    the manifest holds the hash of every stage."""
+    the manifest holds the hash of every stage. `parity`: inputs and right answers of the stages,
+    an .npz that a freshly built plan is tried on."""
 
     folder: str
     name: str
@@ -50,6 +70,7 @@ class Bundle(NamedTuple):
     manifest: Mapping[str, Any]
     stages: Mapping[str, Stage]
     sha256: str
+    parity: Optional[File] = None
 
 
 def open_bundle(folder: Folder) -> Bundle:
@@ -72,19 +93,25 @@ def open_bundle(folder: Folder) -> Bundle:
         manifest=manifest,
         stages=stages,
         sha256=hashlib.sha256(data).hexdigest(),
+        parity=_file(root, manifest.get("parity"), "'parity'"),
     )
 
 
 def read_stage(stage: Stage) -> bytes:
-    """The stage's bytes, hashed after they were read: what is returned is what was checked.
+    """The bytes of the stage's graph. Raises BundleError as `read_file` does."""
+    return read_file(File(stage.path, stage.sha256))
+
+
+def read_file(file: File) -> bytes:
+    """The file's bytes, hashed after they were read: what is returned is what was checked.
 
     Raises BundleError if the file is missing or its sha256 is not the manifest's.
     """
-    data = _read(stage.path)
-    if hashlib.sha256(data).hexdigest() != stage.sha256:
+    data = _read(file.path)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
         raise BundleError(
             "%s: its sha256 is not the manifest's; copy the bundle again or export it anew"
-            % os.path.basename(stage.path)
+            % os.path.basename(file.path)
         )
     return data
 
@@ -97,6 +124,7 @@ def write_manifest(folder: Folder, manifest: Mapping[str, Any]) -> None:
     _check(manifest)
     root = os.path.realpath(folder)
     _stages(root, manifest)
+    _file(root, manifest.get("parity"), "'parity'")
     try:
         text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -189,7 +217,25 @@ def _stage(root: str, name: str, entry: Any) -> Stage:
         sha256=_text(entry.get("sha256"), _SHA256, "the sha256 of " + what),
         inputs=_tensors(entry.get("inputs"), "the inputs of " + what),
         outputs=_tensors(entry.get("outputs"), "the outputs of " + what),
+        fp32=_names(entry.get("fp32", []), "the fp32 nodes of " + what),
+        mixed=_file(root, entry.get("mixed"), "the mixed graph of " + what),
     )
+
+
+def _file(root: str, entry: Any, what: str) -> Optional[File]:
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise _malformed(what)
+    name = _text(entry.get("file"), _WORD, "the file name of " + what)
+    sha256 = _text(entry.get("sha256"), _SHA256, "the sha256 of " + what)
+    return File(os.path.join(root, name), sha256)
+
+
+def _names(entries: Any, what: str) -> Tuple[str, ...]:
+    if not isinstance(entries, list) or not all(isinstance(name, str) for name in entries):
+        raise _malformed(what)
+    return tuple(entries)
 
 
 def _tensors(entries: Any, what: str) -> Dict[str, TensorSpec]:

@@ -4,6 +4,7 @@ EngineError
   BundleError        the bundle cannot be used: missing, damaged, wrong schema, wrong hash
   EngineUnavailable  no runtime on this machine can run the bundle
   EngineFault        a run failed or gave an answer that cannot be trusted
+    EngineLost       the process that computed it died or hung; a new one is started
 """
 
 
@@ -21,3 +22,10 @@ class EngineUnavailable(EngineError):
 
 class EngineFault(EngineError):
     """A run failed, or its answer holds NaN or Inf."""
+
+
+class EngineLost(EngineFault):
+    """The process that ran the engine died or did not answer in time, and was put down.
+
+    The next run starts another one; tensors kept by the lost one are gone.
+    """

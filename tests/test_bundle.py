@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from engines.bundle import Bundle, open_bundle, read_stage, write_manifest
+from engines.bundle import Bundle, open_bundle, read_file, read_stage, write_manifest
 from engines.errors import BundleError
 
 TRUNK = b"the bytes of a trunk"
@@ -84,6 +84,32 @@ def test_what_is_written_is_what_is_opened(folder: Path) -> None:
     assert trunk.inputs == {"image": ("float32", (1, 1, 640, 448))}
     assert trunk.outputs == {"pyramid": ("float32", (5880, 64))}
     assert read_stage(trunk) == TRUNK
+
+
+def test_what_a_device_builder_needs_is_optional(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.parity is None
+    assert all(stage.mixed is None and stage.fp32 == () for stage in bundle.stages.values())
+
+
+def test_what_a_device_builder_needs_is_found(folder: Path) -> None:
+    value = manifest()
+    entry = {"file": "parity.npz", "sha256": hashlib.sha256(b"right").hexdigest()}
+    mixed = {"file": "trunk.mixed.onnx", "sha256": "0" * 64}
+    value["parity"] = entry
+    value["stages"]["trunk"].update(fp32=["Gemm_0", "/fc/Gemm"], mixed=mixed)
+    (folder / "parity.npz").write_bytes(b"right")
+    write_manifest(folder, value)
+
+    bundle = open_bundle(folder)
+
+    assert bundle.stages["trunk"].fp32 == ("Gemm_0", "/fc/Gemm")
+    assert bundle.parity is not None
+    assert read_file(bundle.parity) == b"right"
+    assert bundle.stages["trunk"].mixed == (str(folder.resolve() / "trunk.mixed.onnx"), "0" * 64)
+    (folder / "parity.npz").write_bytes(b"wrong")
+    with pytest.raises(BundleError, match=r"parity\.npz: its sha256"):
+        read_file(bundle.parity)
 
 
 def test_the_identity_of_a_bundle_is_the_hash_of_its_manifest(folder: Path) -> None:
@@ -208,6 +234,11 @@ def test_a_link_out_of_the_bundle_is_refused_even_with_the_right_bytes(
         (("stages", "trunk", "inputs", "image", "shape"), [1, -1]),
         (("stages", "trunk", "inputs", "image", "shape"), [1, True]),
         (("stages", "trunk", "inputs", "image", "shape"), [1, 2.0]),
+        (("stages", "trunk", "fp32"), "Gemm_0"),
+        (("stages", "trunk", "fp32"), [3]),
+        (("stages", "trunk", "mixed"), "trunk.mixed.onnx"),
+        (("stages", "trunk", "mixed"), {"file": "../trunk.mixed.onnx", "sha256": "0" * 64}),
+        (("parity",), {"file": "parity.npz", "sha256": "0"}),
     ],
 )
 def test_a_malformed_manifest_is_refused_when_opened_and_when_written(

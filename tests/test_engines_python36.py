@@ -16,7 +16,7 @@ import pytest
 from engines.bundle import open_bundle, write_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "engines").glob("*.py"))
+SOURCES = sorted((ROOT / "engines").rglob("*.py"))
 
 COMPILE = """
 import py_compile, sys

@@ -199,7 +199,11 @@ def test_a_geometry_that_the_network_cannot_serve_is_refused(changes, message) -
 # The heads
 
 
-def test_pooled_rois_are_the_weighted_sums_of_their_rows() -> None:
+@pytest.mark.parametrize("exported", [False, True])
+def test_pooled_rois_are_the_weighted_sums_of_their_rows(
+    exported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: exported)
     rng = np.random.default_rng(2)
     pyramid = rng.standard_normal((30, 5), np.float32)
     rows = rng.integers(0, 30, (3, 4, 7), np.int32)

@@ -131,11 +131,19 @@ def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     if stats[best, cv2.CC_STAT_AREA] < _MIN_SHARE * mask.size:
         return None
     x, y, w, h = (float(v) for v in stats[best, :4])
-    margin = _MARGIN * _SEARCH_SIDE + rim * (x <= rim or y <= rim)
-    x0, y0 = max(x - margin, 0), max(y - margin, 0)
-    x1, y1 = min(x + w + margin, size[0]), min(y + h + margin, size[1])
+    margin = _MARGIN * _SEARCH_SIDE
+    # Where the breast reaches the rim that was cut off, it reaches the film's edge.
+    x0 = 0 if x <= rim else x - margin
+    y0 = 0 if y <= rim else y - margin
+    x1 = size[0] if x + w >= size[0] - rim else x + w + margin
+    y1 = size[1] if y + h >= size[1] - rim else y + h + margin
     fx, fy = width / size[0], height / size[1]
-    return int(x0 * fx), int(y0 * fy), min(round(x1 * fx), width), min(round(y1 * fy), height)
+    return (
+        int(max(x0, 0) * fx),
+        int(max(y0, 0) * fy),
+        min(round(x1 * fx), width),
+        min(round(y1 * fy), height),
+    )
 
 
 def _smooth(picture: NDArray[Any]) -> NDArray[Any]:

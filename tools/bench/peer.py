@@ -12,8 +12,6 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from appliance.detector.detector import Detector
@@ -67,37 +65,6 @@ def peer_flops(input_size: tuple[int, int]) -> int:
     return int(counter.get_total_flops())
 
 
-class _PeerHeads(HeadsStage):
-    def forward(self, pyramid: Tensor, rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits, deltas = self.box_head(pool_by_bag(pyramid, rows, weights))
-        return torch.softmax(logits, 1), deltas
-
-
-class _PeerMasks(MasksStage):
-    def forward(self, pyramid: Tensor, rows: Tensor, weights: Tensor) -> tuple[Tensor]:
-        return (torch.sigmoid(self.mask_head(pool_by_bag(pyramid, rows, weights))),)
-
-
-class _PeerEngine(TorchEngine):
-    def __init__(self, network: RefinedMaskRcnn) -> None:
-        super().__init__(network)
-        self._stages["heads"] = _PeerHeads(network).eval()
-        self._stages["masks"] = _PeerMasks(network).eval()
-
-
-def pool_by_bag(pyramid: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-    """RoIAlign, [P, C], [R, B, K], [R, B, K] -> [R, B, C], in the fastest way torch has.
-
-    Gathering 1000 RoIs as our exported graphs do takes twelve times as long (measured): the peer
-    shall not be slow for our sake.
-    """
-    count, bins, _ = rows.shape
-    bag = functional.embedding_bag(
-        rows.flatten(0, 1), pyramid, mode="sum", per_sample_weights=weights.flatten(0, 1)
-    )
-    return bag.view(count, bins, -1)
-
-
 class Peer:
     """Reads a pair as a plain Mask R-CNN would: decode, scale, network, boxes and mask grids.
 
@@ -107,7 +74,7 @@ class Peer:
     def __init__(self, input_size: tuple[int, int]) -> None:
         network = peer_network(input_size)
         self._input_size, self._flops = input_size, peer_flops(input_size)
-        self._detector = Detector(_PeerEngine(network), network.config.geometry)
+        self._detector = Detector(TorchEngine(network), network.config.geometry)
 
     def read(self, pair: tuple[Posted, ...]) -> PeerRun:
         """Read the pair once, with a threshold of 0.

