@@ -19,8 +19,12 @@ ApplianceError                  code, HTTP status, one sentence that names the r
     StudyConflict               409 study_conflict
     UnknownStudy                404 unknown_study
     BodyTooLarge                413 body_too_large
+    QueueFull                   429 queue_full
   ModelUnavailable              503 engine_unavailable
   ModelFault                    503 engine_fault
+  ReaderLost                    503 reader_lost
+  StorageFull                   507 storage_full
+  StorageFailed                 503 storage_failed
 """
 
 from __future__ import annotations
@@ -113,9 +117,33 @@ class BodyTooLarge(StudyError):
     code, status, title = "body_too_large", 413, "The request is too large"
 
 
+class QueueFull(StudyError):
+    """retry_after_s: whole seconds after which a place is likely to be free."""
+
+    code, status, title = "queue_full", 429, "Too many studies are waiting"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ModelUnavailable(ApplianceError):
     code, status, title = "engine_unavailable", 503, "The model cannot be run"
 
 
 class ModelFault(ApplianceError):
     code, status, title = "engine_fault", 503, "The model gave an answer that cannot be trusted"
+
+
+class ReaderLost(ApplianceError):
+    """The process that read the study died or hung."""
+
+    code, status, title = "reader_lost", 503, "The study could not be read to its end"
+
+
+class StorageFull(ApplianceError):
+    code, status, title = "storage_full", 507, "There is no room for the study"
+
+
+class StorageFailed(ApplianceError):
+    code, status, title = "storage_failed", 503, "The disk cannot be written"

@@ -13,11 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from appliance.errors import ApplianceError, ModelUnavailable, StudyConflict, UnknownStudy
+from appliance.errors import (
+    ApplianceError,
+    ModelUnavailable,
+    QueueFull,
+    StudyConflict,
+    UnknownStudy,
+)
 from appliance.service import problems
 from appliance.service.answer import StudyReader, answer
 from appliance.service.form import StudyForm
-from appliance.service.refusals import QueueFull
 from appliance.service.studies import Status, Studies, Study
 
 logger = logging.getLogger(__name__)

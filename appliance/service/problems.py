@@ -16,8 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.errors import ApplianceError
-from appliance.service.refusals import QueueFull
+from appliance.errors import ApplianceError, QueueFull
 
 MEDIA_TYPE = "application/problem+json"
 

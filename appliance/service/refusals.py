@@ -9,7 +9,6 @@ StudyError
   UnknownPart                 422 unknown_part
   InvalidStudyId              422 invalid_study_id
   UnknownImage                404 unknown_image
-  QueueFull                   429 queue_full
 """
 
 from __future__ import annotations
@@ -49,13 +48,3 @@ class InvalidStudyId(StudyError):
 
 class UnknownImage(StudyError):
     code, status, title = "unknown_image", 404, "There is no such image in the study"
-
-
-class QueueFull(StudyError):
-    """retry_after_s: whole seconds after which a place is likely to be free."""
-
-    code, status, title = "queue_full", 429, "Too many studies are waiting"
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
