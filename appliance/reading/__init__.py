@@ -1,0 +1,13 @@
+"""Studies are read in a process of their own: what a posted file does to it, the service outlives.
+
+The service writes one JSON object a line to the process's standard input, and reads its answers
+from its standard output, line by line; standard error is its log.
+
+    -> {"open": {bundle, runtime, memory_bytes}}     once
+    <- {"ready": {model}} | {"unavailable": reason}
+    -> {"read": study_id, "images": [{"modality", "path"}], "pictures": folder}
+    <- {"done": document, "verdict": ...} | {"refused": problem}
+    <- {"drawn": study_id}                           its pictures are in the folder, if it was done
+    -> {"ping": n}
+    <- {"pong": n}
+"""

@@ -1,0 +1,124 @@
+"""The reader process: `python -m appliance.reading`, started by the service and by nobody else."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from appliance.errors import ApplianceError, ModelUnavailable
+from appliance.problem import from_error, from_unexpected
+from appliance.reader import Reader
+from appliance.reading.work import StudyReader, decode, draw
+from appliance.result import result_document
+from appliance.runtime import Runtime
+from appliance.stopwatch import Stopwatch
+from appliance.values import Modality, ModelInfo
+
+_PR_SET_PDEATHSIG = 1
+
+Say = Callable[[dict[str, Any]], None]
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    _die_with_the_service()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    say = _speaker()
+    orders = (json.loads(line) for line in sys.stdin)
+    opening = next(orders)["open"]
+    _limit_memory(opening["memory_bytes"])
+    try:
+        reader = Reader.open(_path(opening["bundle"]), _runtime(opening["runtime"]))
+    except ModelUnavailable as error:
+        say({"unavailable": str(error)})
+        return
+    with reader:
+        say({"ready": model_document(reader.model)})
+        for order in orders:
+            obey(order, reader, say)
+
+
+def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> None:
+    """Carry out one order; every order is answered."""
+    if "ping" in order:
+        say({"pong": order["ping"]})
+        return
+    watch = Stopwatch()
+    files = [(Modality(image["modality"]), Path(image["path"])) for image in order["images"]]
+    try:
+        reading = reader.read(decode(files, watch))
+        document = result_document(order["read"], reading)
+        document["timings_ms"] |= {s: round(ms, 1) for s, ms in watch.milliseconds().items()}
+        # JSON has no NaN: a score that is not a number must fail here, not reach a client.
+        json.dumps(document, allow_nan=False)
+    except ApplianceError as error:
+        problem = from_error(error, f"/v1/studies/{order['read']}")
+        say({"refused": problem.document()})
+        return
+    except Exception as error:
+        say({"refused": from_unexpected(error).document()})
+        return
+    say({"done": document, "verdict": reading.verdict.value})
+    try:
+        draw(reading, Path(order["pictures"]))
+    except OSError as error:  # a full disk: the result stands, the pictures can be drawn later
+        logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
+        say({"drawn": None})
+    else:
+        say({"drawn": order["read"]})
+
+
+def model_document(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "runtime": model.runtime,
+        "operating_points": dict(model.operating_points),
+    }
+
+
+def _speaker() -> Say:
+    """A way to answer that no stray print of a library can get into."""
+    answers: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n")
+        answers.flush()
+
+    return say
+
+
+def _runtime(members: dict[str, Any]) -> Runtime:
+    paths = {name: _path(members[name]) for name in ("plans", "worker_python")}
+    return Runtime(**{**members, **paths})
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _limit_memory(limit: int | None) -> None:
+    # The data, not the address space: a GPU's driver reserves far more of that than there is.
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _die_with_the_service() -> None:
+    """Be killed when the service is; its end of standard input may outlive it in a child."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl-C reaches the whole group; the service ends this process once its study is read.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()
