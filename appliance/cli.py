@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,9 @@ from appliance.reader import Reader
 from appliance.result import SOFTWARE, result_json
 from appliance.terminal import print_reading
 from appliance.values import Modality, Reading, SourceImage
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
 
 MAX_IMAGES = 4
 """Of one modality in a study."""
@@ -144,22 +147,27 @@ def serve(
     Every setting can also be given in the environment as MAMMOSONO_HOST, MAMMOSONO_PORT and so on.
     """
     # The web framework takes as long to load as a reading takes to make; only here is it needed.
-    from pydantic import ValidationError
-
     from appliance.service.app import create_app
     from appliance.service.server import make_server
-    from appliance.settings import Settings
 
-    given = {"host": host, "port": port, "bundle": bundle}
-    try:
-        settings = Settings.model_validate({k: v for k, v in given.items() if v is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        _fail(f"{first['loc'][0]}: {first['msg']}", "invalid_setting")
+    settings = _settings(host=host, port=port, bundle=bundle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with _listen(settings.host, settings.port) as listening:
         logging.getLogger(__name__).info("listening on %s port %d", *listening.getsockname()[:2])
         make_server(create_app(settings), settings).run(sockets=[listening])
+
+
+def _settings(**given: object) -> Settings:
+    """The environment's settings, and over them what the command line gave."""
+    from pydantic import ValidationError
+
+    from appliance.settings import Settings
+
+    try:
+        return Settings.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        _fail(f"{first['loc'][0]}: {first['msg']}", "invalid_setting")
 
 
 def study_id(images: Sequence[SourceImage]) -> str:
@@ -188,10 +196,11 @@ def _load(file: Path, modality: Modality) -> SourceImage:
 
 
 def _read(images: Sequence[SourceImage], bundle: Path | None) -> Reading:
+    settings = _settings(bundle=bundle)
     try:
         with (
             Console(stderr=True).status(f"Reading {len(images)} images"),
-            Reader.open(bundle) as reader,
+            Reader.open(settings.bundle, settings.network()) as reader,
         ):
             return reader.read(images)
     except ApplianceError as error:

@@ -15,11 +15,11 @@ import engines
 from appliance.detector.frame import normalise
 from appliance.detector.geometry import Geometry
 from appliance.errors import ModelUnavailable
+from appliance.runtime import Runtime
 from appliance.values import Modality, ModelInfo
 from engines.bundle import Bundle, open_bundle
 from engines.errors import BundleError, EngineUnavailable
 from engines.interface import Engine
-from engines.onnx_engine import OnnxEngine
 
 SHIPPED = Path(engines.__file__).parent / "bundles" / "default"
 
@@ -58,14 +58,14 @@ class Model:
     operating_point: Mapping[Modality, float]
 
 
-def open_model(folder: Path | None, threads: int | None) -> tuple[Engine, Model]:
+def open_model(folder: Path | None, runtime: Runtime) -> tuple[Engine, Model]:
     """The engine and the model of a bundle folder; None is the bundle that ships with us.
 
     Raises ModelUnavailable if the bundle is missing, damaged or incomplete, or cannot run here.
     """
     try:
         bundle = open_bundle(folder or SHIPPED)
-        engine: Engine = OnnxEngine(bundle, threads)
+        engine = runtime.open(bundle)
     except (BundleError, EngineUnavailable) as error:
         raise ModelUnavailable(str(error)) from error
     return engine, model_of(bundle, engine.runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from appliance.errors import ModelFault
 from appliance.fusion import fuse
 from appliance.model import Model, open_model
 from appliance.prepare import Prepared, prepare
+from appliance.runtime import Runtime
 from appliance.stopwatch import Stopwatch
 from appliance.values import (
     ImageReading,
@@ -23,8 +25,10 @@ from appliance.values import (
     Verdict,
 )
 from appliance.verdict import NO_REGION, findings_of, judge, malignancy
-from engines.errors import EngineFault
+from engines.errors import EngineError, EngineLost
 from engines.interface import Engine
+
+logger = logging.getLogger(__name__)
 
 
 class Reader:
@@ -35,21 +39,32 @@ class Reader:
         self._detector = Detector(engine, model.geometry)
 
     @classmethod
-    def open(cls, bundle_folder: Path | None = None, threads: int | None = None) -> Reader:
+    def open(cls, bundle_folder: Path | None = None, runtime: Runtime | None = None) -> Reader:
         """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
-        engine, model = open_model(bundle_folder, threads)
-        return cls(engine, model, threads or 2)
+        runtime = runtime or Runtime()
+        engine, model = open_model(bundle_folder, runtime)
+        return cls(engine, model, runtime.threads or 2)
 
     @property
     def model(self) -> ModelInfo:
         return self._model.info
 
     def read(self, images: Sequence[SourceImage]) -> Reading:
-        """Read a study of at least one image.
+        """Read a study of at least one image; once more, if the engine is lost meanwhile.
 
-        While the network reads one image the next is already denoised.
         Raises ModelFault if the network fails or answers with NaN: that is never a "negative".
         """
+        try:
+            return self._read(images)
+        except EngineLost:
+            logger.warning("the engine was lost; the study is read again by a new one")
+        try:
+            return self._read(images)
+        except EngineLost as error:
+            raise ModelFault(f"the engine was lost twice over this study: {error}") from error
+
+    def _read(self, images: Sequence[SourceImage]) -> Reading:
+        """While the network reads one image the next is already denoised."""
         watch = Stopwatch()
         readings, pictures = [], []
         verdicts: dict[Modality, list[Verdict]] = {}
@@ -75,7 +90,9 @@ class Reader:
         try:
             threshold = self._model.finding_threshold[image.modality]
             seen = self._detector.detect(prepared.canvas, threshold, watch.add)
-        except EngineFault as error:
+        except EngineLost:
+            raise
+        except EngineError as error:
             raise ModelFault(str(error)) from error
         with watch.lap("findings"):
             score, _ = malignancy(seen, self._model.head_weight[image.modality])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-
 from engines.bundle import Bundle
 from engines.interface import Engine
 from engines.open import open_engine

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from appliance.runtime import Runtime, RuntimeName
 
 MIB = 1024 * 1024
 
@@ -31,6 +34,25 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the network; unset, one for each core."
     )
+    runtime: RuntimeName = Field(
+        default="auto",
+        description="tensorrt, onnxruntime, or auto: TensorRT where its module is installed.",
+    )
+    plans: Path | None = Field(
+        default=None,
+        description="Folder of the TensorRT plans built on this device; unset, `plans` in the "
+        "bundle's folder.",
+    )
+    worker_python: Path | None = Field(
+        default=None,
+        description="Python that runs the engine in a process of its own, as /usr/bin/python3.6 on "
+        "the Jetson Nano; unset, the engine runs in the service's process.",
+    )
+    run_deadline_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds after which a worker that computes one stage is killed as hung.",
+    )
     max_body_bytes: int = Field(
         default=128 * MIB,
         ge=1,
@@ -47,7 +69,17 @@ class Settings(BaseSettings):
         default=120.0, gt=0, description="Seconds a client has to send its whole request body."
     )
     queue_length: int = Field(
-        default=8, ge=1, description="Studies that may wait to be read; one more is answered 429."
+        default=32, ge=1, description="Studies that may wait to be read; one more is answered 429."
+    )
+    study_deadline_s: float = Field(
+        default=180.0,
+        gt=0,
+        description="Seconds after which the reader is killed as hung over a study.",
+    )
+    reader_memory_bytes: int | None = Field(
+        default=3072 * MIB,
+        ge=256 * MIB,
+        description="Data memory of the reader process; a study that needs more is refused.",
     )
     wait_s: float = Field(
         default=30.0,
@@ -57,13 +89,31 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(
         default=300.0, ge=0, description="Longest wait a client may ask for; more is cut to this."
     )
-    kept_studies: int = Field(
-        default=64,
-        ge=1,
-        description="Studies kept in memory after they were read; oldest go first.",
+    state: Path | None = Field(
+        default=None,
+        description="Folder of all that outlives a restart: spool, tokens, TLS, audit log; unset, "
+        "/var/lib/mammosono if that is writable, else .local/state/mammosono of the user.",
     )
-    kept_bytes: int = Field(
+    max_age_days: float = Field(
+        default=30.0, gt=0, description="Days a study is kept after it was read."
+    )
+    min_free_bytes: int = Field(
         default=512 * MIB,
-        ge=1,
-        description="Memory their pictures may take; oldest go first, the newest always stays.",
+        ge=0,
+        description="Room left on the disk: below it the oldest read studies go, and when none is "
+        "left no study is taken.",
     )
+
+    def state_folder(self) -> Path:
+        if self.state is not None:
+            return self.state
+        system = Path("/var/lib/mammosono")
+        if os.access(system, os.W_OK):
+            return system
+        return Path.home() / ".local" / "state" / "mammosono"
+
+    def network(self) -> Runtime:
+        """Where the network is computed."""
+        return Runtime(
+            self.threads, self.runtime, self.plans, self.worker_python, self.run_deadline_s
+        )

@@ -24,6 +24,7 @@ from appliance.model import Model, open_model
 from appliance.reader import Reader
 from appliance.result import result_document
 from appliance.rle import decode
+from appliance.runtime import Runtime
 from appliance.values import Modality, Rle
 from engines.interface import Engine
 
@@ -83,7 +84,7 @@ def _finding(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    engine, model = open_model(None, threads=1)
+    engine, model = open_model(None, Runtime(threads=1))
     read = read_demo_pair(engine, model)
     if not any(image["findings"] for image in read):
         sys.exit("error: this bundle finds nothing in the demo's pair: there is no mask to keep")

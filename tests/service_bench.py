@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +17,12 @@ import cv2
 import httpx
 import numpy as np
 import readings
+import uvicorn
 from numpy.typing import NDArray
 
-from appliance.errors import ModelFault
+from appliance.errors import ModelFault, ModelUnavailable
+from appliance.reading.__main__ import obey, opened
+from appliance.reading.job import Done, Job, Outcome, Refused
 from appliance.service.app import create_app
 from appliance.service.server import make_server
 from appliance.settings import Settings
@@ -23,6 +30,7 @@ from appliance.values import (
     ImageReading,
     Label,
     Modality,
+    ModelInfo,
     Pictures,
     Reading,
     SourceImage,
@@ -88,16 +96,72 @@ def _read(index: int, image: SourceImage) -> ImageReading:
     return replace(read, sha256=image.sha256, warnings=image.warnings)
 
 
+class ThreadReading:
+    """Reads on a thread what the service reads in a process: the same orders, the same answers."""
+
+    def __init__(self, open_reader: Callable[[], FakeReader]) -> None:
+        self._open_reader = open_reader
+        self._reader: FakeReader | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self.unavailable: str | None = None
+
+    def start(self) -> None:
+        self._opening = asyncio.ensure_future(self._open())
+
+    @property
+    def model(self) -> ModelInfo:
+        if self._reader is None:
+            raise ModelUnavailable(self.unavailable or "The model is being loaded.")
+        return self._reader.model
+
+    async def ready(self) -> None:
+        while self._reader is None:
+            await asyncio.sleep(0.01)
+
+    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+        answers: list[dict[str, Any]] = []
+        images = [{"modality": m.value, "path": str(path)} for m, path in job.images]
+        order = {"read": job.study_id, "images": images, "pictures": str(job.pictures)}
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, obey, order, self._reader, answers.append)
+        if "refused" in answers[0]:
+            await on_outcome(Refused(answers[0]["refused"]))
+            return False
+        document = answers[0]["done"]
+        verdict = Verdict(answers[0]["verdict"])
+        await on_outcome(Done(json.dumps(document).encode(), verdict, document["timings_ms"]))
+        return answers[1]["drawn"] is not None
+
+    async def close(self) -> None:
+        self._opening.cancel()
+        await asyncio.to_thread(self._thread.shutdown)
+        if self._reader is not None:
+            self._reader.close()
+
+    async def _open(self) -> None:
+        loop, answers = asyncio.get_running_loop(), []
+        open_it = (opened, self._open_reader, answers.append)
+        self._reader = await loop.run_in_executor(self._thread, *open_it)
+        self.unavailable = answers[0].get("unavailable")
+
+
 @contextlib.contextmanager
 def serving(
     open_reader: Callable[[], FakeReader] | None, **settings: Any
 ) -> Iterator[httpx.Client]:
     """The application behind a real server on a free loopback port, and a client of it.
 
-    open_reader: None opens the real one.
+    open_reader: None opens the real one, in its own process.
     """
-    chosen = Settings(port=0, **settings)
-    server = make_server(create_app(chosen, open_reader), chosen)
+    with contextlib.ExitStack() as stack:
+        if "state" not in settings:
+            settings["state"] = stack.enter_context(tempfile.TemporaryDirectory())
+        chosen = Settings(port=0, **settings)
+        reading = None if open_reader is None else ThreadReading(open_reader)
+        yield from _serve(make_server(create_app(chosen, reading), chosen))
+
+
+def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -12,6 +12,7 @@ from fakes import GEOMETRY
 
 from appliance.errors import ModelUnavailable
 from appliance.model import Model, Normalisation, model_of, open_model
+from appliance.runtime import Runtime
 from appliance.values import Modality
 from engines.bundle import Bundle
 
@@ -134,7 +135,7 @@ def test_a_geometry_with_an_unknown_number_or_ill_fitting_lists_is_refused():
 
 def test_a_folder_without_a_bundle_is_unavailable_and_no_path_is_told(tmp_path: Path):
     with pytest.raises(ModelUnavailable) as caught:
-        open_model(tmp_path, 1)
+        open_model(tmp_path, Runtime(threads=1))
     assert str(tmp_path) not in str(caught.value)
     assert "manifest.json" in str(caught.value)
 

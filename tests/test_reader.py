@@ -17,6 +17,7 @@ from appliance.phantoms import phantom
 from appliance.reader import Reader
 from appliance.values import Label, Modality, Reading, SourceImage, Verdict
 from appliance.verdict import NO_BREAST, NO_REGION
+from engines.errors import EngineLost
 
 MG, US = Modality.MG, Modality.US
 SIZES = {MG: (300, 210), US: (200, 260)}
@@ -187,6 +188,33 @@ def test_the_study_after_a_fault_is_read():
         reader.read(PAIR)
     engine.fault = None
     assert reader.read(PAIR).verdict is N
+
+
+class LosingEngine(FakeEngine):
+    """Its process dies while it computes the heads, the first `losses` times."""
+
+    losses = 1
+
+    def run(self, stage, inputs, keep=()):
+        if stage == "heads" and self.losses:
+            self.losses -= 1
+            raise EngineLost("the worker died; a new one is started")
+        return super().run(stage, inputs, keep)
+
+
+def test_a_study_whose_engine_is_lost_is_read_again():
+    wanted = read(*PAIR, scenes=[MALIGNANT])
+    engine = LosingEngine([MALIGNANT])
+    reading = Reader(engine, fake_model(), threads=1).read(PAIR)
+    assert reading.verdict is wanted.verdict
+    assert reading.images == wanted.images
+
+
+def test_a_study_whose_engine_is_lost_twice_fails_and_says_why():
+    engine = LosingEngine([MALIGNANT])
+    engine.losses = 2
+    with pytest.raises(ModelFault, match=r"lost twice .* the worker died"):
+        Reader(engine, fake_model(), threads=1).read(PAIR)
 
 
 def test_a_film_without_a_breast_is_not_cleared():

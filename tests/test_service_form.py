@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -35,7 +38,15 @@ def encode(parts: Parts, boundary: str = "frontier") -> bytes:
     return b"".join(pieces) + f"--{boundary}--\r\n".encode()
 
 
-def receive(body: bytes, chunk: int = 1 << 16, whole: bool = True, **headers: str) -> StudyForm:
+@dataclass(frozen=True)
+class Received:
+    """A form and the bytes of its images, in their order."""
+
+    form: StudyForm
+    images: list[bytes]
+
+
+def receive(body: bytes, chunk: int = 1 << 16, whole: bool = True, **headers: str) -> Received:
     """Read `body` in chunks; if not `whole`, the client goes away at the end of it."""
     headers = {"content-type": "multipart/form-data; boundary=frontier", **headers}
     raw = [(n.replace("_", "-").encode(), v.encode("latin-1")) for n, v in headers.items() if v]
@@ -51,7 +62,9 @@ def receive(body: bytes, chunk: int = 1 << 16, whole: bool = True, **headers: st
         return next(source)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": raw, "query_string": b""}
-    return asyncio.run(read_form(Request(scope, next_message)))
+    with tempfile.TemporaryDirectory() as folder:
+        form = asyncio.run(read_form(Request(scope, next_message), Path(folder)))
+        return Received(form, [upload.path.read_bytes() for upload in form.uploads])
 
 
 files = st.lists(st.binary(max_size=300) | st.text("\r\n-frontier", max_size=80).map(str.encode))
@@ -68,12 +81,14 @@ def test_any_bytes_in_any_chunks_arrive_as_posted(
     parts = [(name, data) for name, data in parts if delimiter not in b"\r\n" + data]
     if not parts:
         return
-    form = receive(encode(parts), chunk)
-    posted = [(u.modality, u.data) for u in form.uploads]
+    received = receive(encode(parts), chunk)
+    uploads = received.form.uploads
+    posted = [(u.modality, data) for u, data in zip(uploads, received.images, strict=True)]
     names = {"mammogram": Modality.MG, "ultrasound": Modality.US}
     expected = [(names[name], data) for name, data in parts]
     assert posted == sorted(expected, key=lambda entry: entry[0].value)  # MG first, else in order
-    assert all(u.sha256 == hashlib.sha256(u.data).hexdigest() for u in form.uploads)
+    assert [u.sha256 for u in uploads] == [hashlib.sha256(i).hexdigest() for i in received.images]
+    assert [u.size for u in uploads] == [len(image) for image in received.images]
 
 
 @settings(max_examples=40, deadline=None)
@@ -127,7 +142,9 @@ def test_a_form_that_is_not_a_study_is_refused(parts: Parts, error: type[StudyEr
 
 def test_four_images_of_each_modality_are_a_study() -> None:
     parts = [(name, b"%d" % n) for n in range(4) for name in ("mammogram", "ultrasound")]
-    assert [u.modality.value for u in receive(encode(parts)).uploads] == 4 * ["MG"] + 4 * ["US"]
+    assert [u.modality.value for u in receive(encode(parts)).form.uploads] == 4 * ["MG"] + 4 * [
+        "US"
+    ]
 
 
 def test_a_request_without_body_is_an_empty_file() -> None:
@@ -191,5 +208,5 @@ def test_a_common_client_builds_a_body_that_is_understood() -> None:
         files=[("mammogram", ("\u202e\r\n" + "n" * 3000 + ".png", b"m", "image/png"))],
         data={"study_id": "s-1"},
     )
-    form = receive(request.read(), **{"content-type": request.headers["content-type"]})
-    assert (form.study_id, [u.data for u in form.uploads]) == ("s-1", [b"m"])
+    received = receive(request.read(), **{"content-type": request.headers["content-type"]})
+    assert (received.form.study_id, received.images) == ("s-1", [b"m"])

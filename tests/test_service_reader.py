@@ -18,6 +18,7 @@ from appliance.model import SHIPPED
 from appliance.phantoms import phantom
 from appliance.reader import Reader
 from appliance.result import result_document
+from appliance.runtime import Runtime
 from appliance.service import schemas
 from appliance.values import Label, Modality
 
@@ -46,7 +47,7 @@ def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) 
     schemas.Result.model_validate_json(response.content)
     over_http = response.json()
 
-    reader = Reader.open(threads=1)
+    reader = Reader.open(runtime=Runtime(threads=1))
     images = [read_image(MAMMOGRAM, Modality.MG), read_image(ULTRASOUND, Modality.US)]
     direct = result_document(over_http["id"], reader.read(images))
     reader.close()

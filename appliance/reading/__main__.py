@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from appliance.errors import ApplianceError, ModelUnavailable
 from appliance.problem import from_error, from_unexpected
@@ -25,6 +25,7 @@ from appliance.values import Modality, ModelInfo
 _PR_SET_PDEATHSIG = 1
 
 Say = Callable[[dict[str, Any]], None]
+T = TypeVar("T", bound=StudyReader)
 
 
 def main() -> None:
@@ -35,15 +36,28 @@ def main() -> None:
     orders = (json.loads(line) for line in sys.stdin)
     opening = next(orders)["open"]
     _limit_memory(opening["memory_bytes"])
-    try:
-        reader = Reader.open(_path(opening["bundle"]), _runtime(opening["runtime"]))
-    except ModelUnavailable as error:
-        say({"unavailable": str(error)})
-        return
-    with reader:
-        say({"ready": model_document(reader.model)})
+    bundle, runtime = _path(opening["bundle"]), _runtime(opening["runtime"])
+    reader = opened(lambda: Reader.open(bundle, runtime), say)
+    if reader is not None:
         for order in orders:
             obey(order, reader, say)
+        reader.close()
+
+
+def opened(open_reader: Callable[[], T], say: Say) -> T | None:
+    """The reader, or None; either is told."""
+    try:
+        reader = open_reader()
+    except ModelUnavailable as error:
+        say({"unavailable": str(error)})
+        return None
+    except Exception as error:
+        problem = from_unexpected(error)
+        reason = f"The model could not be opened; the log tells why under {problem.instance}."
+        say({"unavailable": reason})
+        return None
+    say({"ready": model_document(reader.model)})
+    return reader
 
 
 def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> None:

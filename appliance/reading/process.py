@@ -51,6 +51,8 @@ class ReaderProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._model: ModelInfo | None = None
         self._reason = "The model is being loaded; try again in a few seconds."
+        self._unavailable: str | None = None
+        self._ready = asyncio.Event()
         self._busy = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
         self.starts = 0
@@ -66,6 +68,15 @@ class ReaderProcess:
         if self._model is None:
             raise ModelUnavailable(self._reason)
         return self._model
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why no process can read until somebody helps; None if one does or soon will."""
+        return self._unavailable
+
+    async def ready(self) -> None:
+        """Returns once a process is ready to read."""
+        await self._ready.wait()
 
     @property
     def pid(self) -> int | None:
@@ -125,7 +136,7 @@ class ReaderProcess:
                 pause = self._patience.retry[0]
                 await self._watch()
             except ModelUnavailable as error:
-                self._reason = str(error)
+                self._reason = self._unavailable = str(error)
                 logger.error("the model cannot be run: %s", error)
             except (asyncio.TimeoutError, OSError, EOFError, ValueError, KeyError) as error:
                 self._reason = "The reader stopped and is started again; try in a few seconds."
@@ -146,7 +157,8 @@ class ReaderProcess:
         answer = await self._hear()
         if "unavailable" in answer:
             raise ModelUnavailable(answer["unavailable"])
-        self._model = ModelInfo(**answer["ready"])
+        self._model, self._unavailable = ModelInfo(**answer["ready"]), None
+        self._ready.set()
 
     async def _watch(self) -> None:
         """Returns when the process is gone; raises what `_keep` catches when it does not answer."""
@@ -156,8 +168,6 @@ class ReaderProcess:
                 await asyncio.wait_for(self._process.wait(), self._patience.ping)
                 break
             async with self._busy:
-                if self._process is None or self._process.returncode is not None:
-                    break
                 count += 1
                 await self._say({"ping": count})
                 answer = await asyncio.wait_for(self._hear(), self._patience.answer)
@@ -172,11 +182,13 @@ class ReaderProcess:
 
     def _kill(self) -> None:
         self._model = None
+        self._ready.clear()
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
     async def _end(self) -> None:
         self._model = None
+        self._ready.clear()
         process, self._process = self._process, None
         if process is None:
             return

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from fastapi import FastAPI
 
 import appliance
-from appliance.reader import Reader
-from appliance.service import problems, schemas, status_routes, study_routes
-from appliance.service.answer import StudyReader
+from appliance.reading.job import Opening
+from appliance.reading.process import Patience, ReaderProcess
+from appliance.service import event_routes, problems, schemas, status_routes, study_routes
+from appliance.service.archive import Archive
 from appliance.service.body_limit import BodyLimit
-from appliance.service.desk import Desk
-from appliance.service.studies import MemoryStudies
+from appliance.service.desk import Desk, Reading
 from appliance.settings import Settings
+from appliance.spool import Spool
+
+DAY_S = 86_400.0
 
 
-def create_app(settings: Settings, open_reader: Callable[[], StudyReader] | None = None) -> FastAPI:
-    """The application. It answers at once; the reader is opened beside it.
+def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
+    """The application. It answers at once; spool and reader are opened beside it.
 
-    open_reader: called once, on the reading thread; by default it opens the bundle of `settings`.
-    What it raises makes /readyz answer 503, the application itself starts.
+    reading: how studies are read; by default in a process of its own, as `settings` say.
     """
-    open_reader = open_reader or partial(Reader.open, settings.bundle, settings.threads)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        studies = MemoryStudies(settings.kept_studies, settings.kept_bytes)
-        desk = Desk(open_reader, studies, settings.queue_length)
+        desk = Desk(Archive(lambda: open_spool(settings)), reading or reader_process(settings))
         app.state.settings = settings
         app.state.desk = desk
         app.state.reception = study_routes.Reception(settings)
-        # Apart from the reading thread: a picture does not wait for the study being read.
-        app.state.painter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="painter")
         desk.start()
         yield
         await desk.close()
-        await asyncio.to_thread(app.state.painter.shutdown)
 
     # Swagger's pages load scripts from the internet, which the box need not reach; and a redirect
     # to a path with another slash would repeat the Host header that a client made up.
@@ -55,7 +49,22 @@ def create_app(settings: Settings, open_reader: Callable[[], StudyReader] | None
         responses={"default": schemas.PROBLEM},
     )
     app.include_router(study_routes.router)
+    app.include_router(event_routes.router)
     app.include_router(status_routes.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     problems.install(app)
     return app
+
+
+def open_spool(settings: Settings) -> Spool:
+    return Spool(
+        settings.state_folder() / "spool",
+        queue_length=settings.queue_length,
+        max_age_s=settings.max_age_days * DAY_S,
+        min_free_bytes=settings.min_free_bytes,
+    )
+
+
+def reader_process(settings: Settings) -> ReaderProcess:
+    opening = Opening(settings.bundle, settings.network(), settings.reader_memory_bytes)
+    return ReaderProcess(opening, Patience(study=settings.study_deadline_s))

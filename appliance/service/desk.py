@@ -6,188 +6,228 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import datetime, timezone
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
 
 from appliance.errors import (
     ApplianceError,
     ModelUnavailable,
     QueueFull,
-    StudyConflict,
-    UnknownStudy,
+    ReaderLost,
+    StorageFailed,
+    StorageFull,
 )
-from appliance.service import problems
-from appliance.service.answer import StudyReader, answer
+from appliance.problem import from_error, from_unexpected
+from appliance.reading.job import Done, Job, Outcome
+from appliance.service.archive import Archive
+from appliance.service.bell import Bell
 from appliance.service.form import StudyForm
-from appliance.service.studies import Status, Studies, Study
+from appliance.service.refusals import StudyNotRead
+from appliance.spool import Spool, Status, Study
+from appliance.values import ModelInfo
 
 logger = logging.getLogger(__name__)
 
+READINGS = 2
+"""How often a study is begun whose reader is lost over it."""
+PAUSE_S = 1.0
+"""Before the queue is looked at again when reader or disk failed."""
+RETAIN_S = 60.0
+PICTURES_S = 20.0
+"""How long a picture that is not drawn yet is waited for."""
+
+
+class Reading(Protocol):
+    """What the desk needs of appliance.reading.process.ReaderProcess."""
+
+    def start(self) -> None: ...
+
+    @property
+    def model(self) -> ModelInfo: ...
+
+    @property
+    def unavailable(self) -> str | None: ...
+
+    async def ready(self) -> None: ...
+
+    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool: ...
+
+    async def close(self) -> None: ...
+
 
 class Desk:
-    """Lives on the event loop, where all its state changes; only opening the reader, decoding and
-    reading leave it, for one thread of their own.
-    """
+    """Lives on the event loop. What it knows is in the archive: it can be killed at any time."""
 
-    def __init__(
-        self, open_reader: Callable[[], StudyReader], studies: Studies, queue_length: int
-    ) -> None:
-        self.studies = studies
-        self._open_reader = open_reader
-        self._queue_length = queue_length
-        self._reader: StudyReader | None = None
-        self._failure: ApplianceError | None = None
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._settled: dict[str, asyncio.Event] = {}
+    def __init__(self, archive: Archive, reading: Reading) -> None:
+        self.archive, self.reading, self.bell = archive, reading, Bell()
+        self._work_waits = asyncio.Event()
+        self._undrawn: dict[int, Study] = {}
         self._last_reading_s = 1.0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
-        self._worker: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
 
     def start(self) -> None:
         """Begin to open the reader and to work off the queue; returns at once."""
-        self._worker = asyncio.create_task(self._work())
+        self.reading.start()
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_house())]
 
     async def close(self) -> None:
-        """Let the study being read end, and close the reader."""
-        if self._worker:
-            self._worker.cancel()
-            await asyncio.wait([self._worker])
-        # On the reader's own thread, hence after whatever it is still doing.
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_reader)
-        self._thread.shutdown()
-
-    def reader(self) -> StudyReader:
-        """The open reader. Raises ModelUnavailable with the reason why there is none."""
-        self.check()
-        if self._reader is None:
-            raise ModelUnavailable("The model is being loaded; try again in a few seconds.")
-        return self._reader
+        """Let the study being read end; those that wait are read when the box is started again."""
+        self._closing = True
+        self.bell.close()
+        await self.reading.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.archive.close()
 
     def check(self) -> None:
-        """Raise ModelUnavailable if no study will ever be read here."""
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
+        """Raise ModelUnavailable if what is taken now would not be read before somebody helps."""
+        if self.reading.unavailable is not None:
+            raise ModelUnavailable(self.reading.unavailable)
 
-    def take(self, form: StudyForm) -> Study:
-        """Queue the study, or find it where it was posted before.
+    async def take(self, form: StudyForm, owner: str) -> Study:
+        """Keep and queue the study, or find it where it was posted before.
 
-        Raises StudyConflict, QueueFull or ModelUnavailable.
+        Raises StudyConflict, QueueFull, StorageFull or StorageFailed.
         """
-        self.check()
-        fingerprint = tuple((upload.modality, upload.sha256) for upload in form.uploads)
-        known = self._known(form.study_id, fingerprint)
-        if known is not None:
-            return known
-        waiting = sum(study.status is Status.QUEUED for study in self.studies.list())
-        if waiting >= self._queue_length:
-            raise QueueFull(
-                "Wait the seconds of Retry-After, then post the study again.",
-                retry_after_s=math.ceil(self._last_reading_s),
-            )
-        study = Study(
-            study_id=form.study_id or secrets.token_urlsafe(16),
-            posted=datetime.now(timezone.utc),
-            fingerprint=fingerprint,
-            status=Status.QUEUED,
-            uploads=form.uploads,
-        )
-        self.studies.put(study)
-        self._settled[study.study_id] = asyncio.Event()
-        self._queue.put_nowait(study.study_id)
-        return study
-
-    async def wait(self, study_id: str, seconds: float) -> Study:
-        """The study as it stands once settled, or after `seconds`. Raises UnknownStudy."""
-        settled = self._settled.get(study_id)
-        if settled is not None:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(settled.wait(), seconds)
-        return self.studies.get(study_id)
-
-    def delete(self, study_id: str) -> None:
-        """Forget the study; one that waits will not be read. Raises UnknownStudy."""
-        self.studies.delete(study_id)
-        self._announce(study_id)
-
-    def _known(self, study_id: str | None, fingerprint: object) -> Study | None:
-        """The study posted before under this id, unless that post came to nothing."""
-        if study_id is None:
-            return None
         try:
-            study = self.studies.get(study_id)
-        except UnknownStudy:
-            return None
-        same = study.fingerprint == fingerprint
-        if study.problem is not None and (not same or study.problem.status >= 500):
-            # Nothing was read under this id: better images, or a better day, may have it.
-            self.studies.delete(study_id)
-            return None
-        if not same:
-            raise StudyConflict("Post other images under an id of their own.")
+            study = await self.archive(Spool.accept, form.study_id, owner, form.uploads)
+        except QueueFull as error:
+            error.retry_after_s = math.ceil(self._last_reading_s)
+            raise
+        if study.status is Status.QUEUED:
+            self._work_waits.set()
+            self.bell.ring(study)
         return study
+
+    async def wait(self, study: Study, seconds: float) -> Study:
+        """The study as it stands once settled, or after `seconds`. Raises UnknownStudy."""
+        with self.bell.listen(study.number) as heard, contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._settled(study, heard), seconds)
+        return await self.archive(Spool.get, study.study_id)
+
+    async def delete(self, study_id: str) -> Study:
+        """Forget the study; one that waits will not be read. Raises UnknownStudy."""
+        study = await self.archive(Spool.delete, study_id)
+        self.bell.ring(study)
+        return study
+
+    async def picture(self, study: Study, name: str) -> Path:
+        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead."""
+        if study.status is not Status.DONE:
+            raise StudyNotRead("Ask for pictures when the status of the study is done.")
+        with self.bell.listen(study.number) as heard:
+            path = self.archive.spool.picture(study, name)
+            if path is None:
+                self._undrawn[study.number] = study
+                self._work_waits.set()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(heard.wait(), PICTURES_S)
+                path = self.archive.spool.picture(study, name)
+        if path is None:
+            raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
+        return path
+
+    async def _settled(self, study: Study, heard: asyncio.Event) -> None:
+        while not (await self.archive(Spool.get, study.study_id)).status.settled:
+            await heard.wait()
+            heard.clear()
 
     async def _work(self) -> None:
-        await self._open()
+        await self.archive.open()
         while True:
-            study_id = await self._queue.get()
-            with contextlib.suppress(UnknownStudy):  # deleted meanwhile
-                await self._settle(self.studies.get(study_id))
-            self._announce(study_id)
+            await self.reading.ready()
+            self._work_waits.clear()
+            try:
+                if not await self._next():
+                    await self._work_waits.wait()
+            except (StorageFull, StorageFailed, ModelUnavailable) as error:
+                logger.error("the queue stands: %s", error)
+                await asyncio.sleep(PAUSE_S)
+            except Exception as error:
+                from_unexpected(error)  # to the log
+                await asyncio.sleep(PAUSE_S)
 
-    async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            self._reader = await loop.run_in_executor(self._thread, self._open_reader)
-        except ApplianceError as error:
-            self._failure = error
-            logger.error("the model cannot be run: %s", error)
-        except Exception as error:
-            problem = problems.from_unexpected(error)
-            self._failure = ModelUnavailable(
-                f"The model could not be opened; the log tells why under {problem.instance}."
-            )
+    async def _next(self) -> bool:
+        """Do what is to be done next; False if that is nothing."""
+        if self._closing:
+            return False
+        study = await self.archive(Spool.claim)
+        if study is not None:
+            self.bell.ring(study)
+            await self._read(study)
+            return True
+        if self._undrawn:
+            _, study = self._undrawn.popitem()
+            await self._draw(study)
+            return True
+        return False
 
-    async def _settle(self, study: Study) -> None:
-        if study.status is not Status.QUEUED:  # deleted and posted again: queued twice
-            return
-        self.studies.put(replace(study, status=Status.READING))
-        settled = await self._read(study)
-        # Deleted meanwhile, or deleted and posted again: then this answer is of no use.
-        if self.studies.get(study.study_id).status is Status.READING:
-            self.studies.put(settled)
-
-    async def _read(self, study: Study) -> Study:
-        loop = asyncio.get_running_loop()
-        instance = f"/v1/studies/{study.study_id}"
+    async def _read(self, study: Study) -> None:
         started = time.monotonic()
+
+        async def settle(outcome: Outcome) -> None:
+            if isinstance(outcome, Done):
+                await self.archive(Spool.finish, study, outcome.result, outcome.verdict)
+                self._last_reading_s = time.monotonic() - started
+                ms = 1000 * self._last_reading_s
+                logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
+            else:
+                await self.archive(Spool.fail, study, outcome.problem)
+                logger.info("a study was refused: %s", outcome.problem["code"])
+            await self._ring(study)
+
         try:
-            reading, result = await loop.run_in_executor(
-                self._thread, answer, self.reader(), study.study_id, study.uploads
-            )
-        except ApplianceError as error:
-            logger.info("a study was refused: %s", error.code)
-            problem = problems.from_error(error, instance)
-            return replace(study, status=Status.FAILED, uploads=(), problem=problem)
-        except Exception as error:
-            problem = problems.from_unexpected(error)
-            return replace(study, status=Status.FAILED, uploads=(), problem=problem)
-        self._last_reading_s = time.monotonic() - started
-        logger.info(
-            "a study of %d images was read in %.0f ms",
-            len(reading.images),
-            1000 * self._last_reading_s,
-        )
-        return replace(study, status=Status.DONE, uploads=(), reading=reading, result=result)
+            if await self.reading.read(await self._job(study), settle):
+                await self.archive(Spool.attach, study)
+                await self._ring(study)
+        except ReaderLost as error:
+            await self._lost(study, error)
+        except (ModelUnavailable, StorageFull, StorageFailed):
+            await self.archive(Spool.requeue, study)
+            raise
 
-    def _announce(self, study_id: str) -> None:
-        settled = self._settled.pop(study_id, None)
-        if settled is not None:
-            settled.set()
+    async def _lost(self, study: Study, error: ApplianceError) -> None:
+        """Once more, and then no more. A study that has its result keeps it."""
+        if study.attempts < READINGS:
+            await self.archive(Spool.requeue, study)
+        else:
+            problem = from_error(error, f"/v1/studies/{study.study_id}")
+            await self.archive(Spool.fail, study, problem.document())
+        await self._ring(study)
 
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
+    async def _draw(self, study: Study) -> None:
+        """Read a study again for its pictures alone: the same model draws the same ones."""
+
+        async def ignore(_: Outcome) -> None: ...
+
+        with contextlib.suppress(ReaderLost):
+            if await self.reading.read(await self._job(study), ignore):
+                await self.archive(Spool.attach, study)
+        await self._ring(study)
+
+    async def _job(self, study: Study) -> Job:
+        spool = self.archive.spool
+        images = tuple((i.modality, spool.upload_path(i.sha256)) for i in study.images)
+        return Job(study.study_id, images, await self.archive(Spool.drawing, study))
+
+    async def _ring(self, study: Study) -> None:
+        with contextlib.suppress(ApplianceError):  # deleted meanwhile
+            self.bell.ring(await self.archive(Spool.get, study.study_id))
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(RETAIN_S)
+            try:
+                gone = await self.archive(Spool.retain)
+            except (StorageFull, StorageFailed) as error:
+                logger.error("no studies can be removed: %s", error)
+                continue
+            if gone.by_age or gone.by_space:
+                logger.info(
+                    "studies removed: %d by age, %d to make room", gone.by_age, gone.by_space
+                )

@@ -1,15 +1,17 @@
 """The posted form: parts named mammogram, ultrasound and study_id, and nothing else.
 
-The bytes of an image go from the socket to memory: no temporary file ever holds a patient's
-image, and the file name that a client sends is not looked at.
+The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
+that a client sends is not looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -23,6 +25,8 @@ from appliance.service.refusals import (
     UnsupportedContentEncoding,
     UnsupportedContentType,
 )
+from appliance.spool import Upload
+from appliance.spool.files import disk_errors
 from appliance.values import Modality
 
 if TYPE_CHECKING:
@@ -38,15 +42,6 @@ MAX_FIELD_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """One posted file. sha256: of `data`, hexadecimal."""
-
-    modality: Modality
-    data: bytes
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class StudyForm:
     """uploads: mammograms, then ultrasound images, each in the order posted."""
 
@@ -54,12 +49,16 @@ class StudyForm:
     uploads: tuple[Upload, ...]
 
 
-async def read_form(request: Request) -> StudyForm:
-    """Read the request's body as a study.
+async def read_form(request: Request, folder: Path) -> StudyForm:
+    """Read the request's body as a study; its images become files in `folder`.
 
-    Raises StudyError or EmptyFile, each with the reason.
+    Raises StudyError, EmptyFile, StorageFull or StorageFailed, each with the reason.
     """
-    parts = _Parts()
+    with closing(_Parts(folder)) as parts:
+        return await _read(request, parts)
+
+
+async def _read(request: Request, parts: _Parts) -> StudyForm:
     size = 0
     try:
         # The parser bounds what precedes a part's data: 8 headers of 4 KiB, boundary 256.
@@ -96,16 +95,24 @@ class _Parts:
     A part that does not belong is refused when its header has arrived, before its data.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
         self._files: dict[str, list[Upload]] = {name: [] for name in MODALITY_OF_PART}
         self._study_id: str | None = None
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
         self._name = ""
-        self._data = bytearray()
+        self._field = bytearray()
+        self._size = 0
         self._sha256 = hashlib.sha256()
         self._complete = False
+
+    def close(self) -> None:
+        """Close the file of a part that never ended."""
+        if self._file is not None:
+            self._file.close()
 
     def callbacks(self) -> MultipartCallbacks:
         """For the parser, which is not kept here: the two in a ring would hold the images until
@@ -134,7 +141,8 @@ class _Parts:
 
     def _part_begin(self) -> None:
         self._disposition = b""
-        self._data = bytearray()
+        self._field = bytearray()
+        self._size = 0
         self._sha256 = hashlib.sha256()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
@@ -155,6 +163,9 @@ class _Parts:
         if self._name in self._files:
             if len(self._files[self._name]) == MAX_FILES_OF_PART:
                 raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
+            number = sum(len(files) for files in self._files.values())
+            with disk_errors():
+                self._file = (self._folder / str(number)).open("xb")
         elif self._name != "study_id":
             raise UnknownPart("Name each part mammogram, ultrasound or study_id.")
         elif self._study_id is not None:
@@ -162,24 +173,33 @@ class _Parts:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         piece = memoryview(data)[start:end]
-        self._data += piece
-        if self._name == "study_id":
-            if len(self._data) > MAX_FIELD_BYTES:
+        if self._file is None:
+            self._field += piece
+            if len(self._field) > MAX_FIELD_BYTES:
                 _invalid_study_id()
         else:
+            self._size += len(piece)
             self._sha256.update(piece)
+            with disk_errors():
+                self._file.write(piece)
 
     def _part_end(self) -> None:
-        if self._name == "study_id":
-            study_id = self._data.decode("latin-1")
+        if self._file is None:
+            study_id = self._field.decode("latin-1")
             if not STUDY_ID.fullmatch(study_id):
                 _invalid_study_id()
             self._study_id = study_id
-        else:
-            upload = Upload(
-                MODALITY_OF_PART[self._name], bytes(self._data), self._sha256.hexdigest()
-            )
-            self._files[self._name].append(upload)
+            return
+        with disk_errors():
+            self._file.close()
+        upload = Upload(
+            MODALITY_OF_PART[self._name],
+            Path(self._file.name),
+            self._sha256.hexdigest(),
+            self._size,
+        )
+        self._files[self._name].append(upload)
+        self._file = None
 
     def _end(self) -> None:
         self._complete = True

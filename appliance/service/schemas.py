@@ -117,6 +117,7 @@ class StudyEntry(Document):
 
 class StudyList(Document):
     studies: list[StudyEntry] = Field(description="Newest first.")
+    next: int | None = Field(description="Ask for the next page with `before` at this; or null.")
 
 
 PROBLEM: dict[str, Any] = {

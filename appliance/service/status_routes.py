@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from appliance.service import schemas
 from appliance.service.desk import Desk
+from appliance.spool import Spool
 
 router = APIRouter(tags=["status"])
 
@@ -14,7 +15,7 @@ router = APIRouter(tags=["status"])
 async def get_model(request: Request) -> schemas.Model:
     """The model that reads, and the score from which each modality is positive."""
     desk: Desk = request.app.state.desk
-    return schemas.Model.model_validate(desk.reader().model)
+    return schemas.Model.model_validate(desk.reading.model)
 
 
 @router.get("/healthz")
@@ -23,9 +24,10 @@ async def get_health() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses=schemas.refusals(503))
+@router.get("/readyz", responses=schemas.refusals(503, 507))
 async def get_readiness(request: Request) -> dict[str, str]:
     """200 if a study can be read now; 503 with the reason if not."""
     desk: Desk = request.app.state.desk
-    desk.reader()
+    _ = desk.reading.model
+    await desk.archive(Spool.check)
     return {"status": "ready"}

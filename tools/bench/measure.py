@@ -17,6 +17,7 @@ from appliance.intake import read_image
 from appliance.model import SHIPPED, Model, open_model
 from appliance.prepare import prepare
 from appliance.reader import Reader
+from appliance.runtime import Runtime
 from appliance.stopwatch import Stopwatch
 from engines.bundle import open_bundle, read_stage
 from tools.bench.ceiling import matrix_product
@@ -46,7 +47,7 @@ def run_bench(
     Raises ModelUnavailable, ModelFault, EngineError, or ValueError for a graph without shapes.
     """
     machine = this_machine()
-    engine, model = open_model(bundle, THREADS)
+    engine, model = open_model(bundle, Runtime(threads=THREADS))
     pair, input_size = draw_pair(), model.geometry.input_size
     with Reader(engine, model, THREADS) as reader, _torch_threads(THREADS):
         detector, canvases = Detector(engine, model.geometry), _canvases(pair, model)

@@ -1,0 +1,67 @@
+"""What happens to studies, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from appliance.service.bell import Bell
+from appliance.service.desk import Desk
+from appliance.spool import Study
+
+router = APIRouter(tags=["studies"])
+
+BEAT_S = 15.0
+"""A comment is sent after so long a silence: who has gone away is noticed by it."""
+
+
+def standing(study: Study) -> dict[str, Any]:
+    """How far the study is, for lists and events."""
+    return {
+        "id": study.study_id,
+        "status": study.status.value,
+        "posted": study.posted.isoformat(timespec="seconds"),
+        "verdict": study.verdict.value if study.verdict else None,
+    }
+
+
+@router.get(
+    "/v1/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+)
+async def get_events(request: Request) -> StreamingResponse:
+    """An event `study` for every change of a study from now on; its data is as in the list.
+
+    The stream may end at any time: list the studies, then ask for events again.
+    """
+    desk: Desk = request.app.state.desk
+    return StreamingResponse(
+        _lines(desk.bell),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _lines(bell: Bell) -> AsyncIterator[str]:
+    yield ": listening\n\n"
+    changes = bell.changes()
+    coming = asyncio.ensure_future(anext(changes, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([coming], timeout=BEAT_S)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            study = coming.result()
+            if study is None:
+                return
+            yield f"event: study\ndata: {json.dumps(standing(study))}\n\n"
+            coming = asyncio.ensure_future(anext(changes, None))
+    finally:
+        coming.cancel()
