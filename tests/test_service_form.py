@@ -108,7 +108,7 @@ def test_a_client_that_goes_away_leaves_no_study() -> None:
 
 @pytest.mark.parametrize("study_id", ["a", "A-b_c.9", "x" * 64, "..."])
 def test_a_study_id_is_taken_as_sent(study_id: str) -> None:
-    form = receive(encode([("mammogram", b"m"), ("study_id", study_id.encode())]))
+    form = receive(encode([("mammogram", b"m"), ("study_id", study_id.encode())])).form
     assert form.study_id == study_id
 
 
@@ -142,9 +142,8 @@ def test_a_form_that_is_not_a_study_is_refused(parts: Parts, error: type[StudyEr
 
 def test_four_images_of_each_modality_are_a_study() -> None:
     parts = [(name, b"%d" % n) for n in range(4) for name in ("mammogram", "ultrasound")]
-    assert [u.modality.value for u in receive(encode(parts)).form.uploads] == 4 * ["MG"] + 4 * [
-        "US"
-    ]
+    uploads = receive(encode(parts)).form.uploads
+    assert [u.modality.value for u in uploads] == 4 * ["MG"] + 4 * ["US"]
 
 
 def test_a_request_without_body_is_an_empty_file() -> None:
@@ -176,7 +175,7 @@ def test_headers_of_another_kind_of_request_are_refused(
 
 
 def test_an_encoding_that_encodes_nothing_is_fine() -> None:
-    assert receive(encode([("mammogram", b"m")]), **{"content-encoding": "identity"}).uploads
+    assert receive(encode([("mammogram", b"m")]), **{"content-encoding": "identity"}).images
 
 
 @pytest.mark.parametrize(
