@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -183,8 +185,8 @@ class ReaderProcess:
     def _kill(self) -> None:
         self._model = None
         self._ready.clear()
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        if self._process is not None:
+            _kill(self._process)
 
     async def _end(self) -> None:
         self._model = None
@@ -196,9 +198,8 @@ class ReaderProcess:
             if process.stdin is not None:
                 process.stdin.close()
             await asyncio.wait_for(process.wait(), 5.0 if self._keeper_ended() else 0.0)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        _kill(process)
+        await process.wait()
 
     def _keeper_ended(self) -> bool:
         return self._keeper is None or self._keeper.done()
@@ -220,3 +221,11 @@ class ReaderProcess:
         if not isinstance(answer, dict):
             raise ValueError("not an object")
         return answer
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    # Not process.kill(): that looks first whether it has ended, and so takes from asyncio's own
+    # watch the exit status that it waits for.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Proof under fire: a real box, real clients, and kill -9 at random moments. `make faults`."""

@@ -1,0 +1,123 @@
+"""A real box: `mammosono serve` as a process, on a state folder that outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+
+class Box:
+    """The service, its reader process and, if asked for, the worker that computes the network."""
+
+    def __init__(self, state: Path, *, worker: bool, **settings: object) -> None:
+        self.state = state
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {
+            **os.environ,
+            "MAMMOSONO_STATE": str(state),
+            "MAMMOSONO_PORT": str(self.port),
+            "MAMMOSONO_THREADS": "1",
+            "MAMMOSONO_RUNTIME": "onnxruntime",
+            **{f"MAMMOSONO_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        if worker:
+            self._environment["MAMMOSONO_WORKER_PYTHON"] = sys.executable
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        command = [sys.executable, "-c", "from appliance.cli import main; main()", "serve"]
+        log = (self.state.parent / "serve.log").open("ab")
+        self._process = subprocess.Popen(command, env=self._environment, stderr=log)
+        log.close()
+        self.until(lambda: self.answers("/healthz"))
+
+    def answers(self, path: str) -> bool:
+        """Whether it is answered 200 now."""
+        try:
+            return httpx.get(self.url + path, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def until_ready(self) -> None:
+        self.until(lambda: self.answers("/readyz"))
+
+    def until(self, condition: object, seconds: float = 120.0) -> None:
+        assert callable(condition)
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.02)
+
+    @property
+    def web(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def pids(self) -> dict[str, int]:
+        """Of those of web, reader and worker that live."""
+        found = {"web": self.web} if alive(self.web) else {}
+        for name, module in (("reader", b"appliance.reading"), ("worker", b"engines.worker")):
+            for pid in descendants(self.web):
+                if module in command_of(pid):
+                    found[name] = pid
+        return found
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        if pid == self.web:
+            assert self._process is not None
+            self._process.wait()
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; exit status and seconds until it was gone."""
+        assert self._process is not None
+        started = time.monotonic()
+        self._process.terminate()
+        return self._process.wait(120), time.monotonic() - started
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below `pid`, by what /proc tells."""
+    below = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            below += [child, *descendants(child)]
+    return below
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

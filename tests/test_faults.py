@@ -1,0 +1,60 @@
+"""The short form of `make faults`: what was acknowledged survives kill -9 of anything."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from faults.box import Box, alive
+from faults.fire import fire
+from faults.pairs import phantom_pairs
+
+PAIR = phantom_pairs(1)[0]
+FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path / "state", worker=False, min_free_bytes=0)
+    box.start()
+    yield box
+    if alive(box.web):
+        box.kill(box.web)
+
+
+def test_what_was_acknowledged_is_settled_once_whoever_is_killed(tmp_path: Path) -> None:
+    outcome = fire(tmp_path, phantom_pairs(2), rounds=5, seed=3)
+    assert outcome.acknowledged > 0
+    assert outcome.lost == []
+    assert outcome.changed == []
+    assert sum(outcome.settled.values()) == outcome.acknowledged
+    assert set(outcome.reasons) <= {"reader_lost", "engine_fault"}  # lost twice over one study
+    assert outcome.orphans == 0
+    assert outcome.integrity == "ok"
+
+
+def test_sigterm_lets_the_study_being_read_end_and_keeps_those_that_wait(box: Box) -> None:
+    box.until_ready()
+    ids = [f"s{k}" for k in range(6)]
+    for study_id in ids:
+        answer = httpx.post(
+            box.url + "/v1/studies?wait=0", files=FILES, data={"study_id": study_id}
+        )
+        assert answer.status_code == 202
+    status, seconds = box.stop()
+    assert status == -signal.SIGTERM  # as systemd and Docker expect of a clean end
+    assert seconds < 30
+    box.start()
+    for study_id in ids:
+        place = f"{box.url}/v1/studies/{study_id}"
+        box.until(lambda place=place: httpx.get(place).json()["status"] == "done")
+
+
+def test_nothing_of_the_box_outlives_its_web_process(box: Box) -> None:
+    box.until_ready()
+    reader = box.pids()["reader"]
+    box.kill(box.web)
+    box.until(lambda: not alive(reader))
