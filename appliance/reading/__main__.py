@@ -124,7 +124,9 @@ def _path(text: str | None) -> Path | None:
 def _limit_memory(limit: int | None) -> None:
     # The data, not the address space: a GPU's driver reserves far more of that than there is.
     if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        # The soft limit alone: the engine's worker, a child of this process, lifts its own.
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 def _die_with_the_service() -> None:

@@ -107,8 +107,10 @@ class ReaderProcess:
         """Let the study being read end, then end the process."""
         if self._keeper is not None:
             async with self._busy:
-                self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+                # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+                while not self._keeper.done():
+                    self._keeper.cancel()
+                    await asyncio.wait([self._keeper], timeout=0.1)
         await self._end()
 
     async def _read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
