@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench faults clean
 
 help:
 	@echo "make demo    set up, read a sample pair, write demo/report.html"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   format, lint, types, import directions, Python 3.6 of engines/"
 	@echo "make format  put the code in form"
 	@echo "make bench   milliseconds a stage on this machine"
+	@echo "make faults  kill -9 under load, 200 times; 1000 pairs without a pause (half an hour)"
 	@echo "make clean   remove the environment and what the targets made"
 
 demo: $(VENV)/.runtime
@@ -33,6 +34,9 @@ format: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/mammosono-tools bench
+
+faults: $(VENV)/.test
+	cd tests && ../$(BIN)/python -m faults
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -157,6 +157,30 @@ def serve(
         make_server(create_app(settings), settings).run(sockets=[listening])
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the lines as JSON and nothing else.")
+    ] = False,
+    bundle: Bundle = None,
+) -> None:
+    """Look at everything that can be wrong on this box, and say what to do about it.
+
+    Exit status 0: nothing fails. Exit status 1: something does.
+    """
+    from appliance.doctor import Machine, State, examine, lines_json, print_lines, worst
+
+    settings = _settings(bundle=bundle)
+    with Console(stderr=True).status("Looking at this box"):
+        lines = examine(settings, Machine())
+    if as_json:
+        typer.echo(lines_json(lines))
+    else:
+        print_lines(Console(), lines)
+    if worst(lines) is State.FAIL:
+        raise typer.Exit(1)
+
+
 def _settings(**given: object) -> Settings:
     """The environment's settings, and over them what the command line gave."""
     from pydantic import ValidationError

@@ -10,30 +10,58 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from faults.endurance import endure
 from faults.fire import Outcome, fire
 from faults.pairs import phantom_pairs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=200, help="kills")
+    parser.add_argument("--pairs", type=int, default=1000, help="read without a pause")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     console = Console()
+    held = _under_fire(console, options.rounds, options.seed) if options.rounds else True
+    if options.pairs:
+        _without_a_pause(console, options.pairs)
+    return 0 if held else 1
+
+
+def _under_fire(console: Console, rounds: int, seed: int) -> bool:
     with tempfile.TemporaryDirectory() as folder, console.status("Under fire") as status:
         outcome = fire(
             Path(folder),
             phantom_pairs(4),
-            options.rounds,
-            options.seed,
-            tell=lambda n, name: status.update(f"round {n} of {options.rounds}: {name} killed"),
+            rounds,
+            seed,
+            tell=lambda n, name: status.update(f"round {n} of {rounds}: {name} killed"),
         )
     console.print(table(outcome))
     held = not outcome.lost and not outcome.changed and outcome.integrity == "ok"
     console.print(
         "Every acknowledged study was settled, once." if held else "A promise was broken."
     )
-    return 0 if held else 1
+    return held
+
+
+def _without_a_pause(console: Console, count: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, console.status("Reading") as status:
+        outcome = endure(
+            Path(folder),
+            phantom_pairs(4),
+            count,
+            tell=lambda n: status.update(f"{n} of {count} pairs read"),
+        )
+    table = Table(title=f"{outcome.read} pairs in {outcome.seconds:.0f} s", show_header=False)
+    table.add_row("answers to posts", _told(outcome.answers))
+    for name, samples in outcome.rss_mib.items():
+        first, last = samples[0][1], samples[-1][1]
+        slope = outcome.slope(name)
+        table.add_row(
+            f"memory of {name}", f"{first:.0f} to {last:.0f} MiB, {slope:+.1f} MiB per 1000 pairs"
+        )
+    console.print(table)
 
 
 def table(outcome: Outcome) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -31,11 +32,15 @@ class Box:
         if worker:
             self._environment["MAMMOSONO_WORKER_PYTHON"] = sys.executable
         self._process: subprocess.Popen[bytes] | None = None
+        self._log = state.parent / "serve.log"
+
+    def log_to(self, file: Path) -> None:
+        self._log = file
 
     def start(self) -> None:
         """Returns once it answers."""
         command = [sys.executable, "-c", "from appliance.cli import main; main()", "serve"]
-        log = (self.state.parent / "serve.log").open("ab")
+        log = self._log.open("ab")
         self._process = subprocess.Popen(command, env=self._environment, stderr=log)
         log.close()
         self.until(lambda: self.answers("/healthz"))
@@ -56,6 +61,14 @@ class Box:
         while not condition():
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.02)
+
+    def count(self, status: str) -> int:
+        """Studies of that status, by a look at the database itself."""
+        database = sqlite3.connect(self.state / "spool" / "studies.db", timeout=30)
+        query = "SELECT count(*) FROM studies WHERE status = ?"
+        found = int(database.execute(query, (status,)).fetchone()[0])
+        database.close()
+        return found
 
     @property
     def web(self) -> int:

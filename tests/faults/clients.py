@@ -58,3 +58,5 @@ class Clients:
             self.answers[str(response.status_code)] += 1
             if response.status_code in (200, 202):
                 self.acknowledged.append(study_id)
+        if response.status_code == 429:
+            self._enough.wait(0.1)  # less than Retry-After: the queue is to stay full

@@ -1,0 +1,92 @@
+"""The power mode, and whether the supply holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import inf
+
+from appliance.doctor.board import Board
+from appliance.doctor.line import Line, not_a_jetson, note, ok, warn
+from appliance.doctor.machine import Machine
+
+MODE = "Power mode"
+SUPPLY = "Power supply"
+
+_ASKED = re.compile(r"NV Power Mode:\s*(\S+)\s+(\d+)")
+_STATUS = re.compile(r"pmode:0*(\d+)")
+_DEFINED = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>")
+_WATT = re.compile(r"(\d+)W")
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    id: int
+    name: str
+
+    @property
+    def watt(self) -> float:
+        """Its budget; MAXN, and MAXN_SUPER above it, have none."""
+        found = _WATT.search(self.name)
+        return inf if self.name.startswith("MAXN") else float(found[1]) if found else 0.0
+
+
+def power_mode(machine: Machine, board: Board) -> Line:
+    if not board.jetson:
+        return not_a_jetson(MODE)
+    modes = _modes(machine)
+    mode = _mode(machine, modes)
+    if mode is None:
+        return note(MODE, "nvpmodel cannot be asked here", "ask on the host: sudo nvpmodel -q")
+    best = max((mode, *modes), key=lambda one: one.watt)
+    if best.watt > mode.watt:
+        supply = " (a Nano then needs the 5 V 4 A barrel jack)" if board.line == 32 else ""
+        return warn(
+            MODE,
+            f"{mode.name} (mode {mode.id}), where {best.name} (mode {best.id}) would be faster",
+            f"on the host: sudo nvpmodel -m {best.id}{supply}",
+        )
+    return ok(MODE, f"{mode.name} (mode {mode.id})")
+
+
+def power_supply(machine: Machine, board: Board) -> Line:
+    """From Orin on the board counts the times it had to throttle for want of power."""
+    if not board.jetson:
+        return not_a_jetson(SUPPLY)
+    counts = [
+        (machine.number(path), path)
+        for path in machine.glob("sys/class/hwmon/hwmon*/oc*_event_cnt")
+    ]
+    if not counts:
+        return note(SUPPLY, "this board does not count its power alarms")
+    low = sum(count or 0 for count, path in counts if path.endswith("/oc1_event_cnt"))
+    over = sum(count or 0 for count, _ in counts) - low
+    if low:
+        return warn(
+            SUPPLY,
+            f"throttled {_times(low)} since the start because the voltage fell",
+            "use the supply that came with the board, on its own socket, with a shorter cable",
+        )
+    if over:
+        return note(SUPPLY, f"throttled {_times(over)} since the start at peaks of current")
+    return ok(SUPPLY, "no under-voltage and no over-current since the start")
+
+
+def _modes(machine: Machine) -> tuple[Mode, ...]:
+    found = _DEFINED.findall(machine.text("etc/nvpmodel.conf"))
+    return tuple(Mode(int(number), name) for number, name in found)
+
+
+def _mode(machine: Machine, modes: tuple[Mode, ...]) -> Mode | None:
+    for command in ("/usr/sbin/nvpmodel", "/usr/bin/nvpmodel"):
+        ran = machine.run((command, "-q"), 10.0)
+        found = _ASKED.search(ran.out) if ran is not None and ran.status == 0 else None
+        if found:
+            return Mode(int(found[2]), found[1])
+    # What nvpmodel keeps over a restart; a container may have been given that and no more.
+    kept = _STATUS.search(machine.text("var/lib/nvpmodel/status"))
+    return next((mode for mode in modes if kept and mode.id == int(kept[1])), None)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

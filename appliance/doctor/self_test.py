@@ -1,0 +1,66 @@
+"""The engine, tried: it is started as the service starts it and reads a drawn pair of pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from appliance.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
+from appliance.doctor.line import Line, failed, note, ok
+from appliance.errors import ApplianceError
+from appliance.model import model_of
+from appliance.phantoms import phantom
+from appliance.reader import Reader
+from appliance.values import Label, Modality, SourceImage
+from engines.bundle import Bundle
+from engines.errors import EngineError
+from engines.interface import Engine
+
+TOPIC = "Engine"
+
+_SIZE = {Modality.MG: (512, 320), Modality.US: (240, 280)}
+"""Height, width. Small, because the network takes as long whatever the size, and denoising less."""
+
+
+def self_test(
+    bundle: Bundle | None, open_engine: Callable[[Bundle], Engine], *, worker: bool, serving: bool
+) -> Line:
+    """worker: that the engine has a process of its own. serving: that the service is ready.
+
+    Beside a ready service no second engine is started: a Nano has memory for one.
+    """
+    if serving:
+        return ok(TOPIC, "the running service is ready; no second one is started beside it")
+    if bundle is None:
+        return note(TOPIC, "not started: there is no bundle to run")
+    begun = time.monotonic()
+    try:
+        engine = open_engine(bundle)
+        try:
+            started = time.monotonic()
+            Reader(engine, model_of(bundle, engine.runtime)).read(drawn_pair())
+            runtime, done = engine.runtime, time.monotonic()
+        finally:
+            engine.close()
+    except (EngineError, ApplianceError) as error:
+        return failed(TOPIC, error)
+    what = "worker" if worker else "engine"
+    return ok(
+        TOPIC,
+        f"{runtime}: {what} started in {started - begun:.1f} s, "
+        f"a small drawn pair read in {done - started:.1f} s",
+    )
+
+
+def drawn_pair() -> tuple[SourceImage, SourceImage]:
+    """A phantom mammogram and a phantom ultrasound: no patient's."""
+    return (
+        _drawn(Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT),
+        _drawn(Modality.US, ULTRASOUND_SEED, Label.BENIGN),
+    )
+
+
+def _drawn(modality: Modality, seed: int, label: Label) -> SourceImage:
+    height, width = _SIZE[modality]
+    pixels = phantom(modality, seed, label, height=height, width=width).pixels
+    return SourceImage(modality, pixels, 8, (0.0, 255.0), None, sha256="0" * 64)

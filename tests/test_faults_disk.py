@@ -1,0 +1,98 @@
+"""A disk that fills up, or can no longer be written: nothing acknowledged is lost by it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from faults.box import Box, alive
+from faults.pairs import phantom_pairs
+
+PAIR = phantom_pairs(1)[0]
+FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """8 MiB of their own."""
+    if shutil.which("mount") is None:
+        pytest.skip("there is no mount command here")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def box(disk: Path) -> Iterator[Box]:
+    box = Box(disk / "state", worker=False, min_free_bytes=2**20, max_age_days=1)
+    box.log_to(disk.parent / "serve.log")
+    box.start()
+    box.until_ready()
+    yield box
+    if alive(box.web):
+        box.kill(box.web)
+
+
+def post(box: Box, study_id: str, wait: int = 60) -> httpx.Response:
+    place = f"{box.url}/v1/studies?wait={wait}"
+    return httpx.post(place, files=FILES, data={"study_id": study_id}, timeout=120)
+
+
+def fill(disk: Path) -> Path:
+    """Somebody else's file that takes all that is left."""
+    hog = disk / "hog"
+    with hog.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return hog
+
+
+def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_there_is_room(
+    box: Box, disk: Path
+) -> None:
+    kept = post(box, "before")
+    assert kept.status_code == 200
+    hog = fill(disk)
+
+    refused = post(box, "during")
+    assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+    assert httpx.get(f"{box.url}/v1/studies/during").status_code == 404
+    ready = httpx.get(box.url + "/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (507, "storage_full")
+    assert box.answers("/healthz")
+
+    hog.unlink()
+    box.until_ready()
+    assert post(box, "during").status_code == 200
+    # It was read, so it may have made room; if it is still there, it is as it was.
+    before = httpx.get(f"{box.url}/v1/studies/before")
+    assert before.status_code == 404 or before.content == kept.content
+
+
+def test_a_box_started_on_a_read_only_disk_lives_says_so_and_recovers(box: Box, disk: Path) -> None:
+    kept = post(box, "before")
+    box.stop()
+    mount("-o", "remount,ro", str(disk))
+    try:
+        box.start()
+        box.until(lambda: httpx.get(box.url + "/readyz").json()["code"] == "storage_failed")
+        refused = post(box, "during")
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+    finally:
+        mount("-o", "remount,rw", str(disk))
+    box.until_ready()
+    assert httpx.get(f"{box.url}/v1/studies/before").content == kept.content
