@@ -176,10 +176,13 @@ def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def box(reader: FakeReader, **settings: Any) -> Iterator[httpx.Client]:
-    """As `serving`, with the reader open. The gate is opened at the end, whatever happened."""
+def box(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
+    """As `serving`, with the reader open. The gate is opened at the end, whatever happened.
+
+    ready: wait until the box says it is.
+    """
     with serving(lambda: reader, **settings) as client:
-        until(lambda: client.get("/readyz").status_code == 200)
+        until(lambda: not ready or client.get("/readyz").status_code == 200)
         try:
             yield client
         finally:

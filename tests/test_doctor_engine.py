@@ -22,9 +22,10 @@ from appliance.doctor.interpreter import ASK, Interpreter, numbers, pythons, use
 from appliance.doctor.line import Line, State
 from appliance.doctor.machine import Machine, Ran
 from appliance.doctor.model_files import check_bundle, plans
-from appliance.doctor.self_test import drawn_pair, self_test
+from appliance.doctor.self_test import self_test
 from appliance.model import SHIPPED
 from appliance.runtime import Runtime
+from appliance.self_test import drawn_pair
 from engines.bundle import Bundle, open_bundle
 from engines.errors import EngineUnavailable
 from engines.trt.device import Device

@@ -408,6 +408,12 @@ def test_the_openapi_document_is_complete(client: httpx.Client) -> None:
         "/v1/model",
         "/healthz",
         "/readyz",
+        "/metrics",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{name}",
+        "/v2/models/{name}/ready",
     }
     post = document["paths"]["/v1/studies"]["post"]
     assert set(post["responses"]) >= {"200", "202", "409", "413", "415", "422", "429", "503"}

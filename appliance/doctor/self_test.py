@@ -5,21 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from appliance.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
 from appliance.doctor.line import Line, failed, note, ok
 from appliance.errors import ApplianceError
 from appliance.model import model_of
-from appliance.phantoms import phantom
 from appliance.reader import Reader
-from appliance.values import Label, Modality, SourceImage
+from appliance.self_test import prove
 from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.interface import Engine
 
 TOPIC = "Engine"
-
-_SIZE = {Modality.MG: (512, 320), Modality.US: (240, 280)}
-"""Height, width. Small, because the network takes as long whatever the size, and denoising less."""
 
 
 def self_test(
@@ -38,7 +33,7 @@ def self_test(
         engine = open_engine(bundle)
         try:
             started = time.monotonic()
-            Reader(engine, model_of(bundle, engine.runtime)).read(drawn_pair())
+            prove(Reader(engine, model_of(bundle, engine.runtime)))
             runtime, done = engine.runtime, time.monotonic()
         finally:
             engine.close()
@@ -50,17 +45,3 @@ def self_test(
         f"{runtime}: {what} started in {started - begun:.1f} s, "
         f"a small drawn pair read in {done - started:.1f} s",
     )
-
-
-def drawn_pair() -> tuple[SourceImage, SourceImage]:
-    """A phantom mammogram and a phantom ultrasound: no patient's."""
-    return (
-        _drawn(Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT),
-        _drawn(Modality.US, ULTRASOUND_SEED, Label.BENIGN),
-    )
-
-
-def _drawn(modality: Modality, seed: int, label: Label) -> SourceImage:
-    height, width = _SIZE[modality]
-    pixels = phantom(modality, seed, label, height=height, width=width).pixels
-    return SourceImage(modality, pixels, 8, (0.0, 255.0), None, sha256="0" * 64)

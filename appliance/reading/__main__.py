@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from appliance.errors import ApplianceError, ModelUnavailable
+from appliance.errors import ApplianceError, ModelFault, ModelUnavailable
 from appliance.problem import from_error, from_unexpected
 from appliance.reader import Reader
 from appliance.reading.work import StudyReader, decode, draw
 from appliance.result import result_document
 from appliance.runtime import Runtime
+from appliance.self_test import prove
 from appliance.stopwatch import Stopwatch
 from appliance.values import Modality, ModelInfo
 
@@ -37,10 +38,19 @@ def main() -> None:
     opening = next(orders)["open"]
     _limit_memory(opening["memory_bytes"])
     bundle, runtime = _path(opening["bundle"]), _runtime(opening["runtime"])
-    reader = opened(lambda: Reader.open(bundle, runtime), say)
+
+    def open_and_prove() -> Reader:
+        reader = Reader.open(bundle, runtime)
+        prove(reader)
+        return reader
+
+    reader = opened(open_and_prove, say)
     if reader is not None:
+        # A reader that cannot be trusted any more ends here; the service starts another, whose own
+        # test then says whether the fault has gone.
         for order in orders:
-            obey(order, reader, say)
+            if not obey(order, reader, say):
+                break
         reader.close()
 
 
@@ -48,7 +58,7 @@ def opened(open_reader: Callable[[], T], say: Say) -> T | None:
     """The reader, or None; either is told."""
     try:
         reader = open_reader()
-    except ModelUnavailable as error:
+    except (ModelUnavailable, ModelFault) as error:
         say({"unavailable": str(error)})
         return None
     except Exception as error:
@@ -60,11 +70,11 @@ def opened(open_reader: Callable[[], T], say: Say) -> T | None:
     return reader
 
 
-def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> None:
-    """Carry out one order; every order is answered."""
+def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> bool:
+    """Carry out one order; every order is answered. False if the model can no longer be trusted."""
     if "ping" in order:
         say({"pong": order["ping"]})
-        return
+        return True
     watch = Stopwatch()
     files = [(Modality(image["modality"]), Path(image["path"])) for image in order["images"]]
     try:
@@ -76,10 +86,10 @@ def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> None:
     except ApplianceError as error:
         problem = from_error(error, f"/v1/studies/{order['read']}")
         say({"refused": problem.document()})
-        return
+        return not isinstance(error, ModelFault)
     except Exception as error:
         say({"refused": from_unexpected(error).document()})
-        return
+        return True
     say({"done": document, "verdict": reading.verdict.value})
     try:
         draw(reading, Path(order["pictures"]))
@@ -88,6 +98,7 @@ def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> None:
         say({"drawn": None})
     else:
         say({"drawn": order["read"]})
+    return True
 
 
 def model_document(model: ModelInfo) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from fastapi import FastAPI
 import appliance
 from appliance.reading.job import Opening
 from appliance.reading.process import Patience, ReaderProcess
-from appliance.service import event_routes, problems, schemas, status_routes, study_routes
+from appliance.service import (
+    event_routes,
+    problems,
+    schemas,
+    status_routes,
+    study_routes,
+    watch_routes,
+)
 from appliance.service.archive import Archive
 from appliance.service.body_limit import BodyLimit
 from appliance.service.desk import Desk, Reading
@@ -51,6 +58,7 @@ def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
     app.include_router(study_routes.router)
     app.include_router(event_routes.router)
     app.include_router(status_routes.router)
+    app.include_router(watch_routes.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     problems.install(app)
     return app

@@ -19,6 +19,7 @@ from appliance.errors import (
     StorageFailed,
     StorageFull,
 )
+from appliance.guard.trail import Trail
 from appliance.problem import from_error, from_unexpected
 from appliance.reading.job import Done, Job, Outcome
 from appliance.service.archive import Archive
@@ -27,6 +28,7 @@ from appliance.service.form import StudyForm
 from appliance.service.refusals import StudyNotRead
 from appliance.spool import Spool, Status, Study
 from appliance.values import ModelInfo
+from appliance.watched.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +62,10 @@ class Reading(Protocol):
 class Desk:
     """Lives on the event loop. What it knows is in the archive: it can be killed at any time."""
 
-    def __init__(self, archive: Archive, reading: Reading) -> None:
+    def __init__(self, archive: Archive, reading: Reading, trail: Trail) -> None:
         self.archive, self.reading, self.bell = archive, reading, Bell()
+        self._trail = trail
+        self.metrics = Metrics()
         self._work_waits = asyncio.Event()
         self._undrawn: dict[int, Study] = {}
         self._last_reading_s = 1.0
@@ -89,6 +93,22 @@ class Desk:
         if self.reading.unavailable is not None:
             raise ModelUnavailable(self.reading.unavailable)
 
+    async def impediments(self) -> dict[str, ApplianceError]:
+        """What keeps a study from being taken and read now; empty if nothing does."""
+        found: dict[str, ApplianceError] = {}
+        try:
+            _ = self.reading.model
+        except ApplianceError as error:
+            found["reader"] = error
+        try:
+            await self.archive(Spool.check)
+            waiting = (await self.archive(Spool.counts))[Status.QUEUED]
+            if waiting >= self.archive.spool.queue_length:
+                found["queue"] = QueueFull(f"{waiting} studies wait; it is worked off.")
+        except ApplianceError as error:
+            found["disk"] = error
+        return found
+
     async def take(self, form: StudyForm, owner: str) -> Study:
         """Keep and queue the study, or find it where it was posted before.
 
@@ -110,9 +130,12 @@ class Desk:
             await asyncio.wait_for(self._settled(study, heard), seconds)
         return await self.archive(Spool.get, study.study_id)
 
-    async def delete(self, study_id: str) -> Study:
-        """Forget the study; one that waits will not be read. Raises UnknownStudy."""
-        study = await self.archive(Spool.delete, study_id)
+    async def delete(self, study_id: str, owner: str | None) -> Study:
+        """Forget the study; one that waits will not be read. Raises UnknownStudy.
+
+        owner: whose it must be; None, anybody's.
+        """
+        study = await self.archive(Spool.delete, study_id, owner)
         self.bell.ring(study)
         return study
 
@@ -158,6 +181,7 @@ class Desk:
             return False
         study = await self.archive(Spool.claim)
         if study is not None:
+            self.metrics.claimed(time.time() - study.posted.timestamp())
             self.bell.ring(study)
             await self._read(study)
             return True
@@ -174,18 +198,23 @@ class Desk:
             if isinstance(outcome, Done):
                 await self.archive(Spool.finish, study, outcome.result, outcome.verdict)
                 self._last_reading_s = time.monotonic() - started
+                self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
                 ms = 1000 * self._last_reading_s
                 logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
             else:
                 await self.archive(Spool.fail, study, outcome.problem)
+                self.metrics.failed(str(outcome.problem["code"]))
                 logger.info("a study was refused: %s", outcome.problem["code"])
             await self._ring(study)
+            await self._trail.read(study, done=isinstance(outcome, Done))
 
         try:
             if await self.reading.read(await self._job(study), settle):
+                self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
                 await self.archive(Spool.attach, study)
                 await self._ring(study)
         except ReaderLost as error:
+            self.metrics.lost()
             await self._lost(study, error)
         except (ModelUnavailable, StorageFull, StorageFailed):
             await self.archive(Spool.requeue, study)
@@ -197,7 +226,8 @@ class Desk:
             await self.archive(Spool.requeue, study)
         else:
             problem = from_error(error, f"/v1/studies/{study.study_id}")
-            await self.archive(Spool.fail, study, problem.document())
+            if await self.archive(Spool.fail, study, problem.document()):
+                self.metrics.failed(problem.code)
         await self._ring(study)
 
     async def _draw(self, study: Study) -> None:

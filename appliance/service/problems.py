@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.errors import ApplianceError, QueueFull
+from appliance.guard.refusals import TooManyAttempts, Unauthorised
 from appliance.problem import Problem, from_error, from_unexpected
 
 MEDIA_TYPE = "application/problem+json"
@@ -23,10 +24,22 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONR
     )
 
 
-def refuse(error: ApplianceError) -> JSONResponse:
-    """The answer to a refused request, with Retry-After where trying again may help."""
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, QueueFull) else None
-    return respond(from_error(error), headers)
+def refuse(error: ApplianceError, **more: object) -> JSONResponse:
+    """The answer to a refused request, with Retry-After where trying again may help.
+
+    more: further members of the document.
+    """
+    headers = _headers(error)
+    document = from_error(error).document() | more
+    return JSONResponse(document, error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _headers(error: ApplianceError) -> dict[str, str] | None:
+    if isinstance(error, QueueFull | TooManyAttempts):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, Unauthorised):
+        return {"WWW-Authenticate": "Bearer"}
+    return None
 
 
 def install(app: FastAPI) -> None:

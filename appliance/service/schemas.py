@@ -100,6 +100,7 @@ class ProblemDocument(Document):
     detail: str
     code: str = Field(description="Stable: branch on this.")
     instance: str | None = None
+    checks: dict[str, str] | None = Field(default=None, description="Of /readyz, by part.")
 
 
 class Failed(Document):
@@ -118,6 +119,12 @@ class StudyEntry(Document):
 class StudyList(Document):
     studies: list[StudyEntry] = Field(description="Newest first.")
     next: int | None = Field(description="Ask for the next page with `before` at this; or null.")
+
+
+class Session(Document):
+    name: str = Field(description="Of the token.")
+    roles: list[Literal["workstation", "reader", "technician"]]
+    open: bool = Field(description="The box has no tokens: everybody may do everything.")
 
 
 PROBLEM: dict[str, Any] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
-from appliance.service import schemas
+from appliance.service import problems, schemas
 from appliance.service.desk import Desk
-from appliance.spool import Spool
 
 router = APIRouter(tags=["status"])
 
@@ -25,9 +25,14 @@ async def get_health() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=schemas.refusals(503, 507))
-async def get_readiness(request: Request) -> dict[str, str]:
-    """200 if a study can be read now; 503 with the reason if not."""
+async def get_readiness(request: Request) -> Response:
+    """200 if a study can be taken and read now; else the reason, and what is well beside it.
+
+    `reader`: the bundle is whole, the engine has passed its self-test, the process answers.
+    """
     desk: Desk = request.app.state.desk
-    _ = desk.reading.model
-    await desk.archive(Spool.check)
-    return {"status": "ready"}
+    impediments = await desk.impediments()
+    checks = {name: str(impediments.get(name, "ok")) for name in ("reader", "disk", "queue")}
+    for error in impediments.values():
+        return problems.refuse(error, checks=checks)
+    return JSONResponse({"status": "ready", "checks": checks})

@@ -46,7 +46,7 @@ class Spool:
         """Open or make the spool; studies that were being read go back into the queue, files that
         belong to no study are removed. Raises StorageFailed if another process has it open."""
         self._folder, self._wall, self._free = folder, wall, free_bytes
-        self._queue_length = queue_length
+        self.queue_length = queue_length
         self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
         with disk_errors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class Spool:
         known = self._known(study_id, owner, uploads)
         if known is not None:
             return known
-        if self.counts()[Status.QUEUED] >= self._queue_length:
+        if self.counts()[Status.QUEUED] >= self.queue_length:
             raise QueueFull("Wait the seconds of Retry-After, then post the study again.")
         self._make_room()
         try:

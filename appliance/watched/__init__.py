@@ -1,0 +1,1 @@
+"""What the box tells about itself: metrics, logs, and whether it is ready."""
