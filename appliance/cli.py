@@ -15,11 +15,13 @@ from rich.console import Console
 
 from appliance.demo import NOTICE, draw_pair
 from appliance.errors import ApplianceError, NoImages, TooManyImages
+from appliance.guard.commands import audit_app, token_app
 from appliance.intake import read_image
 from appliance.limits import Limits
 from appliance.output import save_reading
 from appliance.reader import Reader
 from appliance.result import SOFTWARE, result_json
+from appliance.station import commands as station
 from appliance.terminal import print_reading
 from appliance.values import Modality, Reading, SourceImage
 
@@ -39,11 +41,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
 
 Bundle = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the model bundle; by default the one shipped."),
 ]
+
+
+app.command()(station.post)
+app.command()(station.watch)
 
 
 def main() -> None:
@@ -147,14 +155,19 @@ def serve(
     Every setting can also be given in the environment as MAMMOSONO_HOST, MAMMOSONO_PORT and so on.
     """
     # The web framework takes as long to load as a reading takes to make; only here is it needed.
+    from appliance.guard.exposure import StartRefused
     from appliance.service.app import create_app
     from appliance.service.server import make_server
 
     settings = _settings(host=host, port=port, bundle=bundle)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        server = make_server(create_app(settings), settings)
+    except (StartRefused, ApplianceError) as error:
+        _fail(str(error), error.code)
     with _listen(settings.host, settings.port) as listening:
         logging.getLogger(__name__).info("listening on %s port %d", *listening.getsockname()[:2])
-        make_server(create_app(settings), settings).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
 @app.command()
