@@ -42,22 +42,28 @@ class Refused(BoxError):
         self.problem = problem
 
 
+def connect(url: str, token: str | None = None, ca: Path | None = None) -> httpx.Client:
+    """A client of the box at `url`.
+
+    ca: the box's certificate, or that of who signed it; None trusts the system's own.
+    Raises BoxError if the certificate or the address cannot be used.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        trust = ssl.create_default_context(cafile=str(ca) if ca else None)
+        return httpx.Client(
+            base_url=url, headers=headers, verify=trust, timeout=httpx.Timeout(WAIT_S + 120)
+        )
+    except (OSError, httpx.InvalidURL) as error:
+        raise BoxError(f"{url} or its certificate cannot be used: {error}") from error
+
+
 class Box:
     """`with Box(url, token, ca) as box: box.read(files)`"""
 
     def __init__(self, url: str, token: str | None = None, ca: Path | None = None) -> None:
-        """ca: the box's certificate, or that of who signed it; None trusts the system's own.
-
-        Raises BoxError if the certificate or the address cannot be used.
-        """
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            trust = ssl.create_default_context(cafile=str(ca) if ca else None)
-            self._http = httpx.Client(
-                base_url=url, headers=headers, verify=trust, timeout=httpx.Timeout(WAIT_S + 60)
-            )
-        except (OSError, httpx.InvalidURL) as error:
-            raise BoxError(f"{url} or its certificate cannot be used: {error}") from error
+        """As `connect`."""
+        self._http = connect(url, token, ca)
 
     def read(self, files: Files, study_id: str | None = None) -> dict[str, Any]:
         """Post the files as one study and wait for its result document, however long.
