@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import numpy as np
 
 from engines.bundle import Bundle, Stage, TensorSpec, read_stage
+from engines.checks import check_finite, check_names, misfit, outlived
 from engines.errors import BundleError, EngineFault, EngineUnavailable
 from engines.interface import DeviceTensor, Engine, Tensor
 
@@ -67,7 +68,7 @@ class OnnxEngine(Engine):
                 "stage %s: %s failed (%s); if it happens again, export the bundle anew"
                 % (stage, self.runtime, type(error).__name__)
             ) from error
-        _check_finite(stage, outputs)
+        check_finite(stage, outputs)
 
         # get_outputs answers in the order of binding, which is the manifest's.
         values = binding.get_outputs()
@@ -85,19 +86,7 @@ class OnnxEngine(Engine):
     def _spec(self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str]) -> Stage:
         if not self._sessions:
             raise EngineFault("the engine is closed; open the bundle again")
-        spec = self._stages.get(stage)
-        if spec is None:
-            raise EngineFault("no stage %r; the bundle has %s" % (stage, _names(self._stages)))
-        if set(inputs) != set(spec.inputs):
-            raise EngineFault(
-                "stage %s: given %s; it takes %s" % (stage, _names(inputs), _names(spec.inputs))
-            )
-        if not set(keep) <= set(spec.outputs):
-            raise EngineFault(
-                "stage %s: asked to keep %s; it gives %s"
-                % (stage, _names(keep), _names(spec.outputs))
-            )
-        return spec
+        return check_names(self._stages, stage, inputs, keep)
 
     def _feed(self, stage: Stage, name: str, value: Tensor) -> Any:
         """The OrtValue over `value`'s own memory. Copies only an array that is not C-ordered."""
@@ -106,18 +95,12 @@ class OnnxEngine(Engine):
             # By identity, so the reuse of a tensor that a device engine would have overwritten
             # fails here too, where the tests run.
             if not any(value is kept for tensors in self._kept.values() for kept in tensors):
-                raise EngineFault(
-                    "stage %s: %s was kept by an earlier run or another engine; run the stage "
-                    "that makes it first" % (stage.name, name)
-                )
+                raise outlived(stage, name)
             fits = value.shape == shape and value.handle.data_type() == _ORT_TYPES[dtype]
         else:
             fits = value.shape == shape and value.dtype == np.dtype(dtype)
         if not fits:
-            raise EngineFault(
-                "stage %s: %s must be %s %s, not %s"
-                % (stage.name, name, dtype, list(shape), _described(value))
-            )
+            raise misfit(stage, name, value)
         if isinstance(value, DeviceTensor):
             return value.handle
         return self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value))
@@ -196,26 +179,3 @@ def _agree(nodes: Sequence[Any], tensors: Mapping[str, TensorSpec]) -> bool:
         if any(isinstance(n, int) and n != shape[axis] for axis, n in enumerate(node.shape)):
             return False
     return True
-
-
-def _check_finite(stage: str, outputs: Mapping[str, Tensor]) -> None:
-    # Kept tensors are not scanned: on a device that means fetching what is kept so as never to be
-    # fetched. A NaN in a sampled row shows in the answer of the stage it feeds, which is scanned.
-    for name, value in outputs.items():
-        if isinstance(value, DeviceTensor) or not np.issubdtype(value.dtype, np.floating):
-            continue
-        if not np.isfinite(value).all():
-            raise EngineFault(
-                "stage %s: %s holds NaN or Inf; do not use this answer, and replace the bundle if "
-                "it happens again" % (stage, name)
-            )
-
-
-def _described(value: Tensor) -> str:
-    if isinstance(value, DeviceTensor):
-        return "a kept tensor %s" % list(value.shape)
-    return "%s %s" % (value.dtype, list(value.shape))
-
-
-def _names(names: Any) -> str:
-    return ", ".join(sorted(names)) or "nothing"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +42,17 @@ Sources = Annotated[
 class Preset(str, Enum):
     compact = "compact"
     compact_scratch = "compact-scratch"
+    middle = "middle"
     paper = "paper"
+
+
+class Precision(str, Enum):
+    fp16 = "fp16"
+    fp32 = "fp32"
+
+
+class BoardName(str, Enum):
+    nano = "nano"
 
 
 class Split(str, Enum):
@@ -172,6 +184,113 @@ def export(
     console.print(f"Bundle: {out}", highlight=False, soft_wrap=True)
 
 
+@app.command("half-precision")
+def half_precision(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder to add to.")],
+) -> None:
+    """Add to an exported bundle what TensorRT needs: FP32 nodes, mixed graphs, stored tensors.
+
+    `export` writes them itself; this is for a bundle made before it did. Graphs and numbers stay.
+    """
+    with refusals():
+        from tools.bundle.half_precision import add_half_precision
+
+        manifest = add_half_precision(bundle)
+    for stage, entry in manifest["stages"].items():
+        typer.echo(f"{stage}: {entry['mixed']['file']}, {len(entry['fp32'])} nodes at FP32")
+    typer.echo(f"Stored tensors: {manifest['parity']['file']}")
+
+
+@app.command("check-graphs")
+def check_graphs(
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[BUNDLE]...", help="Bundle folders; every shipped one if none."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="INDEX",
+            help="index.csv of images to try the graphs on; phantoms if left out.",
+            dir_okay=False,
+        ),
+    ] = None,
+    source: Sources = None,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Images of the index, spread over it.")
+    ] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+) -> None:
+    """Check a bundle's graphs for TensorRT and half precision, without a GPU.
+
+    Operators and side rules of TensorRT 8.2, mixed graphs, FP16's range, half-precision reading
+    against FP32, stored tensors, and a real build where tensorrt_rtx is installed.
+    Exit status 1 if a check fails.
+    """
+    with refusals():
+        from tools.bundle import check
+        from tools.data.index import read_index, select
+
+        pictures = (
+            check.some_images(select(read_index(data), sources=source), images)
+            if data
+            else check.phantoms()
+        )
+        with bar(Console(stderr=True), "checks") as told:
+            found = check.check_graphs(bundles or check.shipped(), pictures, told)
+    if as_json:
+        typer.echo(json.dumps(check.as_dict(found), indent=2, allow_nan=False))
+    else:
+        Console().print(check.as_rich(found))
+    if not check.passed(found):
+        raise typer.Exit(1)
+
+
+@app.command("build-engine")
+def build_engine(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder.")],
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            envvar="MAMMOSONO_WORKER_PYTHON",
+            help="Python that has tensorrt and pycuda; this one if left out.",
+        ),
+    ] = None,
+    plans: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="MAMMOSONO_PLANS",
+            help="Where the plans go; `plans` in the bundle's folder if left out.",
+        ),
+    ] = None,
+    workspace_mb: Annotated[
+        int, typer.Option(metavar="N", min=16, help="Memory TensorRT may use for a layer, in MB.")
+    ] = 256,
+    precision: Annotated[Precision, typer.Option(help="Of the layers that can have it.")] = (
+        Precision.fp16
+    ),
+) -> None:
+    """Build the bundle's TensorRT engines on this device, and try them on stored tensors.
+
+    Stop the service first. A Jetson Nano takes up to an hour and a half; what was built before
+    stays in use until the new engines have passed.
+    """
+    with refusals():
+        from tools.engine.build import build_engine as build
+
+        build(
+            bundle,
+            Console(),
+            python=python,
+            plans=plans,
+            workspace_mb=workspace_mb,
+            precision=precision.value,
+        )
+
+
 @app.command()
 def evaluate(
     bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to judge.")],
@@ -209,9 +328,31 @@ def bench(
     peer: Annotated[
         bool, typer.Option("--peer/--no-peer", help="Compare with a ResNet50-FPN Mask R-CNN.")
     ] = True,
+    predict: Annotated[
+        BoardName | None,
+        typer.Option(
+            help="Measure no network: compute what this board would need for the bundle, middle "
+            "and paper."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="INDEX",
+            help="With --predict: also read val with fewer proposals and findings.",
+            dir_okay=False,
+        ),
+    ] = None,
+    source: Sources = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
 ) -> None:
     """Time a pair on this machine step by step, the network's speed, and a peer beside it."""
+    if predict is not None:
+        _predict(bundle, data, source or TRAINED_SOURCES, as_json)
+        return
+    if data is not None:
+        fail("--data goes with --predict nano")
     with refusals():
         from tools.bench.measure import run_bench
         from tools.bench.table import as_dict, as_rich
@@ -222,6 +363,66 @@ def bench(
         typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(measured), highlight=False)
+
+
+@app.command()
+def load(
+    url: Annotated[str, typer.Option(help="A running box.")] = "http://127.0.0.1:8000",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds a workstation's token.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The box's certificate.")] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", min=1, help="Of each number of clients.")
+    ] = 30,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option("--clients", metavar="N", min=1, help="May be repeated; 1, 4 and 16 if not."),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Pairs to compare with a bare reader; 0 is none."),
+    ] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+) -> None:
+    """Put a running box under load, and compare it with a bare reader on this machine."""
+    with refusals():
+        import httpx
+
+        from appliance.station.client import BoxError, connect
+        from tools.load.run import run_load
+        from tools.load.table import as_dict, as_rich
+
+        token = token_file.read_text("utf-8").strip() if token_file else None
+        try:
+            with bar(Console(stderr=True), "levels") as told:
+                measured = run_load(
+                    partial(connect, url, token, ca), clients or [1, 4, 16], seconds, rounds, told
+                )
+        except (httpx.HTTPError, BoxError) as error:
+            fail(f"{url}: {error}")
+    if as_json:
+        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(measured), highlight=False)
+
+
+def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_json: bool) -> None:
+    with refusals():
+        from tools.bench.predict.board import NANO
+        from tools.bench.predict.caps import check_on_val
+        from tools.bench.predict.run import run_prediction
+        from tools.bench.predict.table import as_dict, as_rich
+
+        with bars(Console(stderr=True)) as told:
+            predicted = run_prediction(NANO, bundle, partial(told, "networks"))
+            if data is not None:
+                val = check_on_val(bundle, data, sources, partial(told, "reading val"))
+                predicted = replace(predicted, val=val)
+    if as_json:
+        typer.echo(json.dumps(as_dict(predicted), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(predicted), highlight=False)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""TensorRT plans, built on the device with the worker's Python."""
