@@ -309,7 +309,8 @@ def test_a_worker_ends_with_its_parent_even_in_mid_run(
     bundle: Bundle, tmp_path: Path, runs: Callable[[], None]
 ) -> None:
     command = [sys.executable, "-c", PARENT, stub_python(tmp_path), bundle.folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:
+    own = {**os.environ, "TMPDIR": str(tmp_path)}  # what is killed leaves its folder behind
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=own) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         runs()

@@ -6,6 +6,7 @@ Says "ready" on standard output once it listens; a last line on standard error s
 import argparse
 import fcntl
 import os
+import resource
 import select
 import signal
 import sys
@@ -22,6 +23,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if options.lifeline:
         _end_with_parent()
     signal.signal(signal.SIGTERM, _end)
+    # Who started this may have bounded its own memory; a GPU's libraries need far more.
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     # Whatever a library prints goes where people look; standard output is for one word only.
     notice = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

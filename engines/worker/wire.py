@@ -33,9 +33,10 @@ KINDS = (HELLO, PING, RUN, FAULT, BUSY)
 
 _TEXT_LIMIT = 64 * 1024
 _DTYPES = {
-    np.dtype(name)
+    name: np.dtype(name)
     for name in ("float32", "float16", "float64", "int32", "int64", "int8", "uint8", "bool")
 }
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}  # numpy spells a name anew each time
 _DIMENSIONS = 32  # numpy's limit
 _VECTORS = 64  # in one sendmsg; the system takes at least 1024
 
@@ -82,7 +83,7 @@ def limits_of(bundle: Bundle) -> Limits:
 
 def sendable(array: np.ndarray) -> bool:
     """Not text, objects, foreign byte order, nothing at all."""
-    return array.dtype in _DTYPES and array.size > 0 and array.ndim <= _DIMENSIONS
+    return array.dtype in _NAMES and array.size > 0 and array.ndim <= _DIMENSIONS
 
 
 def send(sock: socket.socket, message: Message, seconds: float) -> None:
@@ -96,7 +97,7 @@ def send(sock: socket.socket, message: Message, seconds: float) -> None:
         else:
             if not sendable(value):
                 raise ValueError("%s: %s cannot be sent" % (name, value.dtype))
-            entry["dtype"] = value.dtype.name
+            entry["dtype"] = _NAMES[value.dtype]
             # Flat bytes over the array's own memory; only what is not C-ordered is copied.
             parts.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         texts.append(entry)
@@ -140,7 +141,7 @@ def receive(sock: socket.socket, limit: int, seconds: float) -> Message:
             tensors[name] = entry
             continue
         dtype, shape = entry
-        tensors[name] = array = np.empty(shape, dtype)
+        tensors[name] = array = np.empty(shape, _DTYPES[dtype])
         _fill(sock, array.reshape(-1).view(np.uint8).data, until)
     return Message(kind, fields, tensors)
 
@@ -168,14 +169,14 @@ def _tensor(entry: Mapping[str, Any]) -> Union[Handle, TensorSpec]:
             raise ValueError("handle")
         return Handle(entry["handle"], shape)
     dtype = entry["dtype"]
-    if not isinstance(dtype, str) or dtype not in {known.name for known in _DTYPES}:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise ValueError("dtype")
     return dtype, shape
 
 
 def _bytes(spec: TensorSpec) -> int:
     dtype, shape = spec
-    count = np.dtype(dtype).itemsize
+    count = _DTYPES[dtype].itemsize
     for n in shape:  # not numpy's product, which wraps around
         count *= n
     return count
