@@ -12,13 +12,13 @@ import onnx
 import pytest
 import tiny
 import torch
-from graph_rules import violations
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tiny_bundle import drawn_network, graph_engine
 from torch import Tensor, nn
 
 from engines.bundle import Bundle, open_bundle
 from tools.bundle.graphs import export_stage
+from tools.bundle.rules import violations
 from tools.network.stages import TrunkStage, stage_inputs
 
 STAGES = ("trunk", "heads", "masks")

@@ -377,7 +377,7 @@ def test_the_papers_mask_head_is_four_convolutions_and_two_deconvolutions() -> N
     assert layers[-1].out_channels == 1
 
 
-@pytest.mark.parametrize("name", ["compact", "compact-scratch", "paper"])
+@pytest.mark.parametrize("name", ["compact", "compact-scratch", "middle", "paper"])
 def test_every_preset_can_be_built(name) -> None:
     config = preset(name).network
     network = RefinedMaskRcnn(config)

@@ -18,15 +18,16 @@ import golden
 import numpy as np
 import onnx
 import pytest
-from graph_rules import violations
 from onnx import helper
 
 from appliance.model import SHIPPED, Model, open_model
 from appliance.rle import decode, encode
+from appliance.runtime import Runtime
 from appliance.values import Rle
 from engines.bundle import Bundle, open_bundle
 from engines.interface import Engine
 from tools.bundle.parity import BOUND
+from tools.bundle.rules import violations
 from tools.cli import TRAINED_SOURCES
 
 STAGES = ("trunk", "heads", "masks")
@@ -39,7 +40,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[tuple[Engine, Model]]:
-    engine, model = open_model(None, threads=1)
+    engine, model = open_model(None, Runtime(threads=1))
     yield engine, model
     engine.close()
 

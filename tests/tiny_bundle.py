@@ -54,6 +54,27 @@ def graph_engine(network: RefinedMaskRcnn, folder: Path) -> OnnxEngine:
     return OnnxEngine(open_bundle(folder), threads=1)
 
 
+def drawn_bundle(folder: Path) -> Path:
+    """The tiny network as a bundle that can be read with, without what a device builder needs."""
+    folder.mkdir(exist_ok=True)
+    each = dict.fromkeys(("MG", "US"), 0.3)
+    write_manifest(
+        folder,
+        {
+            "schema": 1,
+            "name": "tiny",
+            "version": "1",
+            "stages": export_stages(drawn_network(), folder),
+            "geometry": tiny.GEOMETRY.to_manifest(),
+            "normalisation": {"percentiles": [1.0, 99.5], "mean": 0.3, "std": 0.2},
+            "image_score": {modality: {"head_weight": 0.5} for modality in each},
+            "finding_thresholds": each,
+            "operating_points": each,
+        },
+    )
+    return folder
+
+
 def finished_run(folder: Path, network: RefinedMaskRcnn) -> Path:
     """A run folder of `train` with all that `export` looks at."""
     folder.mkdir()

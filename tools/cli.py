@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -222,7 +222,7 @@ def check_graphs(
     ] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
 ) -> None:
-    """Check a bundle's graphs for TensorRT and half precision, without a GPU.
+    """Check the graphs of bundles for TensorRT and half precision, without a GPU.
 
     Operators and side rules of TensorRT 8.2, mixed graphs, FP16's range, half-precision reading
     against FP32, stored tensors, and a real build where tensorrt_rtx is installed.
@@ -328,6 +328,12 @@ def bench(
     peer: Annotated[
         bool, typer.Option("--peer/--no-peer", help="Compare with a ResNet50-FPN Mask R-CNN.")
     ] = True,
+    worker: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PYTHON", help="Compare the network in this process with a worker of PYTHON."
+        ),
+    ] = None,
     predict: Annotated[
         BoardName | None,
         typer.Option(
@@ -353,6 +359,14 @@ def bench(
         return
     if data is not None:
         fail("--data goes with --predict nano")
+    if worker is not None:
+        with refusals():
+            from tools.bench.worker_overhead import as_text, worker_overhead
+
+            with bar(Console(stderr=True), "pairs") as told:
+                overhead = worker_overhead(str(worker), bundle, runs, on_pair=told)
+        typer.echo(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
+        return
     with refusals():
         from tools.bench.measure import run_bench
         from tools.bench.table import as_dict, as_rich

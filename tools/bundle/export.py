@@ -23,6 +23,7 @@ from engines.bundle import MANIFEST, open_bundle, write_manifest
 from engines.onnx_engine import OnnxEngine
 from tools.bundle.calibrate import Calibration, calibrate
 from tools.bundle.graphs import export_stage
+from tools.bundle.half_precision import add_half_precision
 from tools.bundle.parity import compare
 from tools.data.index import SPLITS, Record, select, split_hash
 from tools.judge.evaluate import evaluate
@@ -82,9 +83,10 @@ def export_bundle(
             "test": _measure(folder, test, partial(on_image, "measure test")),
         }
         write_manifest(folder, manifest)
+        manifest = add_half_precision(folder)
         # The manifest last: until it is there, no hash fits and nobody opens half a bundle.
-        for file in (*(stage["file"] for stage in manifest["stages"].values()), MANIFEST):
-            (folder / file).replace(out / file)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == MANIFEST):
+            file.replace(out / file.name)
     return manifest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import onnxslim
 import torch
 from torch import Tensor
 
+from engines.bundle import TensorSpec
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage
 
 OPSET = 13
@@ -51,15 +52,25 @@ def export_stage(stage: Stage, inputs: Mapping[str, Tensor], path: Path) -> dict
     return {
         "file": path.name,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "inputs": {value.name: _spec(value) for value in model.graph.input},
-        "outputs": {value.name: _spec(value) for value in model.graph.output},
+        "inputs": _entries(model.graph.input),
+        "outputs": _entries(model.graph.output),
     }
 
 
-def _spec(value: onnx.ValueInfoProto) -> dict[str, Any]:
+def specs(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorSpec]:
+    """dtype and shape of a graph's inputs or outputs. Raises ValueError if one is not static."""
+    return {value.name: _spec(value) for value in values}
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
-    shape = [dimension.dim_value for dimension in tensor.shape.dim]
+    shape = tuple(dimension.dim_value for dimension in tensor.shape.dim)
     if not all(shape):
         raise ValueError(f"the shape of {value.name} is not static")
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return {"dtype": dtype.name, "shape": shape}
+    return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, shape
+
+
+def _entries(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Any]:
+    return {
+        n: {"dtype": dtype, "shape": list(shape)} for n, (dtype, shape) in specs(values).items()
+    }

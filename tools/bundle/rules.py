@@ -42,9 +42,18 @@ TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32})
 COORDINATES = frozenset({"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"})
 
 
-def violations(model: ModelProto) -> list[str]:
-    """Every rule that the graph breaks, in words; empty for a graph TensorRT 8.2 can hold."""
-    return [*_frame(model), *_names(model), *_constants(model), *_nodes(model), *_values(model)]
+def violations(model: ModelProto, half: bool = False) -> list[str]:
+    """Every rule that the graph breaks, in words; empty for a graph TensorRT 8.2 can hold.
+
+    half: of a mixed graph, which is for newer ones: a Clip's bounds may be FP16 as its data is.
+    """
+    return [
+        *_frame(model),
+        *_names(model),
+        *_constants(model),
+        *_nodes(model, half),
+        *_values(model),
+    ]
 
 
 def _frame(model: ModelProto) -> Iterator[str]:
@@ -77,7 +86,7 @@ def _constants(model: ModelProto) -> Iterator[str]:
         yield "sparse constants"
 
 
-def _nodes(model: ModelProto) -> Iterator[str]:
+def _nodes(model: ModelProto, half: bool) -> Iterator[str]:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.domain or node.op_type not in OPERATORS:
@@ -87,10 +96,11 @@ def _nodes(model: ModelProto) -> Iterator[str]:
             given = node.input[place] if place < len(node.input) else ""
             if given and given not in constants:
                 yield f"input {place} of {node.op_type} {node.name} is no initializer"
-        yield from (f"{node.op_type} {node.name}: {what}" for what in _side_rules(node, constants))
+        for what in _side_rules(node, constants, half):
+            yield f"{node.op_type} {node.name}: {what}"
 
 
-def _side_rules(node: NodeProto, constants: dict[str, TensorProto]) -> Iterator[str]:
+def _side_rules(node: NodeProto, constants: dict[str, TensorProto], half: bool) -> Iterator[str]:
     said = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if node.op_type == "Resize":
         mode = said.get("mode", b"nearest").decode()
@@ -110,7 +120,8 @@ def _side_rules(node: NodeProto, constants: dict[str, TensorProto]) -> Iterator[
             yield "is not two-dimensional"
     elif node.op_type == "Clip":
         for bound in node.input[1:]:
-            if bound in constants and constants[bound].data_type != TensorProto.FLOAT:
+            kind = constants[bound].data_type if bound in constants else TensorProto.FLOAT
+            if kind != TensorProto.FLOAT and not half:
                 yield f"bound {bound} is not FP32, and the importer reads it as if"
     elif node.op_type == "MaxPool":
         if len(node.output) > 1 or set(said.get("dilations", [1])) != {1}:

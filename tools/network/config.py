@@ -14,6 +14,14 @@ COMPACT_GEOMETRY = Geometry(
     anchor_sizes=((20.0, 32.0), (48.0, 72.0), (104.0, 152.0), (216.0, 304.0)),
 )
 
+MIDDLE_GEOMETRY = Geometry(
+    input_size=(768, 576),
+    pyramid_strides=(4, 8, 16, 32),
+    rpn_strides=(8, 16, 32, 64),
+    anchor_sizes=((24.0, 40.0), (56.0, 88.0), (128.0, 184.0), (256.0, 368.0)),
+    roi_level_sizes=(32.0, 64.0, 128.0),
+)
+
 PAPER_GEOMETRY = Geometry(
     input_size=(1024, 1024),
     pyramid_strides=(4, 8, 16, 32),
@@ -95,17 +103,23 @@ class TrainConfig:
     seed: int = 1
 
 
-def preset(name: Literal["compact", "compact-scratch", "paper"]) -> TrainConfig:
+def preset(name: Literal["compact", "compact-scratch", "middle", "paper"]) -> TrainConfig:
     """The named configuration.
 
     compact: trains in an hour on two CPU cores and is small enough to ship.
     compact-scratch: the same frame around a half-width ResNet18, without any foreign weight.
+    middle: ResNet50 with the paper's widths at 768 px, compact's RoIs and optimizer, from scratch.
     paper: Kumar et al. 2025: ResNet101, 1024 px, Adam, lr 1e-3, batch 100, from scratch.
     """
     if name == "compact":
         return TrainConfig(network=NetworkConfig(geometry=COMPACT_GEOMETRY))
     if name == "compact-scratch":
         network = NetworkConfig(geometry=COMPACT_GEOMETRY, backbone="resnet18", width=0.5)
+        return TrainConfig(network=network, pretrained=False)
+    if name == "middle":
+        network = NetworkConfig(
+            geometry=MIDDLE_GEOMETRY, backbone="resnet50", fpn_channels=256, box_channels=1024
+        )
         return TrainConfig(network=network, pretrained=False)
     network = NetworkConfig(
         geometry=PAPER_GEOMETRY, backbone="resnet101", fpn_channels=256, box_channels=1024

@@ -1,0 +1,1 @@
+"""What a board that is not at hand would need, computed from the graphs: never a measurement."""
