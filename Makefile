@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
+# make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
+EXTRAS ?= train,test
 
 .PHONY: help demo test check format bench faults clean
 
@@ -51,5 +53,5 @@ $(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[train,test]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $(VENV)/.runtime $@
