@@ -53,15 +53,6 @@ def folder(honest: Path, tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped bundle with all that a device builder needs, whether it ships with it or not."""
-    folder = tmp_path_factory.mktemp("shipped") / "bundle"
-    shutil.copytree(SHIPPED, folder)
-    add_half_precision(folder)
-    return folder
-
-
 def run(*arguments: object) -> Result:
     wide = {"COLUMNS": "240", "TERMINAL_WIDTH": "240", "NO_COLOR": "1"}
     return CliRunner().invoke(app, ["check-graphs", *(str(one) for one in arguments)], env=wide)
@@ -71,11 +62,9 @@ def failed(found: list[Check]) -> list[Check]:
     return [check for check in found if check.state == "fail"]
 
 
-def test_the_shipped_bundle_passes_every_check(
-    shipped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shipped_bundle_passes_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtx, "runtime", lambda: None)  # a test of its own, below
-    result = run(shipped, "--json")
+    result = run(SHIPPED, "--json")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     assert (said["schema"], said["ok"]) == (1, True)
@@ -86,25 +75,25 @@ def test_the_shipped_bundle_passes_every_check(
     assert stages == set(STAGES)
 
 
-def test_a_shipped_bundle_that_is_complete_stays_under_60_mb(shipped: Path) -> None:
-    assert sum(file.stat().st_size for file in shipped.iterdir()) < 60e6
+def test_the_shipped_bundle_stays_under_60_mb() -> None:
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 60e6
 
 
 @pytest.mark.parametrize("kind", ["FP32", "mixed"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_tensorrt_rtx_builds_the_shipped_stage(kind: str, stage: str, shipped: Path) -> None:
+def test_tensorrt_rtx_builds_the_shipped_stage(kind: str, stage: str) -> None:
     module = rtx.runtime()
     if module is None:
         pytest.skip("tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
     name = f"{stage}.onnx" if kind == "FP32" else f"{stage}.mixed.onnx"
-    assert rtx.Builder(module).refusals((shipped / name).read_bytes()) == []
+    assert rtx.Builder(module).refusals((SHIPPED / name).read_bytes()) == []
 
 
-def test_tensorrt_rtx_names_the_node_that_it_refuses(shipped: Path) -> None:
+def test_tensorrt_rtx_names_the_node_that_it_refuses() -> None:
     module = rtx.runtime()
     if module is None:
         pytest.skip("tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
-    model = onnx.load(shipped / "heads.mixed.onnx")
+    model = onnx.load(SHIPPED / "heads.mixed.onnx")
     node = next(n for n in model.graph.node if n.op_type == "Softmax")
     node.op_type = "Bernoulli"
     (line, *_) = rtx.Builder(module).refusals(model.SerializeToString())
