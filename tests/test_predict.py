@@ -245,14 +245,14 @@ class Backbone(nn.Module):
 
 @pytest.mark.parametrize(("name", "fps"), [("resnet18", 90.2), ("resnet101", 19.9)])
 def test_the_rates_span_what_others_measured_on_a_nano(name: str, fps: float) -> None:
-    """torch2trt's own table, 224 px, FP16: a rate is good for nothing if it misses those."""
+    """torch2trt's own table, 224 px, FP16. The dense rate was taken from such networks, so this
+    is a check of what is counted besides, the bytes above all."""
     network = Backbone(name)
     fold_batch_norm(network)
     model = traced(network, {"image": torch.zeros(1, 1, 224, 224)})  # type: ignore[arg-type]
     seconds = stage_seconds(stage_cost(model, ["image"]), NANO)
-    assert seconds.low <= seconds.plan <= seconds.high
-    assert 0.9 * seconds.low < 1 / fps < seconds.high
-    assert seconds.plan == pytest.approx(1 / fps, rel=0.25)
+    assert seconds.low < 1 / fps < seconds.high
+    assert seconds.plan == pytest.approx(1 / fps, rel=0.1)
 
 
 # A prediction.

@@ -63,7 +63,7 @@ BOUNDS: Dict[str, Tuple[Bound, ...]] = {
     # In sides of the anchor, and logarithms of its size: 0.02 moves a box of 100 px by 2.
     "deltas": (Bound("largest", largest, 0.02, best=True),),
     # Probabilities.
-    "image_classes": (Bound("largest", largest, 0.02),),
+    "image_classes": (Bound("largest", largest, 0.05),),
     "classes": (Bound("largest", largest, 0.05),),
     "masks": (Bound("largest", largest, 0.15), Bound("mean", mean, 0.01)),
     # In tenths of the proposal's side and fifths of its logarithm: 0.15 is 1.5 px of 100.

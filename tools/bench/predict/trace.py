@@ -66,7 +66,8 @@ def _stage_cost(stage: Stage, config: NetworkConfig, name: str) -> StageCost:
 
 def traced(stage: Stage, inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
     """The graph for inputs of these shapes. It is run once: too dear for a large trunk."""
-    return onnxslim.slim(_traced(stage, inputs))
+    model: onnx.ModelProto = onnxslim.slim(_traced(stage, inputs))
+    return model
 
 
 def _traced(stage: Stage, inputs: Mapping[str, Tensor], free: str = "") -> onnx.ModelProto:
