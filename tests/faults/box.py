@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -43,7 +44,11 @@ class Box:
         log = self._log.open("ab")
         self._process = subprocess.Popen(command, env=self._environment, stderr=log)
         log.close()
-        self.until(lambda: self.answers("/healthz"))
+        self.until(lambda: self._gone() or self.answers("/healthz"))
+        assert not self._gone(), self._log.read_text()[-500:]
+
+    def _gone(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def answers(self, path: str) -> bool:
         """Whether it is answered 200 now."""
@@ -132,5 +137,12 @@ def rss_mib(pid: int) -> float:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Below the ports that the kernel gives to clients: one of those that asks for a box that is
+    away would sooner or later be connected to itself, and keep the box from its own port."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise OSError("no free port")
