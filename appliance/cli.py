@@ -157,10 +157,12 @@ def serve(
     # The web framework takes as long to load as a reading takes to make; only here is it needed.
     from appliance.guard.exposure import StartRefused
     from appliance.service.app import create_app
+    from appliance.service.request_id import request_id
     from appliance.service.server import make_server
+    from appliance.watched import logs
 
     settings = _settings(host=host, port=port, bundle=bundle)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up(settings.log_format, request_id.get)
     try:
         server = make_server(create_app(settings), settings)
     except (StartRefused, ApplianceError) as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from appliance.runtime import Runtime, RuntimeName
+from appliance.watched.logs import LogFormat
 
 MIB = 1024 * 1024
 
@@ -27,6 +29,33 @@ class Settings(BaseSettings):
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="TCP port; 0 lets the system choose a free one."
+    )
+    tls: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="auto: HTTPS where the network reaches the box, plain HTTP on 127.0.0.1.",
+    )
+    tls_names: str | None = Field(
+        default=None,
+        description="Further names and addresses of the box in the certificate that it makes, with "
+        "commas between them; it knows its own.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="Private key to use instead of the one that the box makes, PEM."
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="Certificate of that key, followed by its chain, PEM."
+    )
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="Certificates of those who sign clients, PEM; given, a client must show one "
+        "of theirs, beside its token.",
+    )
+    expose: Literal["without-tokens", "without-tls", "without-tokens-and-tls"] | None = Field(
+        default=None,
+        description="What the network may reach the box without; unset, nothing.",
+    )
+    log_format: LogFormat = Field(
+        default="text", description="Log lines for people, text, or for machines, json."
     )
     bundle: Path | None = Field(
         default=None, description="Folder of the model bundle; unset, the bundle shipped here."

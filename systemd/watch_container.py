@@ -2,7 +2,8 @@
 
     watch_container.py HOST PORT COMMAND...
 
-COMMAND is `docker run ...`, attached; PORT on HOST is where its service answers. The watcher sends
+COMMAND is `docker run ...`, attached; PORT on HOST is where its service answers, by HTTPS unless
+MAMMOSONO_TLS is off, as the service itself reads that. The watcher sends
 READY=1 once `/healthz` is answered 200 and WATCHDOG=1 each time it is again; the text that
 `systemctl status` shows comes from `/readyz`. A service that is alive but cannot read, because its
 engines are not built or its disk is full, is not restarted: that would not help.
@@ -21,6 +22,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 
@@ -31,6 +33,9 @@ STARTING_S = 1.0
 """Between requests until the first is answered."""
 
 MAX_BODY_BYTES = 64 * 1024
+
+CERTIFICATE_ASKED = -1
+"""Status of an answer that the watcher cannot get."""
 
 AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
@@ -56,6 +61,8 @@ def main(host, port, command):
 def look(host, port):
     """Whether the service lives, and one line on how it does."""
     status, body = get(host, port, "/healthz")
+    if status == CERTIFICATE_ASKED:
+        return True, "alive; a client certificate is asked for, so whether it is ready is not known"
     if status != 200:
         return False, "/healthz: %s" % (status or body)
     status, body = get(host, port, "/readyz")
@@ -64,16 +71,30 @@ def look(host, port):
 
 def get(host, port, path):
     """Status and body of the answer; status 0, and why, if there is none."""
-    # Connecting to 0.0.0.0, the address of a service open to the network, reaches this machine.
-    connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_S)
+    connection = connect(host, int(port))
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read(MAX_BODY_BYTES).decode("utf-8", "replace")
+    except ssl.SSLError as error:
+        # An alert is an answer: a service that asks its clients for a certificate lives.
+        return CERTIFICATE_ASKED if "ALERT" in (error.reason or "") else 0, str(error)
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error) or type(error).__name__
     finally:
         connection.close()
+
+
+def connect(host, port):
+    """To the service on this machine: whose certificate it is need not be asked, and nothing secret
+    is sent. Connecting to 0.0.0.0, the address of a service open to the network, reaches it too.
+    """
+    if os.environ.get("MAMMOSONO_TLS") == "off":
+        return http.client.HTTPConnection(host, port, timeout=ANSWER_S)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=ANSWER_S, context=context)
 
 
 def reason(status, body):

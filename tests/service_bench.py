@@ -78,7 +78,8 @@ class FakeReader:
             raise ModelFault("The model answered NaN; post the study again.")
         self.readings += 1
         seen = readings.reading(*(_read(index, image) for index, image in enumerate(images)))
-        pictures = tuple(Pictures(i.pixels, cv2.blur(i.pixels, (3, 3))) for i in images)
+        shown = [(i.pixels >> (i.bits - 8)).astype(np.uint8) for i in images]
+        pictures = tuple(Pictures(pixels, cv2.blur(pixels, (3, 3))) for pixels in shown)
         return replace(seen, pictures=pictures)
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from appliance.model import SHIPPED
 from appliance.settings import Settings
 from engines.bundle import open_bundle
 
-READY = (200, '{"status": "ready"}')
+READY = (200, '{"status": "ready", "checks": {"reader": "ok"}}')
 TOPICS = [
     "L4T and JetPack", "Power mode", "Power supply", "Clocks", "Temperature", "Free memory",
     "Swap", "Free disk", "Time", "Device nodes", "GPU", "Python", "TensorRT", "Bundle", "Plans",
@@ -46,7 +46,7 @@ def told(machine: Machine, modules: dict[str, str], device=None, version: str = 
 
 def test_a_port_that_nobody_listens_on_is_free(tmp_path: Path) -> None:
     machine = replace(pc(tmp_path), get=lambda url: pytest.fail(f"asked {url}"))
-    assert service.ask(machine, "127.0.0.1", 8000) == Service()
+    assert service.ask(machine, "127.0.0.1", 8000, tls=False) == Service()
     assert_line(port(Service(), 8000), State.OK, "8000 is free")
     assert_line(port(Service(), 0), State.NOTE, "the system chooses")
 
@@ -54,14 +54,16 @@ def test_a_port_that_nobody_listens_on_is_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", ["proc/net/tcp", "proc/net/tcp6"])
 def test_the_running_service_is_known_by_its_answer(tmp_path: Path, table: str) -> None:
     machine = replace(pc(tmp_path, {table: listening(8000)}), get=lambda _: READY)
-    seen = service.ask(machine, "127.0.0.1", 8000)
+    seen = service.ask(machine, "127.0.0.1", 8000, tls=False)
     assert seen == Service(taken=True, ours=True, ready=True)
     assert_line(port(seen, 8000), State.OK, "answers there and is ready")
 
 
 def test_a_service_that_is_not_ready_says_why(tmp_path: Path) -> None:
     problem = {"type": "urn:mammosono:problem:engine_unavailable", "detail": "no plan for trunk"}
-    seen = service.ask(serving(pc(tmp_path), (503, json.dumps(problem))), "127.0.0.1", 8000)
+    seen = service.ask(
+        serving(pc(tmp_path), (503, json.dumps(problem))), "127.0.0.1", 8000, tls=False
+    )
     assert_line(port(seen, 8000), State.FAIL, "no plan for trunk", remedy="systemctl restart")
 
 
@@ -69,25 +71,26 @@ def test_a_service_that_is_not_ready_says_why(tmp_path: Path) -> None:
     "answer", [None, (200, "<html>"), (404, '{"detail": "Not Found"}'), (200, "[1]"), (200, "null")]
 )
 def test_another_program_on_the_port_fails(tmp_path: Path, answer: tuple[int, str] | None) -> None:
-    seen = service.ask(serving(pc(tmp_path), answer), "127.0.0.1", 8000)
+    seen = service.ask(serving(pc(tmp_path), answer), "127.0.0.1", 8000, tls=False)
     assert_line(port(seen, 8000), State.FAIL, "another program", remedy="MAMMOSONO_PORT")
 
 
 @pytest.mark.parametrize(
     ("host", "url"),
     [
-        ("127.0.0.1", "http://127.0.0.1:8000/readyz"),
-        ("0.0.0.0", "http://127.0.0.1:8000/readyz"),
-        ("::", "http://[::1]:8000/readyz"),
-        ("fe80::2", "http://[fe80::2]:8000/readyz"),
-        ("box.lan", "http://box.lan:8000/readyz"),
+        ("127.0.0.1", "://127.0.0.1:8000/readyz"),
+        ("0.0.0.0", "://127.0.0.1:8000/readyz"),
+        ("::", "://[::1]:8000/readyz"),
+        ("fe80::2", "://[fe80::2]:8000/readyz"),
+        ("box.lan", "://box.lan:8000/readyz"),
     ],
 )
 def test_the_service_is_asked_where_it_listens(tmp_path: Path, host: str, url: str) -> None:
     asked = []
     machine = replace(serving(pc(tmp_path), None), get=lambda url: asked.append(url))
-    service.ask(machine, host, 8000)
-    assert asked == [url]
+    for tls in (False, True):
+        service.ask(machine, host, 8000, tls=tls)
+    assert asked == ["http" + url, "https" + url]
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,8 @@ def ask(client: httpx.Client, request: bytes) -> http.client.HTTPResponse:
 
 
 POST = (
-    b"POST /v1/studies HTTP/1.1\r\nHost: box\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"POST /v1/studies HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: multipart/form-data; boundary=b\r\n"
 )
 
 

@@ -368,7 +368,6 @@ def test_nothing_is_logged_of_who_and_which_file(
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
         ("GET", "/v1/studies/", 404, "not_found"),
         ("GET", "/v1/studies/%00", 404, "unknown_study"),
         ("GET", "/v1/studies/..%2f..%2fetc", 404, "not_found"),
@@ -405,6 +404,7 @@ def test_the_openapi_document_is_complete(client: httpx.Client) -> None:
         "/v1/studies/{study_id}",
         "/v1/studies/{study_id}/images/{index}/{kind}.png",
         "/v1/events",
+        "/v1/session",
         "/v1/model",
         "/healthz",
         "/readyz",

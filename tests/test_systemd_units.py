@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -286,3 +287,17 @@ def test_the_units_are_hardened(box: Path, unit: Path, newer: bool, threshold: i
             drop_in.unlink()
     done = analyze(box, "security", "--offline=yes", f"--threshold={threshold}", unit.name)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_command_line_runs_on_the_service_s_state_and_reaches_nothing_else() -> None:
+    script = (SYSTEMD / "mammosono").read_text().replace("\\\n", " ")
+    words = shlex.split(script[script.index("exec docker") :])
+    run = docker_run(["/usr/bin/docker", *words[2:]])
+    service = docker_run(command(SERVICE)).options
+    for name in ("--user", "--cap-drop", "--security-opt", "--read-only", "--pull", "--hostname"):
+        assert run.options[name] == service[name], name
+    assert run.options["--network"] == ["none"]
+    state = "type=bind,source=/var/lib/mammosono,target=/var/lib/mammosono"
+    assert run.options["--mount"] == [state]
+    assert state in service["--mount"]
+    assert run.arguments == ["$@"]

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,9 +18,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from systemd_units import SYSTEMD
+
+from appliance.guard.tls import server_context
+from appliance.settings import Settings
 
 WATCHER = SYSTEMD / "watch_container.py"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -27,9 +32,9 @@ NOT_READY = json.dumps({"status": 503, "detail": "No engines;\nrun: build-engine
 
 
 class Service:
-    """Answers as told: `health` and `ready` are a status and a body."""
+    """Answers as told: `health` and `ready` are a status and a body. tls: by HTTPS."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.health = (200, "{}")
         self.ready = (200, "{}")
         service = self
@@ -38,6 +43,7 @@ class Service:
             def do_GET(self) -> None:
                 status, body = service.health if self.path == "/healthz" else service.ready
                 self.send_response(status)
+                self.send_header("Content-Length", str(len(body.encode())))
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -46,17 +52,27 @@ class Service:
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+
+
+@contextmanager
+def answering(tls: ssl.SSLContext | None = None) -> Iterator[Service]:
+    service = Service(tls)
+    thread = threading.Thread(target=service.server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.server.shutdown()
+        thread.join()
+        service.server.server_close()
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    service = Service()
-    thread = threading.Thread(target=service.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield service
-    service.server.shutdown()
-    thread.join()
-    service.server.server_close()
+    with answering() as service:
+        yield service
 
 
 @pytest.fixture
@@ -88,9 +104,11 @@ def watching(
     command: list[str],
     systemd: socket.socket | None = None,
     python: str = sys.executable,
+    tls: str = "off",
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The watcher as systemd starts it, with a watchdog of 0.4 s."""
-    environment = {"PATH": os.environ["PATH"], "WATCHDOG_USEC": "400000"}
+    path = os.environ["PATH"]
+    environment = {"PATH": path, "WATCHDOG_USEC": "400000", "MAMMOSONO_TLS": tls}
     if systemd is not None:
         environment["NOTIFY_SOCKET"] = systemd.getsockname()
     arguments = [python, "-I", str(WATCHER), "127.0.0.1", str(port), *command]
@@ -101,6 +119,18 @@ def watching(
         if watcher.poll() is None:
             watcher.terminate()
         watcher.wait(60)
+
+
+def get_request_quietly(get_request: Any) -> Any:
+    """A handshake that fails is nobody's request."""
+
+    def quietly(server: HTTPServer) -> Any:
+        try:
+            return get_request(server)
+        except ssl.SSLError as error:
+            raise OSError(str(error)) from None
+
+    return quietly
 
 
 def message(systemd: socket.socket) -> list[str]:
@@ -116,6 +146,39 @@ def test_systemd_hears_that_the_service_is_ready_and_that_it_lives(
     with watching(service.port, SLEEP, systemd, python):
         for _ in range(3):
             assert message(systemd) == ["READY=1", "WATCHDOG=1", "STATUS=ready"]
+
+
+@pytest.mark.parametrize("python", [sys.executable, python36()], ids=["this Python", "Python 3.6"])
+def test_a_service_with_tls_is_heard_whoever_signed_its_certificate(
+    tmp_path: Path, systemd: socket.socket, python: str | None
+) -> None:
+    if python is None:
+        pytest.skip("no Python 3.6 that starts on this machine")
+    context = server_context(Settings(state=tmp_path, tls="on"))
+    with answering(context) as service, watching(service.port, SLEEP, systemd, python, tls="auto"):
+        assert message(systemd) == ["READY=1", "WATCHDOG=1", "STATUS=ready"]
+
+
+def test_a_service_that_asks_its_clients_for_a_certificate_lives(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMOSONO_TLS", "on")
+    context = server_context(Settings(state=tmp_path, tls="on"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    # The handshake is the client's first failure, and on a thread of its own the server's.
+    monkeypatch.setattr(HTTPServer, "get_request", get_request_quietly(HTTPServer.get_request))
+    with answering(context) as service:
+        alive, text = module.look("127.0.0.1", service.port)
+    assert alive
+    assert "client certificate" in text
+
+
+def test_a_service_that_speaks_no_tls_where_it_should_is_not_alive(
+    module: ModuleType, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMOSONO_TLS", "auto")
+    monkeypatch.setattr(module, "ANSWER_S", 1.0)
+    assert not module.look("127.0.0.1", service.port)[0]
 
 
 def test_a_service_that_lives_and_cannot_read_is_left_alone_and_its_reason_shown(
@@ -181,10 +244,11 @@ def test_a_killed_client_is_told_as_a_shell_would(free_port: int) -> None:
 
 
 @pytest.fixture
-def module() -> ModuleType:
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("watch_container", WATCHER)
     assert spec is not None
     assert spec.loader is not None
+    monkeypatch.setenv("MAMMOSONO_TLS", "off")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -16,6 +16,9 @@ from appliance.doctor.line import Line, fail
 from appliance.doctor.machine import Machine
 from appliance.doctor.self_test import self_test
 from appliance.doctor.temperature import temperature
+from appliance.guard import tokens
+from appliance.guard.exposure import wants_tls
+from appliance.guard.tokens import Tokens
 from appliance.model import SHIPPED
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ def examine(settings: Settings, machine: Machine) -> tuple[Line, ...]:
     board = board_of(machine)
     python = interpreter.ask(machine, settings.worker_python)
     tensorrt = interpreter.uses_tensorrt(python, board, settings.runtime)
-    serving = service.ask(machine, settings.host, settings.port)
+    tls = wants_tls(settings)
+    serving = service.ask(machine, settings.host, settings.port, tls=tls)
     bundle_line, bundle = model_files.check_bundle(settings.bundle)
     data = settings.plans or settings.bundle or SHIPPED
     checks: tuple[Callable[[], Line], ...] = (
@@ -51,10 +55,11 @@ def examine(settings: Settings, machine: Machine) -> tuple[Line, ...]:
             worker=settings.worker_python is not None, serving=serving.ready,
         ),
         partial(service.port, serving, settings.port),
-        # Until the service has tokens and TLS of its own there are none to look at.
-        partial(
-            service.exposure, settings.host,
-            container=service.in_container(machine), tokens=False, tls=False,
+        lambda: service.exposure(
+            settings.host,
+            container=service.in_container(machine),
+            tokens=Tokens(settings.state_folder() / tokens.FILE).in_use,
+            tls=tls,
         ),
     )  # fmt: skip
     return tuple(map(_looked, checks))

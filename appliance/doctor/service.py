@@ -27,17 +27,18 @@ class Service:
     reason: str = ""
 
 
-def ask(machine: Machine, host: str, port: int) -> Service:
+def ask(machine: Machine, host: str, port: int, *, tls: bool) -> Service:
     if port == 0 or not _listened_to(machine, port):
         return Service()
-    answer = machine.get(f"http://{_reached(host)}:{port}/readyz")
+    scheme = "https" if tls else "http"
+    answer = machine.get(f"{scheme}://{_reached(host)}:{port}/readyz")
     try:
         document = json.loads(answer[1]) if answer else None
     except ValueError:
         document = None
     if not isinstance(document, dict):
         return Service(taken=True)
-    if document == {"status": "ready"}:
+    if document.get("status") == "ready":
         return Service(taken=True, ours=True, ready=True)
     ours = str(document.get("type")).startswith(_OURS)
     return Service(taken=True, ours=ours, reason=str(document.get("detail", "")) if ours else "")
@@ -82,8 +83,9 @@ def exposure(host: str, *, container: bool, tokens: bool, tls: bool) -> Line:
     return warn(
         EXPOSURE,
         said,
-        "set MAMMOSONO_HOST=127.0.0.1, or of a container publish 127.0.0.1:PORT:PORT\n"
-        "and put a reverse proxy with TLS and sign-in before it",
+        "run: mammosono token add NAME --role ROLE\n"
+        "and take MAMMOSONO_TLS=off and MAMMOSONO_EXPOSE away\n"
+        "or set MAMMOSONO_HOST=127.0.0.1",
     )
 
 

@@ -8,23 +8,34 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import appliance
+from appliance.guard import audit, tokens
+from appliance.guard.access import Guard
+from appliance.guard.exposure import is_loopback, may_be_unguarded
+from appliance.guard.trail import Trail
 from appliance.reading.job import Opening
 from appliance.reading.process import Patience, ReaderProcess
 from appliance.service import (
     event_routes,
+    page_routes,
     problems,
     schemas,
+    session_routes,
     status_routes,
     study_routes,
     watch_routes,
 )
 from appliance.service.archive import Archive
 from appliance.service.body_limit import BodyLimit
+from appliance.service.deadlines import RequestDeadline
 from appliance.service.desk import Desk, Reading
+from appliance.service.request_id import RequestId
+from appliance.service.security_headers import SecurityHeaders
 from appliance.settings import Settings
 from appliance.spool import Spool
 
 DAY_S = 86_400.0
+SLACK_S = 60.0
+"""For a request, beyond the time that its body and its wait may take."""
 
 
 def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
@@ -35,13 +46,19 @@ def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        desk = Desk(Archive(lambda: open_spool(settings)), reading or reader_process(settings))
+        archive = Archive(lambda: open_spool(settings, trail))
+        desk = Desk(archive, reading or reader_process(settings), trail)
         app.state.settings = settings
         app.state.desk = desk
         app.state.reception = study_routes.Reception(settings)
+        await trail.started()
         desk.start()
         yield
         await desk.close()
+        await trail.stopped()
+
+    state = settings.state_folder()
+    trail = Trail(audit.AuditLog(state / audit.FILE))
 
     # Swagger's pages load scripts from the internet, which the box need not reach; and a redirect
     # to a path with another slash would repeat the Host header that a client made up.
@@ -51,25 +68,39 @@ def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
         lifespan=life,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # status_routes.py has it, behind a token
         redirect_slashes=False,
         responses={"default": schemas.PROBLEM},
     )
+    app.state.trail = trail
+    app.state.guard = Guard(
+        tokens.Tokens(state / tokens.FILE),
+        trail,
+        unguarded=may_be_unguarded(settings),
+        own_name_only=is_loopback(settings.host),
+    )
+    app.include_router(page_routes.router)
+    app.include_router(session_routes.router)
     app.include_router(study_routes.router)
     app.include_router(event_routes.router)
     app.include_router(status_routes.router)
     app.include_router(watch_routes.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     problems.install(app)
+    deadline_s = settings.upload_s + settings.max_wait_s + SLACK_S
+    app.add_middleware(RequestDeadline, seconds=deadline_s)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestId)
     return app
 
 
-def open_spool(settings: Settings) -> Spool:
+def open_spool(settings: Settings, trail: Trail) -> Spool:
     return Spool(
         settings.state_folder() / "spool",
         queue_length=settings.queue_length,
         max_age_s=settings.max_age_days * DAY_S,
         min_free_bytes=settings.min_free_bytes,
+        retired=trail.retired,
     )
 
 

@@ -107,6 +107,10 @@ class Desk:
                 found["queue"] = QueueFull(f"{waiting} studies wait; it is worked off.")
         except ApplianceError as error:
             found["disk"] = error
+        try:
+            self._trail.check()
+        except ApplianceError as error:
+            found["audit"] = error
         return found
 
     async def take(self, form: StudyForm, owner: str) -> Study:
@@ -228,6 +232,7 @@ class Desk:
             problem = from_error(error, f"/v1/studies/{study.study_id}")
             if await self.archive(Spool.fail, study, problem.document()):
                 self.metrics.failed(problem.code)
+                await self._trail.read(study, done=False)
         await self._ring(study)
 
     async def _draw(self, study: Study) -> None:

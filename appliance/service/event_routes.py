@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
+from appliance.guard.access import Guard
+from appliance.guard.needs import needs
+from appliance.guard.roles import Principal, Role
+from appliance.service import schemas
 from appliance.service.bell import Bell
 from appliance.service.desk import Desk
 from appliance.spool import Study
@@ -33,35 +37,43 @@ def standing(study: Study) -> dict[str, Any]:
 @router.get(
     "/v1/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"}},
+    responses={
+        **schemas.refusals(401, 403),
+        200: {"content": {"text/event-stream": {}}, "description": "Server-sent events"},
+    },
 )
-async def get_events(request: Request) -> StreamingResponse:
+async def get_events(
+    request: Request, who: Annotated[Principal, needs(Role.WORKSTATION, Role.READER)]
+) -> StreamingResponse:
     """An event `study` for every change of a study from now on; its data is as in the list.
 
     The stream may end at any time: list the studies, then ask for events again.
     """
     desk: Desk = request.app.state.desk
     return StreamingResponse(
-        _lines(desk.bell),
+        _lines(desk.bell, request.app.state.guard, who),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _lines(bell: Bell) -> AsyncIterator[str]:
+async def _lines(bell: Bell, guard: Guard, who: Principal) -> AsyncIterator[str]:
     yield ": listening\n\n"
     changes = bell.changes()
     coming = asyncio.ensure_future(anext(changes, None))
     try:
         while True:
             done, _ = await asyncio.wait([coming], timeout=BEAT_S)
+            if not guard.still_knows(who):
+                return
             if not done:
                 yield ": still here\n\n"
                 continue
             study = coming.result()
             if study is None:
                 return
-            yield f"event: study\ndata: {json.dumps(standing(study))}\n\n"
+            if who.sees in (None, study.owner):
+                yield f"event: study\ndata: {json.dumps(standing(study))}\n\n"
             coming = asyncio.ensure_future(anext(changes, None))
     finally:
         coming.cancel()

@@ -9,6 +9,7 @@ StudyError
   UnknownPart                 422 unknown_part
   InvalidStudyId              422 invalid_study_id
   UnknownImage                404 unknown_image
+  DeadlineExceeded            503 deadline_exceeded
 """
 
 from __future__ import annotations
@@ -48,3 +49,7 @@ class InvalidStudyId(StudyError):
 
 class UnknownImage(StudyError):
     code, status, title = "unknown_image", 404, "There is no such image in the study"
+
+
+class DeadlineExceeded(StudyError):
+    code, status, title = "deadline_exceeded", 503, "The box did not answer in time"

@@ -12,6 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from appliance.guard.needs import needs
+from appliance.guard.roles import Principal, Role
+from appliance.guard.trail import Trail
 from appliance.problem import Problem
 from appliance.reading.work import PictureKind, picture_name
 from appliance.service import problems, schemas
@@ -24,7 +27,6 @@ from appliance.spool import Spool, Status, Study
 from appliance.spool.files import disk_errors
 
 PRIVATE = {"Cache-Control": "no-store"}
-OWNER = "local"
 
 FILES = {
     "type": "array",
@@ -77,9 +79,18 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+def _trail(request: Request) -> Trail:
+    trail: Trail = request.app.state.trail
+    return trail
 
-router = APIRouter(prefix="/v1/studies", tags=["studies"])
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+Audit = Annotated[Trail, Depends(_trail)]
+Poster = Annotated[Principal, needs(Role.WORKSTATION)]
+Viewer = Annotated[Principal, needs(Role.WORKSTATION, Role.READER)]
+Deleter = Annotated[Principal, needs(Role.WORKSTATION, Role.TECHNICIAN)]
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"], responses=schemas.refusals(401, 403))
 
 
 @router.post(
@@ -93,7 +104,9 @@ router = APIRouter(prefix="/v1/studies", tags=["studies"])
 )
 async def post_study(
     request: Request,
+    who: Poster,
     desk: AtDesk,
+    trail: Audit,
     wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for it")] = None,
 ) -> Response:
     """Read the images of one patient as one study."""
@@ -101,28 +114,34 @@ async def post_study(
     reception: Reception = request.app.state.reception
     desk.check()
     async with reception.receive(request, desk.archive.spool.incoming) as form:
-        study = await desk.take(form, OWNER)
-    seconds = min(settings.wait_s if wait is None else wait, settings.max_wait_s)
-    study = await desk.wait(study, seconds)
+        study = await desk.take(form, who.name)
+    # Written while the study is read: on the disk before the answer, and without a wait of its own.
+    recording = asyncio.ensure_future(trail.posted(who, study))
+    try:
+        seconds = min(settings.wait_s if wait is None else wait, settings.max_wait_s)
+        study = await desk.wait(study, seconds)
+    finally:
+        await recording
     if study.problem is not None:
         return problems.respond(_problem(study), PRIVATE)
     if study.status is Status.DONE:
-        return _result(study)
+        return await _result(study, who, trail)
     location = {"Location": f"/v1/studies/{study.study_id}"}
     return JSONResponse(_progress(study), status_code=202, headers=location | PRIVATE)
 
 
-@router.get("", response_model=schemas.StudyList)
+@router.get("", response_model=schemas.StudyList, responses=schemas.refusals(422))
 async def list_studies(
+    who: Viewer,
     desk: AtDesk,
     status: Annotated[Status | None, Query(description="Only studies of this status")] = None,
     search: Annotated[str, Query(max_length=64, description="A part of the id")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(description="`next` of the page before")] = None,
 ) -> Response:
-    """The studies that the appliance holds, newest first."""
+    """The studies that the appliance holds, newest first; for a workstation its own."""
     studies = await desk.archive(
-        Spool.list, status=status, search=search, limit=limit, before=before
+        Spool.list, owner=who.sees, status=status, search=search, limit=limit, before=before
     )
     following = studies[-1].number if len(studies) == limit else None
     entries = [standing(study) for study in studies]
@@ -134,11 +153,11 @@ async def list_studies(
     response_model=schemas.Result | schemas.Pending | schemas.Failed,
     responses=schemas.refusals(404),
 )
-async def get_study(study_id: str, desk: AtDesk) -> Response:
+async def get_study(study_id: str, who: Viewer, desk: AtDesk, trail: Audit) -> Response:
     """The result, or how far the study is, or why it could not be read."""
-    study = await desk.archive(Spool.get, study_id)
+    study = await desk.archive(Spool.get, study_id, who.sees)
     if study.status is Status.DONE:
-        return _result(study)
+        return await _result(study, who, trail)
     document = _progress(study)
     if study.problem is not None:
         document["problem"] = _problem(study).document()
@@ -153,19 +172,23 @@ async def get_study(study_id: str, desk: AtDesk) -> Response:
         200: {"content": {"image/png": {}}, "description": "8-bit PNG, size as posted"},
     },
 )
-async def get_picture(study_id: str, index: int, kind: PictureKind, desk: AtDesk) -> Response:
+async def get_picture(
+    study_id: str, index: int, kind: PictureKind, who: Viewer, desk: AtDesk, trail: Audit
+) -> Response:
     """The image as read, without its noise, with the findings drawn, or the findings alone."""
-    study = await desk.archive(Spool.get, study_id)
+    study = await desk.archive(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
     path = await desk.picture(study, picture_name(index, kind))
+    await trail.viewed(who, study)
     return FileResponse(path, media_type="image/png", headers=PRIVATE)
 
 
 @router.delete("/{study_id}", status_code=204, responses=schemas.refusals(404))
-async def delete_study(study_id: str, desk: AtDesk) -> Response:
+async def delete_study(study_id: str, who: Deleter, desk: AtDesk, trail: Audit) -> Response:
     """Forget the study, its result and its pictures; one that waits will not be read."""
-    await desk.delete(study_id)
+    study = await desk.delete(study_id, who.deletes)
+    await trail.deleted(who, study)
     return Response(status_code=204)
 
 
@@ -178,5 +201,6 @@ def _problem(study: Study) -> Problem:
     return Problem(**members)
 
 
-def _result(study: Study) -> Response:
+async def _result(study: Study, who: Principal, trail: Trail) -> Response:
+    await trail.viewed(who, study)
     return Response(study.result, media_type="application/json", headers=PRIVATE)

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 import appliance
 from appliance.errors import ApplianceError
+from appliance.guard.needs import anyone, needs
+from appliance.guard.roles import Role
 from appliance.service import schemas
 from appliance.service.desk import Desk
 from appliance.spool import Spool, Status
@@ -22,7 +24,12 @@ from appliance.spool import Spool, Status
 router = APIRouter(tags=["watching"])
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    dependencies=[needs(Role.TECHNICIAN)],
+    responses=schemas.refusals(401, 403),
+)
 async def get_metrics(request: Request) -> Response:
     """Numbers for Prometheus."""
     desk: Desk = request.app.state.desk
@@ -35,18 +42,18 @@ async def get_metrics(request: Request) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/v2")
+@router.get("/v2", dependencies=[needs()], responses=schemas.refusals(401))
 async def get_server() -> dict[str, Any]:
     """Server metadata."""
     return {"name": "mammosono", "version": appliance.__version__, "extensions": []}
 
 
-@router.get("/v2/health/live")
+@router.get("/v2/health/live", dependencies=[anyone()])
 async def get_live() -> dict[str, bool]:
     return {"live": True}
 
 
-@router.get("/v2/health/ready", responses=schemas.refusals(503))
+@router.get("/v2/health/ready", dependencies=[anyone()], responses=schemas.refusals(503))
 async def get_ready(request: Request) -> dict[str, bool]:
     """200 if a study can be read now, else 503."""
     desk: Desk = request.app.state.desk
@@ -55,7 +62,7 @@ async def get_ready(request: Request) -> dict[str, bool]:
     return {"ready": True}
 
 
-@router.get("/v2/models/{name}", responses=schemas.refusals(404, 503))
+@router.get("/v2/models/{name}", dependencies=[needs()], responses=schemas.refusals(401, 404, 503))
 async def get_model(request: Request, name: str) -> dict[str, Any]:
     """Model metadata. The images go in by POST /v1/studies, as files."""
     desk: Desk = request.app.state.desk
@@ -74,7 +81,9 @@ async def get_model(request: Request, name: str) -> dict[str, Any]:
     }
 
 
-@router.get("/v2/models/{name}/ready", responses=schemas.refusals(404, 503))
+@router.get(
+    "/v2/models/{name}/ready", dependencies=[needs()], responses=schemas.refusals(401, 404, 503)
+)
 async def get_model_ready(request: Request, name: str) -> dict[str, Any]:
     await get_model(request, name)
     return await get_ready(request) | {"name": name}

@@ -78,9 +78,12 @@ class Records:
     def delete(self, study: Study) -> None:
         self._db.execute("DELETE FROM studies WHERE number = ?", (study.number,))
 
-    def get(self, study_id: str) -> Study:
-        """Raises UnknownStudy."""
-        row = self._db.execute("SELECT * FROM studies WHERE study_id = ?", (study_id,)).fetchone()
+    def get(self, study_id: str, owner: str | None = None) -> Study:
+        """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
+        row = self._db.execute(
+            "SELECT * FROM studies WHERE study_id = :id AND (:owner IS NULL OR owner = :owner)",
+            {"id": study_id, "owner": owner},
+        ).fetchone()
         if row is None:
             raise UnknownStudy("No study has this id; it may have been deleted to make room.")
         return self._study(row)

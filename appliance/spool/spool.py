@@ -42,9 +42,13 @@ class Spool:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         free_bytes: Callable[[Path], int] = files.free_bytes,
+        retired: Callable[[Sequence[Study]], None] = lambda _: None,
     ) -> None:
         """Open or make the spool; studies that were being read go back into the queue, files that
-        belong to no study are removed. Raises StorageFailed if another process has it open."""
+        belong to no study are removed. Raises StorageFailed if another process has it open.
+
+        retired: told of studies that were removed for their age or to make room."""
+        self._retired = retired
         self._folder, self._wall, self._free = folder, wall, free_bytes
         self.queue_length = queue_length
         self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
@@ -137,10 +141,10 @@ class Spool:
     def upload_path(self, sha256: str) -> Path:
         return self._folder / "uploads" / sha256[:2] / sha256
 
-    def get(self, study_id: str) -> Study:
-        """Raises UnknownStudy."""
+    def get(self, study_id: str, owner: str | None = None) -> Study:
+        """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
         with disk_errors():
-            return self._records.get(study_id)
+            return self._records.get(study_id, owner)
 
     def list(
         self,
@@ -162,9 +166,9 @@ class Spool:
         with disk_errors():
             return self._records.counts()
 
-    def delete(self, study_id: str) -> Study:
-        """Remove the study, its result and its bytes; returns what it was. Raises UnknownStudy."""
-        study = self.get(study_id)
+    def delete(self, study_id: str, owner: str | None = None) -> Study:
+        """Remove the study, its result and its bytes; returns what it was. Raises as `get`."""
+        study = self.get(study_id, owner)
         self._remove([study])
         return study
 
@@ -175,6 +179,8 @@ class Spool:
             self._clock.tick()
             old = self._records.settled(before=self._clock.now() - self._max_age_s)
         self._remove(old)
+        if old:
+            self._retired(old)
         return Retained(len(old), self._free_up())
 
     def free_bytes(self) -> int:
@@ -221,6 +227,7 @@ class Spool:
                 oldest_first = self._records.settled()
             for study in oldest_first:
                 self._remove([study])
+                self._retired([study])
                 gone += 1
                 if self.free_bytes() >= self._min_free_bytes:
                     break

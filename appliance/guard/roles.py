@@ -1,0 +1,41 @@
+"""Who asks, and what that allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(str, Enum):
+    """What a token is for; one token may have several.
+
+    WORKSTATION posts studies, and sees and deletes its own. READER sees all studies. TECHNICIAN
+    sees how the box does, and deletes any study without seeing it.
+    """
+
+    WORKSTATION = "workstation"
+    READER = "reader"
+    TECHNICIAN = "technician"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. name: of the token. address: of the client on the network."""
+
+    name: str
+    roles: frozenset[Role]
+    address: str = ""
+
+    @property
+    def sees(self) -> str | None:
+        """Whose studies: the owner's name, or None for everybody's."""
+        return None if Role.READER in self.roles else self.name
+
+    @property
+    def deletes(self) -> str | None:
+        """Whose studies: the owner's name, or None for everybody's."""
+        return None if Role.TECHNICIAN in self.roles else self.name
+
+
+LOCAL = "local"
+"""Name of everybody on a box without tokens, and of no token."""
