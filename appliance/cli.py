@@ -164,11 +164,15 @@ def serve(
     settings = _settings(host=host, port=port, bundle=bundle)
     logs.set_up(settings.log_format, request_id.get)
     try:
-        server = make_server(create_app(settings), settings)
+        service = create_app(settings)
+        server = make_server(service, settings)
     except (StartRefused, ApplianceError) as error:
         _fail(str(error), error.code)
     with _listen(settings.host, settings.port) as listening:
-        logging.getLogger(__name__).info("listening on %s port %d", *listening.getsockname()[:2])
+        logger = logging.getLogger(__name__)
+        logger.info("listening on %s port %d", *listening.getsockname()[:2])
+        if service.state.guard.open:
+            logger.warning("there are no tokens: whoever reaches the box may do everything")
         server.run(sockets=[listening])
 
 

@@ -32,8 +32,6 @@ def make_server(app: FastAPI, settings: Settings) -> Server:
     """
     guard: Guard = app.state.guard
     exposure.check(settings, tokens=guard.in_use)
-    if guard.open:
-        logger.warning("there are no tokens: whoever reaches the box may do everything")
     context = _tls(settings) if exposure.wants_tls(settings) else None
     config = uvicorn.Config(
         app,

@@ -105,14 +105,14 @@ class Box:
 
 def descendants(pid: int) -> list[int]:
     """Processes below `pid`, by what /proc tells."""
-    below = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = [int(child) for child in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            below += [child, *descendants(child)]
+    below: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+        lists = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
+    except OSError:  # gone meanwhile
+        return below
+    for child in map(int, " ".join(lists).split()):
+        below += [child, *descendants(child)]
     return below
 
 
