@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
-import numpy as np
-from files import coloured, dicom, jpeg, picture, png, tiff
+from fuzz.decoder import check
+from fuzz.seeds import WHOLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from appliance.errors import IntakeError
 from appliance.intake import read_image
 from appliance.limits import Limits
 from appliance.values import Modality, SourceImage
 
-SMALL = picture(64, 72)
-DEEP = picture(64, 72, levels=65536)
 LIMITS = Limits(max_pixels=1_000_000)  # mutated headers must not cost the test its memory
 
-WHOLE = [
-    png(SMALL),
-    png(coloured(DEEP)),
-    jpeg(SMALL),
-    jpeg(coloured(SMALL), orientation=8),
-    cv2.imencode(".jpg", SMALL, (cv2.IMWRITE_JPEG_PROGRESSIVE, 1))[1].tobytes(),
-    tiff(DEEP),
-    tiff(SMALL.astype(np.float32)),
-    cv2.imencode(".tif", DEEP, (cv2.IMWRITE_TIFF_COMPRESSION, 5))[1].tobytes(),
-    dicom(DEEP),
-    dicom(SMALL, syntax=RLELossless),
-    dicom(SMALL, syntax=JPEGBaseline8Bit),
-    dicom(DEEP, syntax=JPEG2000Lossless),
-]
 MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"MM\0*", bytes(128) + b"DICM"]
 
 
@@ -49,12 +31,8 @@ def answers(data: bytes) -> None:
     image = outcome(data)
     if isinstance(image, str):
         assert "\n" not in image
-        return
-    assert image.pixels.ndim == 2
-    assert image.pixels.dtype in (np.uint8, np.uint16)
-    assert image.window[0] < image.window[1]
-    assert 8 <= image.bits <= 16
-    assert image.pixels.max() < 2**image.bits
+    else:
+        check(image)
 
 
 def budget(examples: int) -> Callable[..., Callable[..., None]]:
@@ -65,7 +43,7 @@ def budget(examples: int) -> Callable[..., Callable[..., None]]:
 
 def test_the_unharmed_files_are_read() -> None:
     for data in WHOLE:
-        assert read_image(data, Modality.US, LIMITS).pixels.size == SMALL.size
+        assert read_image(data, Modality.US, LIMITS).pixels.size
 
 
 @budget(100)

@@ -119,6 +119,17 @@ def test_a_floating_point_tiff_is_scaled_from_least_to_greatest(dtype) -> None:
     assert image.warnings == (SCALED,)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "least", "span"),
+    [(np.float32, -3e38, 6e38), (np.float32, 0, 1e-36), (np.float64, -8e307, 1e308)],
+    ids=["the largest", "the smallest", "the largest doubles"],
+)
+def test_a_floating_point_tiff_is_scaled_whatever_its_magnitude(dtype, least, span) -> None:
+    share = (GREY8.astype(float) - GREY8.min()) / (float(GREY8.max()) - float(GREY8.min()))
+    image = read_image(tiff((least + share * span).astype(dtype)), Modality.MG)
+    assert np.abs(image.pixels - share * 65535).max() < 1
+
+
 def test_a_picture_of_1_bit_is_read_with_a_warning() -> None:
     black_or_white = np.where(GREY8 > 127, 255, 0).astype(np.uint8)
     packed = np.packbits(black_or_white > 0, axis=1).tobytes()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from io import BytesIO
 
 import numpy as np
-from pydicom import dcmread
 
 from appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
-from appliance.intake.dicom_pixels import PIXEL_KEYWORDS, decode_grey
+from appliance.intake.dicom_parse import parse
+from appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
 from appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
 from appliance.intake.native import listen
@@ -32,8 +31,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 WINDOW_IGNORED = "The file's display window lies beside its grey levels and was not used."
 
 # Only these elements are parsed: the patient's stay bytes.
-_HEADER_TAGS = [*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS]
-_PIXEL_TAGS = [*PIXEL_KEYWORDS]
+_DESCRIPTION = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS)
 
 
 def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
@@ -49,12 +47,12 @@ def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> 
 
 
 def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
-    ds = dcmread(BytesIO(data), stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+    ds = parse(data, _DESCRIPTION)
     header = read_header(ds, modality)
     limits.admit_picture(header.columns, header.rows)
     window = display_window(ds, header)
     spacing = spacing_mm(ds, modality)
-    pixels, coloured = decode_grey(dcmread(BytesIO(data), specific_tags=_PIXEL_TAGS), header)
+    pixels, coloured = decode_grey(parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header)
 
     histogram = cumulative_histogram(pixels)
     require_content(histogram)

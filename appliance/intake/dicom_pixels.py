@@ -34,8 +34,11 @@ PIXEL_KEYWORDS = (
     "PixelData",
     *PALETTE_KEYWORDS,
 )
+LONG_KEYWORDS = ("PixelData", *PALETTE_KEYWORDS)
 
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC and SIZ (ITU-T T.800 annex A)
+_JP2_START = b"\0\0\0\x0cjP  "  # of the file format (annex I); a signature of 4 bytes follows
+_BOX_HEAD_BYTES, _MAX_BOXES = 8, 1000
 _END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _TRAILING_BYTES = 8  # a pad byte, and some writers' zeros
 
@@ -112,8 +115,26 @@ def _jpeg_size(codestream: bytes) -> tuple[int, int]:
 def _j2k_size(codestream: bytes) -> tuple[int, int]:
     """Rows, columns of the reference grid's image area."""
     at = codestream.find(_J2K_START)
-    if at < 0:
+    if at < 0 or not _boxes_end(codestream):
         raise CorruptDicom(_CODESTREAM)
     # Behind the markers: segment length and capabilities, two bytes each.
     right, bottom, left, top = struct.unpack_from(">4I", codestream, at + len(_J2K_START) + 4)
     return bottom - top, right - left
+
+
+def _boxes_end(codestream: bytes) -> bool:
+    """Whether JP2 boxes, which do not belong into DICOM, lead to the codestream if there are any.
+
+    pydicom 3.0.2 follows them without a look at their lengths, and for ever at one of zero.
+    """
+    if not codestream.startswith(_JP2_START):
+        return True
+    at = len(_JP2_START) + 4
+    for _ in range(_MAX_BOXES):
+        length, kind = struct.unpack_from(">I4s", codestream, at)
+        if kind == b"jp2c":
+            return True
+        if length < _BOX_HEAD_BYTES:
+            return False
+        at += length
+    return False

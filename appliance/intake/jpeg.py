@@ -10,6 +10,7 @@ from appliance.intake.header import Header
 
 _MAX_SEGMENTS = 10_000  # a colour profile may take 255
 _START_OF_SCAN = 0xDA
+_MAX_SCANS = 100  # progressive files have about ten; each takes a pass over the whole picture
 _END_OF_IMAGE = b"\xff\xd9"
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a body
 _NOT_FRAMES = {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC lie among the SOFs
@@ -29,7 +30,10 @@ class Frame:
 
 
 def read_frame(data: bytes) -> Frame:
-    """The frame header of any JPEG process, JPEG-LS included. Raises CorruptImage."""
+    """The frame header of any JPEG process, JPEG-LS included.
+
+    Raises CorruptImage if there is none, or if what follows it would keep the decoder for hours.
+    """
     offset, fields = 2, None
     for _ in range(_MAX_SEGMENTS):
         if offset + 4 > len(data) or data[offset] != 0xFF:
@@ -46,6 +50,8 @@ def read_frame(data: bytes) -> Frame:
             offset += 2 + max(length, 2)
             if marker == _START_OF_SCAN:
                 break
+    if data.count(bytes((0xFF, _START_OF_SCAN)), offset) > _MAX_SCANS:
+        raise CorruptImage("The JPEG file has too many scans; export it again from its source.")
     if fields is not None:
         return Frame(offset, *fields)
     raise CorruptImage("The JPEG file has no frame header; export it again from its source.")

@@ -23,7 +23,7 @@ _HEARD_BYTES = 1 << 16
 # a stray line of a decoder on the terminal than a log line lost.
 _DECODER_LINE = re.compile(
     rb"\[ ?(?:WARN|ERROR|FATAL|INFO):|>|libpng |Corrupt JPEG|Premature end|Unknown Adobe"
-    rb"|Warning: |Invalid SOS|Inconsistent progression|$"
+    rb"|Warning: |Invalid SOS|Inconsistent progression|  Value \d+ of |Apparently should be|$"
 )
 
 

@@ -124,4 +124,10 @@ def _scaled(grey: NDArray[Any]) -> NDArray[np.uint16]:
     low, high = float(grey.min()), float(grey.max())
     if not np.isfinite(high - low) or high == low:
         raise NoContent("The image holds NaN, Inf or one value only; export it with grey levels.")
-    return np.rint((grey - low) * (65535.0 / (high - low))).astype(np.uint16)
+    # In double precision, and the quotient first: neither a span near the greatest number nor one
+    # near the least may overflow.
+    scaled = np.subtract(grey, low, dtype=np.float64)
+    scaled /= high - low
+    scaled *= 65535.0
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.uint16)

@@ -30,8 +30,9 @@ class Tag(IntEnum):
 Directory = Mapping[int, tuple[int, ...]]
 
 _TYPE_CODES = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_DIRECTORIES = 16  # reduced copies of one picture, at halving sizes
-_MAX_VALUES = 2**20  # strips of a row, or tiles of 16 x 16 pixels, of the largest picture
+_MAX_VALUES = 2**18  # strips of a row, or tiles of 16 x 16 pixels, of the largest picture
 _REDUCED_OR_MASK = 1 | 4
 _WHITE_IS_ZERO = 0
 # White is zero, black is zero, RGB, palette, CMYK, YCbCr; not raw sensor data, not logarithms.
@@ -90,6 +91,8 @@ def require_data(data: bytes) -> None:
         raise CorruptImage(_DAMAGED)
     if any(at + size > len(data) for at, size in zip(offsets, sizes, strict=True)):
         raise CorruptImage(_DAMAGED)
+    if sum(sizes) > len(data):  # the same bytes many times over: work without end
+        raise CorruptImage(_DAMAGED)
     if _value(first, Tag.COMPRESSION, 1) in _DEFLATE:
         # Tiles may overhang the picture; what inflates to far more than the picture is a bomb.
         pixels = _value(first, Tag.WIDTH, 0) * _value(first, Tag.HEIGHT, 0)
@@ -134,13 +137,21 @@ def _directories(data: bytes) -> list[Directory]:
 
 
 def _directory(data: bytes, order: str, offset: int) -> tuple[Directory, int]:
-    """The known integer tags of the directory at `offset`, and the offset of the next one."""
+    """The known integer tags of the directory at `offset`, and the offset of the next one.
+
+    The first of several entries of a tag counts, as for the decoder; and what all entries together
+    refer to is no more than the file, or the decoder would read it over and over.
+    """
     (entries,) = struct.unpack_from(order + "H", data, offset)
     values: dict[int, tuple[int, ...]] = {}
+    referred = 0
     for entry in range(offset + 2, offset + 2 + 12 * entries, 12):
         tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
+        referred += count * _TYPE_BYTES.get(kind, 0)
+        if referred > len(data):
+            raise CorruptImage(_DAMAGED)
         code = _TYPE_CODES.get(kind)
-        if tag not in _TAGS or code is None or count == 0:
+        if tag not in _TAGS or tag in values or code is None or count == 0:
             continue
         if count > _MAX_VALUES:
             raise CorruptImage(_DAMAGED)

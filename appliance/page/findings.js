@@ -1,0 +1,62 @@
+// The findings of a study as tables, one for each image, joined with the regions of the pictures.
+
+import { el } from "./dom.js";
+import { SYMBOL, centre, noFindings, score, size } from "./words.js";
+
+export class Findings {
+  // pictures: in the order of the result. on: {hovered(image, number | null), selected(image, number)}
+  constructor(pictures, model, on) {
+    this.model = model;
+    this.rows = new Map(); // "image index:number" -> row
+    this.element = el("section", { class: "findings", "aria-labelledby": "findings" },
+      el("h2", { id: "findings" }, "Findings"),
+      pictures.map((shown) => this.#ofImage(shown, on)));
+  }
+
+  mark(name, image, number) {
+    for (const [key, row] of this.rows) {
+      const it = image !== null && key === `${image.index}:${number}`;
+      row.classList.toggle(name, it);
+      if (name !== "selected") continue;
+      row.querySelector("button").setAttribute("aria-pressed", String(it));
+      if (it) row.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  #ofImage({ image, name }, on) {
+    return el("section", { class: "of-image" },
+      el("h3", {}, name, el("span", { class: `symbol ${image.verdict}` }, `${SYMBOL[image.verdict]} ${image.verdict}`)),
+      el("p", { class: "quiet hint" }, score(image, this.model)),
+      image.findings.length ? this.#table(image, name, on) : el("p", {}, noFindings(image)),
+      image.warnings.length
+        ? el("ul", { class: "warnings" }, image.warnings.map((words) => el("li", {}, words)))
+        : null);
+  }
+
+  #table(image, name, on) {
+    const head = ["", "Finding", "Score", "Size"];
+    return el("table", { "aria-label": `Findings of ${name}` },
+      el("thead", {}, el("tr", {}, head.map((word) =>
+        el("th", { scope: "col" }, word || el("span", { class: "unseen" }, "Number"))))),
+      el("tbody", {}, image.findings.map((finding, k) => this.#row(image, finding, k + 1, on))));
+  }
+
+  #row(image, finding, number, on) {
+    const row = el("tr", {
+      onpointerenter: () => on.hovered(image, number),
+      onpointerleave: () => on.hovered(image, null),
+      onfocusin: () => on.hovered(image, number),
+      onfocusout: () => on.hovered(image, null),
+      onclick: () => on.selected(image, number),
+    },
+    el("th", { scope: "row" }, el("button", {
+      type: "button", class: `number ${finding.label}`, "aria-pressed": "false",
+      "aria-label": `Show finding ${number}, ${finding.label}`,
+    }, String(number))),
+    el("td", {}, el("span", { class: finding.label }, finding.label), el("small", {}, centre(finding))),
+    el("td", {}, finding.score.toFixed(3)),
+    el("td", {}, size(finding).map((words) => el("span", { class: "line" }, words))));
+    this.rows.set(`${image.index}:${number}`, row);
+    return row;
+  }
+}

@@ -1,0 +1,142 @@
+// What is said in words, the same as in appliance/wording.py and the report.
+
+export const MODALITIES = ["MG", "US"];
+export const TEST = { MG: "mammogram", US: "ultrasound" };
+export const VERDICTS = ["positive", "negative", "indeterminate"];
+export const SYMBOL = { positive: "+", negative: "−", indeterminate: "?", failed: "×" };
+export const STATUS = { queued: "waiting", reading: "being read", done: "read", failed: "not read" };
+
+export const capital = (word) => word[0].toUpperCase() + word.slice(1);
+
+// Why the fused verdict is what it is, and what is missing.
+export function reason(result) {
+  const read = new Set(result.images.map((image) => image.modality));
+  const decided = result.decided_by.filter((code) => read.has(code)).map((code) => TEST[code]);
+  const sentences = [];
+  if (decided.length) {
+    const verb = decided.length === 1 ? "is" : "are";
+    sentences.push(`The ${decided.join(" and ")} ${verb} ${result.verdict}.`);
+  }
+  for (const code of MODALITIES) if (!read.has(code)) sentences.push(`No ${TEST[code]} was given.`);
+  return sentences.join(" ");
+}
+
+// What the reader must know of this verdict, or null.
+export function caution(result) {
+  if (result.incomplete && result.verdict !== "positive") {
+    return "This is no all-clear: one of the two tests is missing.";
+  }
+  if (result.verdict === "indeterminate") return "This is no all-clear: an image could not be decided.";
+  return null;
+}
+
+export function score(image, model) {
+  if (image.score === null) return "no score";
+  const from = model.operating_points[image.modality];
+  return `score ${image.score.toFixed(3)}` + (from === undefined ? "" : `, positive from ${from.toFixed(3)}`);
+}
+
+// Diameter and area where the pixel size is known, else the area in pixels.
+export function size(finding) {
+  if (finding.diameter_mm === null || finding.area_mm2 === null) return [`${finding.area_px} px²`];
+  return [`${finding.diameter_mm.toFixed(1)} mm`, `${finding.area_mm2.toFixed(1)} mm²`];
+}
+
+export const centre = (finding) =>
+  `x ${finding.centroid[0].toFixed(0)}, y ${finding.centroid[1].toFixed(0)}`;
+
+export function noFindings(image) {
+  return image.verdict === "indeterminate" ? "This image could not be decided." : "No finding.";
+}
+
+export function denoising({ method, parameters, noise_before: before, noise_after: after }) {
+  const settings = Object.entries(parameters).map(([name, value]) => `${name} ${value}`).join(", ");
+  const words = method + (settings && ` (${settings})`);
+  if (before === null || after === null) return words;
+  return `${words}; noise ${before.toFixed(2)} before, ${after.toFixed(2)} after`;
+}
+
+// Whether the fused verdict follows from the images. What does not is never shown as a verdict.
+export function consistent(result) {
+  const of = (seen) => {
+    if (seen.includes("positive")) return "positive";
+    return seen.length && seen.every((verdict) => verdict === "negative") ? "negative" : "indeterminate";
+  };
+  const known = result.images.every((image) =>
+    VERDICTS.includes(image.verdict) && MODALITIES.includes(image.modality));
+  const each = MODALITIES.map((code) =>
+    of(result.images.filter((image) => image.modality === code).map((image) => image.verdict)));
+  return known && of(each) === result.verdict;
+}
+
+export function age(iso, now = Date.now()) {
+  const then = new Date(iso);
+  const minutes = Math.floor((now - then) / 60_000);
+  const clock = then.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (minutes < 1 && minutes > -5) return "just now";
+  if (minutes > 0 && minutes < 60) return `${minutes} min ago`;
+  if (new Date(now).toDateString() === then.toDateString()) return `today ${clock}`;
+  return `${then.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${clock}`;
+}
+
+export const when = (iso) =>
+  new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+export const bytes = (count) =>
+  count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
+
+const ANOTHER_FILE = "Remove the marked file, choose a better one, and send again.";
+const SEND_AGAIN = "Nothing of your choice is lost: send it again.";
+const CALL = "If it stays so, call the technician who looks after the box.";
+
+// The next step on this page, by code; what the box itself advises stands in `detail`.
+const STEPS = {
+  no_answer: `${SEND_AGAIN} ${CALL}`,
+  unknown: CALL,
+  internal: `${SEND_AGAIN} ${CALL}`,
+  malformed_request: SEND_AGAIN,
+  unauthorised: "Sign in with a token that the technician gives you.",
+  forbidden: "Ask the technician for a token of that role.",
+  too_many_attempts: "Then sign in again.",
+  not_found: "Choose a study from the list.",
+  unknown_study: "Choose a study from the list, or read the images again.",
+  unknown_image: "Load the page again.",
+  method_not_allowed: "Load the page again.",
+  upload_timeout: "The network to the box is slow. Send again, or send fewer images at a time.",
+  deadline_exceeded: SEND_AGAIN,
+  study_conflict: "Choose another reference, or leave it empty.",
+  study_not_read: "The page asks again by itself.",
+  body_too_large: "Send fewer images at a time, or compressed ones.",
+  unsupported_content_type: "Load the page again.",
+  unsupported_content_encoding: "Load the page again.",
+  invalid_request: "Load the page again.",
+  invalid_study_id: "Change the reference.",
+  unknown_part: "Load the page again.",
+  missing_modality: "Choose at least one image.",
+  too_many_files: "Remove images until four of a kind are left.",
+  empty_file: ANOTHER_FILE,
+  unsupported_format: ANOTHER_FILE,
+  unsupported_transfer_syntax: ANOTHER_FILE,
+  corrupt_image: ANOTHER_FILE,
+  corrupt_dicom: ANOTHER_FILE,
+  unsupported_dicom: ANOTHER_FILE,
+  multi_frame: ANOTHER_FILE,
+  image_too_small: ANOTHER_FILE,
+  image_too_large: ANOTHER_FILE,
+  no_content: ANOTHER_FILE,
+  modality_mismatch: "Put the marked file where it belongs, and send again.",
+  queue_full: "Your choice is kept; the page sends it again by itself.",
+  engine_unavailable: `Your choice is kept: send it again in a minute. ${CALL}`,
+  engine_fault: `${SEND_AGAIN} ${CALL}`,
+  reader_lost: `${SEND_AGAIN} ${CALL}`,
+  storage_failed: `${SEND_AGAIN} ${CALL}`,
+  storage_full: "Call the technician: the box needs room. Your choice is kept.",
+};
+
+export const step = (code) => STEPS[code] ?? CALL;
+
+// Which file a problem is about: ["MG", 0] for "mammogram 1: ...", else null.
+export function culprit(problem) {
+  const [, part, number] = /^(mammogram|ultrasound) ([1-4]): /.exec(problem.detail ?? "") ?? [];
+  return part ? [part === "mammogram" ? "MG" : "US", Number(number) - 1] : null;
+}

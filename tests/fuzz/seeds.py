@@ -1,0 +1,109 @@
+"""Whole files of every format and coding that is read: what the fuzzers damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+from files import (
+    PATIENT,
+    coloured,
+    dicom,
+    dicom_bytes,
+    jpeg,
+    picture,
+    png,
+    tiff,
+    ultrasound_region,
+    with_png_chunk,
+    with_transfer_syntax,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    RLELossless,
+)
+
+from fuzz.lossless import lossless_jpeg
+
+SMALL = picture(64, 72)
+DEEP = picture(64, 72, levels=65536)
+
+
+def _described(ds: FileDataset) -> None:
+    """What a real file has beside its pixels, as far as it is looked at."""
+    ds.PixelSpacing = ds.ImagerPixelSpacing = [0.07, 0.07]
+    ds.WindowCenter, ds.WindowWidth = [30000, 20000], [40000, 50000]
+    ds.RescaleSlope, ds.RescaleIntercept = 1, 0
+    ds.PixelPaddingValue = 0
+    ds.SequenceOfUltrasoundRegions = [ultrasound_region(), ultrasound_region()]
+
+
+def _palette(ds: FileDataset) -> None:
+    ds.PhotometricInterpretation = "PALETTE COLOR"
+    for channel in ("Red", "Green", "Blue"):
+        setattr(ds, f"{channel}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(ds, f"{channel}PaletteColorLookupTableData", bytes(range(256)))
+
+
+def _lossless() -> bytes:
+    def edit(ds: FileDataset) -> None:
+        ds.PixelData = encapsulate([lossless_jpeg(SMALL)])
+
+    return with_transfer_syntax(dicom(SMALL, edit, syntax=JPEGBaseline8Bit), JPEGLosslessSV1)
+
+
+def _pydicoms(name: str) -> bytes:
+    """One of the files that come with pydicom, in codings that nothing here can write."""
+    ds = pydicom.dcmread(Path(pydicom.__file__).parent / "data" / "test_files" / name)
+    ds.Modality, ds.PatientName, ds.PatientID = "US", PATIENT, PATIENT
+    return dicom_bytes(ds)
+
+
+def _cv(suffix: str, pixels: NDArray[Any], *options: int) -> bytes:
+    return cv2.imencode(suffix, pixels, options)[1].tobytes()
+
+
+RASTER = [
+    png(SMALL),
+    png(coloured(DEEP)),
+    with_png_chunk(png(SMALL), b"tEXt", b"Comment\0" + PATIENT.encode()),
+    jpeg(SMALL),
+    jpeg(coloured(SMALL), orientation=8),
+    _cv(".jpg", SMALL, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    tiff(DEEP),
+    tiff(SMALL.astype(np.float32)),
+    _cv(".tif", DEEP, cv2.IMWRITE_TIFF_COMPRESSION, 5),
+    _cv(".tif", SMALL, cv2.IMWRITE_TIFF_COMPRESSION, 8),
+    _cv(".tif", SMALL, cv2.IMWRITE_TIFF_COMPRESSION, 7, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 64),
+]
+DICOM = [
+    dicom(DEEP, _described),
+    dicom(SMALL, _palette),
+    dicom(coloured(SMALL)),
+    dicom(DEEP, syntax=ImplicitVRLittleEndian),
+    dicom(DEEP, syntax=ExplicitVRBigEndian),
+    dicom(SMALL, syntax=RLELossless),
+    dicom(SMALL, syntax=JPEGBaseline8Bit),
+    dicom(DEEP, syntax=JPEG2000Lossless),
+    _lossless(),
+    *(
+        _pydicoms(f"{name}.dcm")
+        for name in (
+            "MR_small_jpeg_ls_lossless",
+            "SC_rgb_jls_lossy_line",
+            "JPGExtended",
+            "GDCMJ2K_TextGBR",
+        )
+    ),
+]
+WHOLE = [*RASTER, *DICOM]
