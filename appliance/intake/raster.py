@@ -126,7 +126,7 @@ def _scaled(grey: NDArray[Any]) -> NDArray[np.uint16]:
         raise NoContent("The image holds NaN, Inf or one value only; export it with grey levels.")
     # In double precision, and the quotient first: neither a span near the greatest number nor one
     # near the least may overflow.
-    scaled = np.subtract(grey, low, dtype=np.float64)
+    scaled: NDArray[np.float64] = np.subtract(grey, low, dtype=np.float64)
     scaled /= high - low
     scaled *= 65535.0
     np.rint(scaled, out=scaled)
