@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from appliance.errors import StorageFailed
 from appliance.guard import events
@@ -21,23 +22,29 @@ SAME_VIEW_S = 600.0
 """A study whose result and pictures are looked at for so long is one view."""
 _MOST_VIEWS = 4096
 _STUDIES_OF_EVENT = 100
+_MOST_UNWRITTEN = 1000
+"""Events kept in memory while the disk refuses them; the oldest go first."""
 
 
 class Trail:
     """Each event is on the disk when its call returns.
 
-    A log that cannot be written stops nobody from reading a study; `check` tells of it.
+    A log that cannot be written stops nobody from reading a study: its events wait for the disk,
+    and `check` tells of it.
     """
 
     def __init__(self, log: AuditLog, clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._clock = log, clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._views: OrderedDict[tuple[str, str, int], float] = OrderedDict()
-        self._failed = False
+        self._unwritten: deque[events.Event] = deque(maxlen=_MOST_UNWRITTEN)
+        self._writing = Lock()
 
     def check(self) -> None:
-        """Raises StorageFailed if the last event could not be written."""
-        if self._failed:
+        """Raises StorageFailed if events wait to be written and still cannot be."""
+        if self._unwritten:
+            self._write_all()
+        if self._unwritten:
             raise StorageFailed("The audit log cannot be written; call the technician.")
 
     async def started(self) -> None:
@@ -83,11 +90,18 @@ class Trail:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._append, event)
 
     def _append(self, event: events.Event) -> str | None:
-        try:
-            head = self._log.append(event)
-        except OSError as error:
-            self._failed = True
-            logger.error("the audit log cannot be written: %s", error.strerror)
-            return None
-        self._failed = False
+        self._unwritten.append(event)
+        return self._write_all()
+
+    def _write_all(self) -> str | None:
+        """The log's head, or None if something is left for the next time."""
+        head = None
+        with self._writing:
+            while self._unwritten:
+                try:
+                    head = self._log.append(self._unwritten[0])
+                except OSError as error:
+                    logger.error("the audit log cannot be written: %s", error.strerror)
+                    return None
+                self._unwritten.popleft()
         return head
