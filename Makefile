@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/c
 # make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
 EXTRAS ?= train,test
 
-.PHONY: help demo test check format bench faults clean
+.PHONY: help demo test check format bench faults fuzz openapi sbom audit clean
 
 help:
 	@echo "make demo    set up, read a sample pair, write demo/report.html"
@@ -15,6 +15,9 @@ help:
 	@echo "make format  put the code in form"
 	@echo "make bench   milliseconds a stage on this machine"
 	@echo "make faults  kill -9 under load, 200 times; 1000 pairs without a pause (half an hour)"
+	@echo "make fuzz    100 000 damaged files (six minutes)"
+	@echo "make openapi renew docs/openapi.json"
+	@echo "make sbom    sbom.json: what is on the device; make audit: is any of it known to be unsafe"
 	@echo "make clean   remove the environment and what the targets made"
 
 demo: $(VENV)/.runtime
@@ -40,8 +43,33 @@ bench: $(VENV)/.test
 faults: $(VENV)/.test
 	cd tests && ../$(BIN)/python -m faults
 
+fuzz: $(VENV)/.test
+	cd tests && ../$(BIN)/python -m fuzz --count 100000 --posts 1000
+
+openapi: $(VENV)/.test
+	$(BIN)/python tests/openapi_snapshot.py
+
+# What is on the device, as CycloneDX; and whether any of it is known to be vulnerable.
+.venv-device/.done: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv .venv-device
+	.venv-device/bin/pip install --quiet --constraint .ci/constraints.txt --editable .
+	touch $@
+
+.venv-audit/.done:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	touch $@
+
+sbom: .venv-device/.done .venv-audit/.done
+	.venv-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --output-file sbom.json .venv-device
+
+audit: .venv-device/.done .venv-audit/.done
+	.venv-audit/bin/pip-audit --strict --skip-editable --progress-spinner off --path \
+	  $$(.venv-device/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-device .venv-audit sbom.json demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

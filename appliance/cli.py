@@ -162,13 +162,13 @@ def serve(
     from appliance.watched import logs
 
     settings = _settings(host=host, port=port, bundle=bundle)
-    logs.set_up(settings.log_format, request_id.get)
     try:
         service = create_app(settings)
         server = make_server(service, settings)
     except (StartRefused, ApplianceError) as error:
         _fail(str(error), error.code)
     with _listen(settings.host, settings.port) as listening:
+        logs.set_up(settings.log_format, request_id.get)
         logger = logging.getLogger(__name__)
         logger.info("listening on %s port %d", *listening.getsockname()[:2])
         if service.state.guard.open:
