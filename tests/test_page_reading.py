@@ -67,6 +67,7 @@ def stage(page: Page, index: int) -> Locator:
 
 def place(page: Page, index: int) -> tuple[float, float, float, float]:
     """x, y, width, height of an image on the screen, from the corner of its pane."""
+    expect(stage(page, index)).to_be_visible()
     box = stage(page, index).bounding_box()
     pane = page.locator(f"#frame-{index} .surface").bounding_box()
     assert box is not None
