@@ -73,12 +73,16 @@ def get(host, port, path):
     """Status and body of the answer; status 0, and why, if there is none."""
     connection = connect(host, int(port))
     try:
-        connection.request("GET", path)
+        connection.connect()
+        # Who is refused may be so before all is sent; the answer that says so is there to be read.
+        with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
+            connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read(MAX_BODY_BYTES).decode("utf-8", "replace")
     except ssl.SSLError as error:
-        # An alert is an answer: a service that asks its clients for a certificate lives.
-        return CERTIFICATE_ASKED if "ALERT" in (error.reason or "") else 0, str(error)
+        # An alert is an answer: a service that asks its clients for a certificate lives. Python 3.6
+        # has the newer alerts' names in the text alone.
+        return CERTIFICATE_ASKED if "alert" in str(error).lower() else 0, str(error)
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error) or type(error).__name__
     finally:

@@ -241,17 +241,19 @@ def test_serve_listens_where_its_options_and_the_environment_say(monkeypatch, tm
             self.settings = settings
 
         def run(self, sockets):
-            ran.append((self.settings, sockets[0].getsockname()))
+            ran.append((self.settings, sockets[0].getsockname(), sockets[0].proto))
 
     monkeypatch.setenv("MAMMOSONO_PORT", "9000")
     monkeypatch.setenv("MAMMOSONO_HOST", "127.0.0.2")
     monkeypatch.setattr("appliance.service.server.make_server", Server)
     monkeypatch.setattr("logging.basicConfig", lambda **options: None)
     assert run("serve", "--port", "0", "--bundle", tmp_path).exit_code == 0
-    ((settings, (host, port)),) = ran
+    ((settings, (host, port), protocol),) = ran
     assert (settings.host, settings.port, settings.bundle) == ("127.0.0.2", 0, tmp_path)
     assert host == "127.0.0.2"
     assert port not in (0, 9000)
+    # Without it asyncio leaves Nagle's algorithm on: 40 ms for every small answer.
+    assert protocol == socket.IPPROTO_TCP
 
 
 def test_serve_refuses_a_port_that_is_taken():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from files import PATIENT, png
+from files import PATIENT, dicom, png, with_transfer_syntax
+from fuzz.lossless import lossless_jpeg
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
 from appliance.demo import draw_pair
 from appliance.intake import read_image
@@ -151,6 +156,31 @@ def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
     assert "done" in child.read(tmp_path, US=pair[1])
     child.hear()
     child.end()
+
+
+def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses_a_sound_one(
+    tmp_path: Path,
+) -> None:
+    """Over each such file the decoder loses its pixels, 9 MiB here."""
+    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=600 * 2**20))
+    assert "ready" in child.hear()
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8)
+    coded = bytearray(lossless_jpeg(noise))
+    coded[-400:-2] = b"\xfe" * 398
+
+    def damage(ds: FileDataset) -> None:
+        ds.PixelData = encapsulate([bytes(coded)])
+
+    whole = dicom(noise, damage, syntax=JPEGBaseline8Bit)
+    (tmp_path / "damaged").write_bytes(with_transfer_syntax(whole, JPEGLosslessSV1))
+    codes = []
+    with suppress(BrokenPipeError, json.JSONDecodeError):  # it is gone
+        while len(codes) < 100:
+            codes.append(child.read(tmp_path, US=tmp_path / "damaged")["refused"]["code"])
+    assert child.process.wait(60) == 0
+    assert set(codes) == {"corrupt_dicom"}
+    with suppress(BrokenPipeError):
+        child.end()
 
 
 def test_it_ends_with_the_service_even_by_kill(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import os
 import resource
 import signal
@@ -36,7 +37,8 @@ def main() -> None:
     say = _speaker()
     orders = (json.loads(line) for line in sys.stdin)
     opening = next(orders)["open"]
-    _limit_memory(opening["memory_bytes"])
+    limit = opening["memory_bytes"]
+    _limit_memory(limit)
     bundle, runtime = _path(opening["bundle"]), _runtime(opening["runtime"])
 
     def open_and_prove() -> Reader:
@@ -48,8 +50,11 @@ def main() -> None:
     if reader is not None:
         # A reader that cannot be trusted any more ends here; the service starts another, whose own
         # test then says whether the fault has gone.
+        enough = _data_bytes() + (limit - _data_bytes()) // 2 if limit is not None else math.inf
         for order in orders:
-            if not obey(order, reader, say):
+            # Decoders in C lose memory over damaged files (pylibjpeg-libjpeg all the pixels); a
+            # reader so worn would soon refuse sound ones.
+            if not obey(order, reader, say) or _data_bytes() > enough:
                 break
         reader.close()
 
@@ -138,6 +143,12 @@ def _limit_memory(limit: int | None) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         # The soft limit alone: the engine's worker, a child of this process, lifts its own.
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA is held against, and the stack."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return pages * resource.getpagesize()
 
 
 def _die_with_the_service() -> None:
