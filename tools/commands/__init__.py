@@ -1,0 +1,1 @@
+"""The commands of mammosono-tools, by kind of work; heavy imports wait for the call."""

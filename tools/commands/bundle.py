@@ -1,0 +1,106 @@
+"""`export`, `half-precision` and `check-graphs`: what becomes of a trained network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
+from tools.console import bar, bars, refusals
+
+
+def export(
+    run: Annotated[Path, typer.Option(metavar="RUN", help="Run folder of `train`.")],
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to write.")],
+    data: Index,
+    source: Sources = None,
+    name: Annotated[str, typer.Option(help="The model's name.")] = "compact",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "1.0.0",
+    sensitivity: Annotated[
+        float,
+        typer.Option(metavar="X", min=0.01, max=1.0, help="Of each modality's verdict, on val."),
+    ] = 0.9,
+) -> None:
+    """Turn a run's best weights into a bundle: ONNX stages, thresholds, manifest.
+
+    Refused if onnxruntime and torch differ on real images by more than the stated bound.
+    """
+    console = Console()
+    with refusals():
+        from tools.bundle.export import export_bundle
+        from tools.data.index import read_index
+
+        with bars(console) as told:
+            manifest = export_bundle(
+                run, out, read_index(data), source or TRAINED_SOURCES,
+                name=name, version=version, sensitivity=sensitivity, on_image=told,
+            )  # fmt: skip
+    for key, difference in manifest["training"]["parity"].items():
+        console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)
+    console.print(f"operating points: {manifest['operating_points']}", highlight=False)
+    console.print(f"Bundle: {out}", highlight=False, soft_wrap=True)
+
+
+def half_precision(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder to add to.")],
+) -> None:
+    """Add to an exported bundle what TensorRT needs: FP32 nodes, mixed graphs, stored tensors.
+
+    `export` writes them itself; this is for a bundle made before it did. Graphs and numbers stay.
+    """
+    with refusals():
+        from tools.bundle.half_precision import add_half_precision
+
+        manifest = add_half_precision(bundle)
+    for stage, entry in manifest["stages"].items():
+        typer.echo(f"{stage}: {entry['mixed']['file']}, {len(entry['fp32'])} nodes at FP32")
+    typer.echo(f"Stored tensors: {manifest['parity']['file']}")
+
+
+def check_graphs(
+    bundles: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[BUNDLE]...", help="Bundle folders; every shipped one if none."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="INDEX",
+            help="index.csv of images to try the graphs on; phantoms if left out.",
+            dir_okay=False,
+        ),
+    ] = None,
+    source: Sources = None,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Images of the index, spread over it.")
+    ] = 8,
+    as_json: Json = False,
+) -> None:
+    """Check the graphs of bundles for TensorRT and half precision, without a GPU.
+
+    Operators and side rules of TensorRT 8.2, mixed graphs, FP16's range, half-precision reading
+    against FP32, stored tensors, and a real build where tensorrt_rtx is installed.
+    Exit status 1 if a check fails.
+    """
+    with refusals():
+        from tools.bundle import check
+        from tools.data.index import read_index, select
+
+        pictures = (
+            check.some_images(select(read_index(data), sources=source), images)
+            if data
+            else check.phantoms()
+        )
+        with bar(Console(stderr=True), "checks") as told:
+            found = check.check_graphs(bundles or check.shipped(), pictures, told)
+    if as_json:
+        typer.echo(json.dumps(check.as_dict(found), indent=2, allow_nan=False))
+    else:
+        Console().print(check.as_rich(found))
+    if not check.passed(found):
+        raise typer.Exit(1)
