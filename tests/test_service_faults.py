@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import io
+import json
 import socket
 import zipfile
 import zlib
@@ -238,6 +239,14 @@ def ask(client: httpx.Client, request: bytes) -> http.client.HTTPResponse:
         return response
 
 
+def refusal(client: httpx.Client, request: bytes) -> tuple[http.client.HTTPResponse, str]:
+    """The answer to bytes that are no request, and its code."""
+    with connect(client) as connection:
+        connection.sendall(request)
+        response = answer_to(connection)
+        return response, json.loads(response.read())["code"]
+
+
 POST = (
     b"POST /v1/studies HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Type: multipart/form-data; boundary=b\r\n"
@@ -273,13 +282,21 @@ def test_a_chunked_body_is_refused_when_it_passes_the_cap_though_it_never_ends(
     ids=["negative", "two lengths", "no number"],
 )
 def test_a_request_that_is_no_http_ends_in_400(client: httpx.Client, lines: bytes) -> None:
-    assert ask(client, POST + lines + b"\r\n").status == 400
+    response, code = refusal(client, POST + lines + b"\r\n")
+    assert (response.status, code) == (400, "malformed_request")
+    assert response.getheader("content-type") == "application/problem+json"
+    assert response.getheader("x-content-type-options") == "nosniff"
+
+
+def test_headers_that_are_too_large_are_refused_by_their_code(client: httpx.Client) -> None:
+    response, code = refusal(client, POST + b"X-Long: " + b"x" * 17_000)
+    assert (response.status, code) == (431, "headers_too_large")
 
 
 def test_headers_without_end_are_cut_off(client: httpx.Client) -> None:
     # The server may hang up while the client is still talking: then there is no answer to read.
     with contextlib.suppress(ConnectionError):
-        assert ask(client, POST + b"X-Long: " + b"x" * 1_000_000).status == 400
+        assert ask(client, POST + b"X-Long: " + b"x" * 1_000_000).status == 431
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ const STEPS = {
   unknown: CALL,
   internal: `${SEND_AGAIN} ${CALL}`,
   malformed_request: SEND_AGAIN,
+  headers_too_large: "Delete the cookies of this address, and sign in again.",
   unauthorised: "Sign in with a token that the technician gives you.",
   forbidden: "Ask the technician for a token of that role.",
   too_many_attempts: "Then sign in again.",

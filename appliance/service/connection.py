@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from appliance.problem import from_error
+from appliance.service.refusals import HeadersTooLarge, MalformedRequest
+from appliance.service.security_headers import HEADERS
 
 HEAD_S = 10.0
 """For a request's line and headers, from the first byte or the opening of the connection."""
@@ -55,6 +62,27 @@ class Connection(H11Protocol):
         super().timeout_keep_alive_handler()
         # What is still to be sent then, a client that reads nothing could keep for ever.
         self.loop.call_later(STALL_S, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; called while the parser's error is handled. The application never
+        sees such a request, so its answer gets here what the middleware gives the others.
+        """
+        error = sys.exc_info()[1]
+        if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
+            problem = from_error(HeadersTooLarge("Send less than 16 KiB of headers."))
+        else:
+            problem = from_error(MalformedRequest("This is no HTTP/1.1; use another client."))
+        body = json.dumps(problem.document()).encode()
+        headers = {
+            **HEADERS,
+            "Content-Type": "application/problem+json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        start = h11.Response(status_code=problem.status, headers=list(headers.items()))
+        for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _expect_head(self) -> None:
         """Once for each head: more of it does not give it more time."""

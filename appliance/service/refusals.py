@@ -2,6 +2,7 @@
 
 StudyError
   MalformedRequest            400 malformed_request
+  HeadersTooLarge             431 headers_too_large
   UploadTooSlow               408 upload_timeout
   StudyNotRead                409 study_not_read
   UnsupportedContentType      415 unsupported_content_type
@@ -19,6 +20,10 @@ from appliance.errors import StudyError
 
 class MalformedRequest(StudyError):
     code, status, title = "malformed_request", 400, "The request is not well-formed"
+
+
+class HeadersTooLarge(StudyError):
+    code, status, title = "headers_too_large", 431, "The request's headers are too large"
 
 
 class UploadTooSlow(StudyError):
