@@ -104,7 +104,7 @@ class Reader:
             said = (*said, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,
-            verdict, score, findings, prepared.denoise, (*image.warnings, *said),
+            verdict, score, findings, prepared.denoise, (*image.warnings, *said), image.spacing_mm,
         )  # fmt: skip
 
     def close(self) -> None:

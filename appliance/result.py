@@ -42,6 +42,7 @@ def _image(image: ImageReading) -> dict[str, Any]:
         "modality": image.modality.value,
         "width": image.width,
         "height": image.height,
+        "spacing_mm": image.spacing_mm and [float(f"{mm:.6g}") for mm in image.spacing_mm],
         "sha256": image.sha256,
         "verdict": image.verdict.value,
         "score": _rounded(image.score, 4),

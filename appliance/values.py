@@ -108,7 +108,10 @@ class DenoiseRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImageReading:
-    """What the box says about one image. `score` is the image's malignancy score in [0, 1]."""
+    """What the box says about one image. `score` is the image's malignancy score in [0, 1].
+
+    spacing_mm: as of SourceImage.
+    """
 
     index: int
     modality: Modality
@@ -120,6 +123,7 @@ class ImageReading:
     findings: tuple[Finding, ...]
     denoise: DenoiseRecord
     warnings: tuple[str, ...] = ()
+    spacing_mm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

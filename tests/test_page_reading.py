@@ -510,6 +510,33 @@ class TestPicture:
         assert page.pdf().startswith(b"%PDF")
 
 
+    def test_a_bar_shows_millimetres_where_the_file_tells_them(
+        self, seen: Visit, page: Page
+    ) -> None:
+        film = files.dicom(
+            files.picture(200, 150),
+            modality="MG",
+            ImagerPixelSpacing=[0.2, 0.1],
+            PresentationIntentType=None,
+        )
+        posted = [("mammogram", film), ("ultrasound", image("", 45)["buffer"])]
+        result = seen.client.post("/v1/studies", files=posted).json()
+        assert result["images"][0]["spacing_mm"] == [0.2, 0.1]
+        page.goto(f"{seen.client.base_url}#study={result['id']}")
+        told, untold = (page.locator(f"#frame-{index} .ruler") for index in (0, 1))
+        expect(told).to_be_visible()
+        expect(untold).not_to_be_visible()
+
+        def pixels_per_mm() -> float:
+            length = told.evaluate("bar => parseFloat(getComputedStyle(bar, '::before').width)")
+            return float(length) / float(told.inner_text().removesuffix(" mm"))
+
+        for _ in range(3):
+            screen_pixels = place(page, 0)[2] / 150
+            assert pixels_per_mm() == pytest.approx(screen_pixels / 0.1, rel=0.02)
+            page.get_by_role("button", name="Larger: Mammogram").click()
+
+
 class TestKeyboard:
     def test_a_study_is_posted_and_read_without_a_mouse(self, seen: Visit, page: Page) -> None:
         # The dialog of the operating system is not the page's; all else is done by keys.

@@ -36,6 +36,7 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "modality",
         "width",
         "height",
+        "spacing_mm",
         "sha256",
         "verdict",
         "score",

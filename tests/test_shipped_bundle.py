@@ -28,7 +28,7 @@ from engines.bundle import Bundle, open_bundle
 from engines.interface import Engine
 from tools.bundle.parity import BOUND
 from tools.bundle.rules import violations
-from tools.cli import TRAINED_SOURCES
+from tools.commands.shared import TRAINED_SOURCES
 
 STAGES = ("trunk", "heads", "masks")
 

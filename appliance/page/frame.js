@@ -35,6 +35,13 @@ export function around([x0, y0, x1, y1], pane, image) {
   return held({ scale, x, y }, pane, image);
 }
 
+// The longest bar of a round length that is not longer than `most` screen pixels: {mm, length}, or
+// null where even a tenth of a millimetre is.
+export function bar(pixelsPerMm, most) {
+  const mm = [100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1].find((length) => length * pixelsPerMm <= most);
+  return mm === undefined ? null : { mm, length: mm * pixelsPerMm };
+}
+
 function centred(scale, pane, image) {
   const x = (pane.width - scale * image.width) / 2;
   const y = (pane.height - scale * image.height) / 2;

@@ -9,6 +9,7 @@ import { Marks } from "./marks.js";
 import { TEST, capital } from "./words.js";
 
 const AGAIN_MS = 2000;
+const LONGEST_BAR = 120; // screen pixels
 const WHOLE = { level: 50, window: 100 }; // percent of the grey levels
 
 export class Picture {
@@ -28,13 +29,14 @@ export class Picture {
     this.note = el("div", { class: "note", role: "status" });
     this.scaleNote = el("span");
     this.kindNote = el("span");
+    this.ruler = el("span", { class: "ruler", hidden: true });
     this.curve = ["R", "G", "B"].map((c) => svg(`feFunc${c}`, { type: "linear" }));
     this.surface = el("div", { class: "surface", tabindex: "0", role: "group" },
       svg("svg", { class: "tone", "aria-hidden": "true" },
         svg("filter", { id: `tone-${image.index}`, "color-interpolation-filters": "sRGB" },
           svg("feComponentTransfer", {}, this.curve))),
       this.stage, this.note,
-      el("p", { class: "corner" }, this.kindNote, this.scaleNote));
+      el("p", { class: "corner" }, this.kindNote, this.scaleNote, this.ruler));
     this.surface.style.setProperty("--ratio", `${image.width} / ${image.height}`);
     attach(this.surface, {
       moved: (dx, dy) => this.move(dx, dy),
@@ -129,7 +131,18 @@ export class Picture {
     style.height = `${view.scale * this.image.height}px`;
     style.transform = `translate(${view.x}px, ${view.y}px)`;
     this.scaleNote.textContent = `${Math.round(100 * view.scale)} %`;
+    this.#rule(view.scale);
     this.marks.place(view.scale);
+  }
+
+  // A bar of so many millimetres along a row, where the file tells how far its columns are apart.
+  #rule(scale) {
+    const column = this.image.spacing_mm?.[1];
+    const bar = column ? frame.bar(scale / column, LONGEST_BAR) : null;
+    this.ruler.hidden = bar === null;
+    if (bar === null) return;
+    this.ruler.textContent = `${bar.mm} mm`;
+    this.ruler.style.setProperty("--length", `${bar.length}px`);
   }
 
   async #load(kind) {

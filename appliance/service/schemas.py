@@ -54,6 +54,11 @@ class Image(Document):
     modality: Modality
     width: int = Field(description="Pixels, as posted and upright.")
     height: int
+    spacing_mm: tuple[float, float] | None = Field(
+        None,
+        description="Rows apart, columns apart, as the file says; of a mammogram at the detector "
+        "or in the patient. Null where it does not say.",
+    )
     sha256: str = Field(description="Of the posted file.")
     verdict: Verdict
     score: Score | None

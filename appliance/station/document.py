@@ -47,6 +47,7 @@ def _image(image: Mapping[str, Any]) -> ImageReading:
         tuple(_finding(finding) for finding in image["findings"]),
         DenoiseRecord(**image["denoise"]),
         tuple(image["warnings"]),
+        None if image["spacing_mm"] is None else tuple(image["spacing_mm"]),
     )
 
 
