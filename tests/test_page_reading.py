@@ -509,7 +509,6 @@ class TestPicture:
         assert "Not for primary diagnosis." in page.locator(".foot").inner_text()
         assert page.pdf().startswith(b"%PDF")
 
-
     def test_a_bar_shows_millimetres_where_the_file_tells_them(
         self, seen: Visit, page: Page
     ) -> None:

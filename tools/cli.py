@@ -10,6 +10,7 @@ from tools.commands.engine import build_engine
 from tools.commands.judge import evaluate
 from tools.commands.load import load
 from tools.commands.phantoms import phantoms
+from tools.commands.prepare import prepare
 from tools.commands.train import train
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ def options() -> None:
 
 for command in (
     phantoms,
+    prepare,
     train,
     export,
     half_precision,

@@ -3,19 +3,22 @@
 Columns: modality,label,image,mask,annotation,patient_or_case,source,split. Paths are relative to
 the folder of the index. `mask`: paths joined by `;`, one picture a lesion. `annotation`: lesions
 joined by `;`, each `box:x,y,w,h:label` or `circle:cx,cy,r:label`, pixels of the stored picture,
-origin top left.
+origin top left. Behind them may stand, in any order: `licence` of the source, `sha256` of the
+picture as its source gave it (hex), `denoised` ("yes" where noise was removed before storing).
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import math
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from appliance.values import Box, Label, Modality
+from appliance.values import Modality
+from tools.data.marks import LesionMark as LesionMark
+from tools.data.marks import parse_mark
 
 COLUMNS = (
     "modality",
@@ -27,23 +30,14 @@ COLUMNS = (
     "source",
     "split",
 )
+OPTIONAL_COLUMNS = ("licence", "sha256", "denoised")
 LABELS = ("normal", "benign", "malignant")
 SPLITS = ("train", "val", "test")
-_MODALITIES = {"mammogram": Modality.MG, "ultrasound": Modality.US}
-_NUMBERS = {"box": 4, "circle": 3}
+MODALITIES = {"mammogram": Modality.MG, "ultrasound": Modality.US}
 
 
 class BadIndex(ValueError):
     """The index cannot be used; the message names the line and what is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LesionMark:
-    """Where a lesion is. `box` of a circle is the square around it, so its side is 2 r."""
-
-    label: Label
-    box: Box
-    is_circle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,9 @@ class Record:
     name: the image's path as the index gives it, forward slashes; the record's identity.
     image, masks: paths on this machine. masks: one picture a lesion, of the image's size.
     case: patient or group of near-duplicates; the unit to resample.
+    licence, sha256: empty where the index does not say. sha256: of the picture as its source gave
+        it, not of the file `image`.
+    denoised: noise was removed before the picture was stored.
     """
 
     modality: Modality
@@ -64,6 +61,9 @@ class Record:
     case: str
     source: str
     split: str
+    licence: str = ""
+    sha256: str = ""
+    denoised: bool = False
 
     @property
     def abnormal_without_location(self) -> bool:
@@ -83,8 +83,7 @@ def read_index(path: Path) -> tuple[Record, ...]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, strict=True)
         try:
-            if tuple(rows.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"the header must read {','.join(COLUMNS)}")
+            _check_header(rows.fieldnames or ())
             for row in rows:
                 record = _record(row, path.parent)
                 if record.name in names:
@@ -116,26 +115,38 @@ def select(
 
 
 def split_hash(records: Iterable[Record]) -> str:
-    """SHA-256 (hex) over the sorted lines "name<TAB>split": which image was used for what."""
-    lines = sorted(f"{record.name}\t{record.split}\n" for record in records)
+    """SHA-256 (hex) over the sorted lines "image<TAB>split": which image was used for what.
+
+    An image is its `sha256`, so that renaming or storing it otherwise changes nothing; where the
+    index has none, its name.
+    """
+    lines = sorted(f"{record.sha256 or record.name}\t{record.split}\n" for record in records)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _check_header(names: Sequence[str]) -> None:
+    more = names[len(COLUMNS) :]
+    if tuple(names[: len(COLUMNS)]) != COLUMNS:
+        raise ValueError(f"the header must read {','.join(COLUMNS)}")
+    if len(set(more)) < len(more) or not set(more) <= set(OPTIONAL_COLUMNS):
+        raise ValueError(f"behind {COLUMNS[-1]} may stand {', '.join(OPTIONAL_COLUMNS)}")
 
 
 def _record(row: Mapping[str, str | None], folder: Path) -> Record:
     if None in row or None in row.values():
-        raise ValueError(f"a row has {len(COLUMNS)} fields")
+        raise ValueError(f"a row has {len(row) - (None in row)} fields")
     fields = {name: (value or "").strip() for name, value in row.items()}
-    modality = _one_of("modality", fields["modality"], tuple(_MODALITIES))
+    modality = _one_of("modality", fields["modality"], tuple(MODALITIES))
     label = _one_of("label", fields["label"], LABELS)
     for name in ("image", "patient_or_case", "source"):
         if not fields[name]:
             raise ValueError(f"{name} is empty")
     masks = tuple(_inside(folder, part) for part in _parts(fields["mask"]))
-    lesions = tuple(_lesion(part) for part in _parts(fields["annotation"]))
+    lesions = tuple(parse_mark(part) for part in _parts(fields["annotation"]))
     if label == "normal" and (masks or lesions):
         raise ValueError("a normal image has neither mask nor annotation")
     return Record(
-        modality=_MODALITIES[modality],
+        modality=MODALITIES[modality],
         label=label,
         name=str(PurePosixPath(fields["image"])),
         image=_inside(folder, fields["image"]),
@@ -144,31 +155,16 @@ def _record(row: Mapping[str, str | None], folder: Path) -> Record:
         case=fields["patient_or_case"],
         source=fields["source"],
         split=_one_of("split", fields["split"], SPLITS),
+        licence=fields.get("licence", ""),
+        sha256=_sha256(fields.get("sha256", "")),
+        denoised=_one_of("denoised", fields.get("denoised", ""), ("", "yes")) == "yes",
     )
 
 
-def _lesion(text: str) -> LesionMark:
-    shape, numbers, label = _three(text)
-    values = tuple(float(number) for number in numbers.split(","))
-    if len(values) != _NUMBERS[shape] or not all(map(math.isfinite, values)):
-        raise ValueError(f"annotation '{text}': {shape} takes {_NUMBERS[shape]} finite numbers")
-    x, y, width, height = values if shape == "box" else _square(*values)
-    if width <= 0 or height <= 0:
-        raise ValueError(f"annotation '{text}': the size must be above zero")
-    return LesionMark(Label(label), (x, y, x + width, y + height), shape == "circle")
-
-
-def _three(text: str) -> tuple[str, str, str]:
-    parts = text.split(":")
-    lesions = tuple(label.value for label in Label)
-    if len(parts) != 3 or parts[0] not in _NUMBERS or parts[2] not in lesions:
-        raise ValueError(f"annotation '{text}': expected box:x,y,w,h:label or circle:cx,cy,r:label")
-    return parts[0], parts[1], parts[2]
-
-
-def _square(cx: float, cy: float, radius: float) -> Box:
-    """x, y, width, height of the square around a circle."""
-    return cx - radius, cy - radius, 2 * radius, 2 * radius
+def _sha256(text: str) -> str:
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"sha256 '{text}' is not 64 hexadecimal digits")
+    return text
 
 
 def _parts(text: str) -> list[str]:

@@ -1,0 +1,43 @@
+"""A whole run of `prepare` without its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.values import Modality
+from tools.prepare.detect import offer
+from tools.prepare.layout import Layout
+from tools.prepare.run import Prepared, Tally, prepare
+
+
+@dataclass(frozen=True)
+class Run:
+    index: Path
+    prepared: Prepared
+    progress: list[tuple[str, int, int]]
+
+    @property
+    def tally(self) -> Tally:
+        return self.prepared.tally
+
+
+def prepared(
+    out: Path,
+    *sources: Path,
+    layout: Layout = Layout.AUTO,
+    seed: int = 0,
+    keep_split: bool = False,
+    modality: Modality | None = None,
+) -> Run:
+    progress: list[tuple[str, int, int]] = []
+    offers = [(source.name, offer(source, layout, modality)) for source in sources]
+    done = prepare(
+        offers, out, seed=seed, keep_split=keep_split,
+        told=lambda *what: progress.append(what), on_remark=lambda kind, remark: None,
+    )  # fmt: skip
+    return Run(out / "index.csv", done, progress)
+
+
+def reasons(run: Run, kind: str = "skipped") -> dict[str, int]:
+    return run.tally.counts(kind)

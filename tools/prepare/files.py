@@ -1,0 +1,120 @@
+"""Reading pictures and masks from files, writing files so that they are whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.intake import read_image
+from appliance.intake.native import listen
+from appliance.intake.sniff import Format, sniff
+from appliance.intake.tones import cumulative_histogram, require_content
+from appliance.limits import Limits
+from appliance.values import Modality
+from tools.prepare.item import Mask, Picture, Unreadable
+
+_KEPT = {Format.PNG: ".png", Format.JPEG: ".jpg"}
+# Decoders go on after these and fill what is missing.
+_DAMAGE = re.compile("Corrupt JPEG|Premature end|TIFF_Error|libpng error")
+_PNG_LEVEL = 3
+"""A film of 20 million pixels in a second; level 9 takes ten for a few per cent."""
+_MISSING_MASK, _DAMAGED_MASK, _EMPTY_MASK, _SIZE = (
+    "the mask is missing",
+    "the mask is damaged",
+    "the mask is empty",
+    "the mask is of another size than the picture",
+)
+
+
+def stamp_of(*paths: Path) -> str:
+    """Name, size and time of each file; a missing one shows as such."""
+    parts = []
+    for path in paths:
+        try:
+            status = path.stat()
+            parts.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+        except OSError:
+            parts.append(f"{path.name}:missing")
+    return "|".join(parts)
+
+
+def read_picture(path: Path, modality: Modality) -> Picture:
+    """A PNG or JPEG to be kept as it is, or a TIFF or DICOM file to become a PNG of its depth.
+
+    Raises IntakeError or OSError.
+    """
+    Limits().admit_file(path.stat().st_size)
+    data = path.read_bytes()
+    image = read_image(data, modality)
+    suffix = _KEPT.get(sniff(data))
+    encoded = None if suffix is None else data
+    return Picture(image.pixels, image.bits, image.sha256, encoded, suffix or ".png")
+
+
+def picture_of(pixels: NDArray[Any], data: bytes) -> Picture:
+    """Pixels uint8 [height, width] that a reader decoded itself from `data`. Raises NoContent."""
+    require_content(cumulative_histogram(pixels))
+    return Picture(pixels, 8, hashlib.sha256(data).hexdigest())
+
+
+def read_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:
+    """One lesion's mask, see binary(). Raises Unreadable if missing, damaged, empty or of another
+    size."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Unreadable(_MISSING_MASK, what) from None
+    stored, said = listen(lambda: decode_grey(data))
+    if stored is None or _DAMAGE.search(said):
+        raise Unreadable(_DAMAGED_MASK, what)
+    if stored.shape != shape:
+        raise Unreadable(_SIZE, what)
+    return require_mask(binary(stored), what)
+
+
+def decode_grey(data: bytes) -> NDArray[Any] | None:
+    """uint8 or uint16 [height, width] of what OpenCV reads, PGM among it; None if it does not."""
+    if not data:
+        return None
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+
+
+def require_mask(mask: Mask, what: str) -> Mask:
+    """Raises Unreadable if no pixel is set."""
+    if not mask.any():
+        raise Unreadable(_EMPTY_MASK, what)
+    return mask
+
+
+def binary(stored: NDArray[Any]) -> Mask:
+    """Set where above half of its greatest value: 0 and 1, 0 and 255, or smooth edges between."""
+    return np.asarray(stored > stored.max() / 2)
+
+
+def encode_png(pixels: NDArray[Any]) -> bytes:
+    done, encoded = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL))
+    if not done:
+        raise ValueError("a picture cannot be encoded as PNG")
+    return encoded.tobytes()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def safe_name(text: str) -> str:
+    """A relative path of plain characters: what an index, a URL and any file system can hold."""
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in text.split("/")]
+    return "/".join(part for part in parts if part.strip("."))

@@ -1,0 +1,104 @@
+"""What a reader offers: one picture with its lesions, nothing decoded before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.values import Label, Modality
+
+Mask = NDArray[np.bool_]
+Region = Mapping[str, Any]
+"""A region as VIA writes it: {"shape_attributes": {...}, "region_attributes": {...}}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something left out or changed. `reason` is one of few, to be counted; `what` names it."""
+
+    reason: str
+    what: str
+
+
+class Unreadable(Exception):
+    """A picture or its truth cannot be read: the whole picture is left out."""
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(reason)
+        self.remark = Remark(reason, what)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesion:
+    """mask: bool [height, width], or None where only `mark` (text of the index) says where it is.
+
+    regions: as a VIA file gave them; empty means that they follow from the mask or the mark.
+    """
+
+    label: Label
+    mask: Mask | None = None
+    mark: str | None = None
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """pixels: uint8 or uint16 [height, width], bright = dense; bits: significant bits, 8 to 16.
+
+    sha256: of the bytes the source holds for this picture.
+    encoded: a PNG or JPEG file's bytes, to be kept as they are; None asks for a PNG of `pixels`.
+    suffix: of the stored file, with its dot.
+    """
+
+    pixels: NDArray[Any]
+    bits: int
+    sha256: str
+    encoded: bytes | None = None
+    suffix: str = ".png"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    picture: Picture
+    lesions: tuple[Lesion, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """name: path below images/ without suffix, the picture's identity.
+
+    label: normal, benign or malignant. case: patient, or the picture itself where the source knows
+    none. split: what the source itself used it for: train, val, test or None.
+    stamp: changes when the source's files do.
+    load: decodes picture and masks. Raises Unreadable, IntakeError or OSError.
+    """
+
+    name: str
+    modality: Modality
+    label: str
+    case: str
+    source: str
+    licence: str
+    split: str | None
+    stamp: str
+    load: Callable[[], Loaded]
+    denoised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a reader found. total: how many pictures, for the progress bar; may be a guess."""
+
+    total: int
+    items: Iterator[Item | Remark]
+
+
+def worst(labels: list[str]) -> str:
+    """The label of a picture with lesions of these labels; normal without any."""
+    order = ("malignant", "benign", "normal")
+    return min(labels, key=order.index, default="normal")

@@ -1,0 +1,63 @@
+"""The project's own index.csv, and any data set brought into its form (see tools.data.index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from appliance.values import Label
+from tools.data.index import Record, read_index
+from tools.data.marks import mark_text
+from tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
+from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
+
+INDEX = "index.csv"
+
+
+def find(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    return [root / INDEX] if (root / INDEX).is_file() else []
+
+
+def offer(root: Path) -> Offer:
+    """Raises BadIndex or OSError."""
+    records = read_index(root if root.is_file() else root / INDEX)
+    return Offer(len(records), _items(records))
+
+
+def _items(records: tuple[Record, ...]) -> Iterator[Item | Remark]:
+    for record in records:
+        path = PurePosixPath(record.name)
+        name = safe_name(str(path.with_suffix("")).removeprefix("images/"))
+        if not record.image.is_file():
+            yield Remark("the picture is missing", record.name)
+            continue
+        yield Item(
+            name=name,
+            modality=record.modality,
+            label=record.label,
+            case=record.case,
+            source=record.source,
+            licence=record.licence,
+            split=record.split,
+            stamp=f"{stamp_of(record.image, *record.masks)}|{record.lesions}",
+            load=partial(_load, record),
+            denoised=record.denoised,
+        )
+
+
+def _load(record: Record) -> Loaded:
+    picture = read_picture(record.image, record.modality)
+    marks = record.lesions
+    if not record.masks:
+        return Loaded(picture, tuple(Lesion(one.label, mark=mark_text(one)) for one in marks))
+    if len(marks) > len(record.masks):
+        raise Unreadable("more annotations than masks", record.name)
+    masks = [read_mask(path, picture.pixels.shape, record.name) for path in record.masks]
+    # As training has it: masks without an annotation of their own take the last one's label.
+    labels = [one.label for one in marks] or [Label(record.label)]
+    labels += [labels[-1]] * (len(masks) - len(labels))
+    texts = [mark_text(one) for one in marks] + [None] * (len(masks) - len(marks))
+    return Loaded(picture, tuple(map(Lesion, labels, masks, texts)))
