@@ -101,9 +101,11 @@ def test_a_checkpoint_is_never_run_as_code(tmp_path: Path) -> None:
     [
         preset("compact"),
         preset("compact-scratch"),
+        preset("middle"),
         preset("paper"),
         replace(tiny.TRAIN, network=tiny.network(stage_strides=(1, 2, 2, 1), stride_in_1x1=True)),
         replace(tiny.TRAIN, percentiles=(0.5, 99.0), learning_rate=1 / 3),
+        replace(tiny.TRAIN, micro_batch=2, precision="bf16", patience=3, views="only"),
     ],
 )
 def test_a_configuration_comes_back_equal(tmp_path: Path, config: TrainConfig) -> None:
@@ -128,7 +130,10 @@ def printed(folder: Path) -> dict:
         lambda entry: entry["network"].update(geometry="square"),
         lambda entry: entry.update(network="large"),
         lambda entry: entry.update(loss=None),
-        lambda entry: entry.update(patience=3),
+        lambda entry: entry.update(patients=3),
+        lambda entry: entry.update(epochs="three"),
+        lambda entry: entry.update(views="some"),
+        lambda entry: entry["network"]["geometry"].update(input_size=[96]),
     ],
 )
 def test_a_configuration_of_another_version_is_refused(tmp_path: Path, change) -> None:
@@ -136,6 +141,20 @@ def test_a_configuration_of_another_version_is_refused(tmp_path: Path, change) -
     change(entry)
     with pytest.raises(BadRun, match="does not fit this version"):
         config_of(entry)
+
+
+@pytest.mark.parametrize(("passes", "batch", "micro"), [(1, 4, None), (25, 100, 4)])
+def test_a_configuration_of_the_first_version_is_read(
+    tmp_path: Path, passes: int, batch: int, micro: int | None
+) -> None:
+    """It counted the images of a pass and the passes of a step, and knew fewer fields."""
+    entry = printed(tmp_path)
+    for name in ("micro_batch", "precision", "validate_every", "patience", "views"):
+        del entry[name]
+    for name in ("data", "software"):
+        entry.pop(name, None)
+    (tmp_path / "config.json").write_text(json.dumps({**entry, "accumulate": passes}))
+    assert read_config(tmp_path) == replace(tiny.TRAIN, batch_size=batch, micro_batch=micro)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "\xff"])

@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="the curves belong to training")
 pytest.importorskip("matplotlib", reason="the curves are drawn with matplotlib")
 
 from tools.training.curves import Curves
+from tools.training.pace import Pace
 from tools.training.validate import Glance
 
 
@@ -43,6 +44,15 @@ def test_every_epoch_is_a_row_and_the_picture_is_redrawn(tmp_path: Path) -> None
     assert second.startswith(b"\x89PNG")
     assert first != second
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.csv", "curves.png"]
+
+
+def test_the_pace_is_kept_beside_the_losses_and_not_drawn_as_one(tmp_path: Path) -> None:
+    curves = Curves(tmp_path)
+    curves.add(1, means(2.0), None, Pace(12.5, 0.0625, None))
+    curves.add(2, means(1.0), None, Pace(25.0, 0.5, 10.5))
+    first, second = curves.rows()
+    assert (first["images_per_second"], first["wait_share"]) == ("12.5000", "0.0625")
+    assert (first["gpu_memory_gib"], second["gpu_memory_gib"]) == ("", "10.5000")
 
 
 def test_a_resumed_run_goes_on_and_replaces_what_it_repeats(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from files import picture, png
 
 from appliance.values import Label, Modality
 from tools.data.index import LesionMark, Record
-from tools.data.sample import BadSample
+from tools.data.sample import BadSample, Views
 from tools.training import material
 from tools.training.material import phantom_samples, real_samples, required, split_material
 
@@ -62,6 +62,24 @@ def test_a_sample_has_its_noisy_and_its_denoised_view(records: list[Record]) -> 
     noisy, clean = real_samples(records[:1], INPUT, told_nothing)[0].views
     assert noisy.shape == clean.shape
     assert not np.array_equal(noisy, clean)
+
+
+@pytest.mark.parametrize(("views", "which"), [("only", 1), ("off", 0)])
+def test_a_sample_may_have_one_of_its_views_alone(
+    records: list[Record], views: Views, which: int
+) -> None:
+    both = real_samples(records[:1], INPUT, told_nothing)[0].views
+    (view,) = real_samples(records[:1], INPUT, told_nothing, views)[0].views
+    assert np.array_equal(view, both[which])
+
+
+def test_a_picture_that_is_already_denoised_is_not_denoised_again(records: list[Record]) -> None:
+    stored = replace(records[0], denoised=True)
+    (raw,) = real_samples(records[:1], INPUT, told_nothing, "off")[0].views
+    (view,) = real_samples([stored], INPUT, told_nothing)[0].views
+    assert np.array_equal(view, raw)
+    with pytest.raises(ValueError, match="--denoised off needs the raw ones"):
+        real_samples([stored], INPUT, told_nothing, "off")
 
 
 def test_a_lesion_that_nobody_located_is_never_taught_as_background(records: list[Record]) -> None:

@@ -361,7 +361,8 @@ def test_the_paper_preset_has_the_papers_numbers() -> None:
     assert config.network.geometry.input_size == (1024, 1024)
     assert config.optimizer == "adam"
     assert config.learning_rate == 1e-3
-    assert config.batch_size * config.accumulate == 100
+    assert config.batch_size == 100
+    assert (config.views, config.phantom_share) == ("only", 0.0)
     assert config.weight_decay == 1e-4
     assert config.beta1 == 0.9
     assert not config.pretrained

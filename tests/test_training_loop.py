@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,14 +25,17 @@ from appliance.values import Label, Modality  # noqa: E402
 from tools.data.augment import Example, augment  # noqa: E402
 from tools.data.sample import Sample, phantom_sample  # noqa: E402
 from tools.data.sampler import stack_images  # noqa: E402
-from tools.network.config import TrainConfig, preset  # noqa: E402
+from tools.network.config import LossConfig, TrainConfig, preset  # noqa: E402
 from tools.network.model import RefinedMaskRcnn  # noqa: E402
 from tools.training import checkpoint, step  # noqa: E402
 from tools.training.checkpoint import BadRun, read_config  # noqa: E402
 from tools.training.curves import Curves  # noqa: E402
-from tools.training.loop import Progress, Trainer  # noqa: E402
+from tools.training.loop import Trainer  # noqa: E402
 from tools.training.optimizer import moving_average  # noqa: E402
+from tools.training.progress import Progress  # noqa: E402
+from tools.training.record import DataMark  # noqa: E402
 from tools.training.totals import LOSS_PARTS  # noqa: E402
+from tools.training.validate import Glance  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size
 State = dict[str, Any]
@@ -106,7 +110,7 @@ def test_the_loss_falls_and_the_rate_warms_up_and_cools_down(tmp_path: Path) -> 
 
     def on_step(seen: Progress) -> None:
         totals.append(seen.step * sum(seen.losses.values()))
-        rates.append(made.optimizer.param_groups[1]["lr"])
+        rates.append(made.learner.optimizer.param_groups[1]["lr"])
 
     assert made.fit(on_step, nothing)
     per_step = np.diff(totals)
@@ -128,7 +132,8 @@ def test_a_run_writes_its_configuration_weights_and_curves(
     made = trainer(tmp_path, config, val=samples()[:6])
     assert made.fit(nothing, lambda *report: reports.append(report))
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"config.json", "last.pt", "best.pt", "curves.csv", "curves.png"}
+    written = {"config.json", "last.pt", "best.pt", "curves.csv", "curves.png", "tensorboard"}
+    assert names == written
     assert read_config(tmp_path) == config
     ((epoch, means, seen),) = reports
     assert epoch == 1
@@ -138,13 +143,13 @@ def test_a_run_writes_its_configuration_weights_and_curves(
     assert made.curves.rows()[0]["val_auc_MG"] == f"{seen.auc['MG']:.4f}"
     best = checkpoint.load(tmp_path / "best.pt")
     assert (best["epoch"], best["score"]) == (1, seen.score)
-    assert same(best["network"], dict(made.average.module.state_dict()))
+    assert same(best["network"], dict(made.learner.averaged.state_dict()))
     RefinedMaskRcnn(config.network).load_state_dict(best["network"])
 
 
 def test_it_is_validated_every_so_often_and_at_the_end(tmp_path: Path) -> None:
-    config = replace(tiny.TRAIN, epochs=3)
-    made = trainer(tmp_path, config, train=samples()[:4], val=samples()[:2], validate_every=2)
+    config = replace(tiny.TRAIN, epochs=3, validate_every=2)
+    made = trainer(tmp_path, config, train=samples()[:4], val=samples()[:2])
     seen: list[bool] = []
     made.fit(nothing, lambda epoch, means, glance: seen.append(glance is not None))
     assert seen == [False, True, True]
@@ -155,7 +160,8 @@ def test_progress_counts_steps_and_the_time_left(tmp_path: Path) -> None:
     trainer(tmp_path).fit(steps.append, nothing)
     assert [(p.epoch, p.step) for p in steps] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
     assert {(p.epochs, p.steps) for p in steps} == {(2, 3)}
-    assert all(p.images_per_second > 0 and p.seconds_left >= 0 for p in steps)
+    assert all(p.pace.images_per_second > 0 and p.seconds_left >= 0 for p in steps)
+    assert all(0 < p.pace.wait_share < 1 and p.pace.gpu_memory_gib is None for p in steps)
     assert steps[-1].seconds_left == 0
     assert all(set(p.losses) == set(LOSS_PARTS) for p in steps)
     assert all(0 <= p.accuracy <= 1 for p in steps)
@@ -194,7 +200,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     stopped = checkpoint.load(tmp_path / "last.pt")
     done = (epoch - 1) * 3 + number
-    assert stopped["epoch"] * 3 + stopped["batch"] == stopped["steps_done"] == done
+    assert stopped["epoch"] * 3 + stopped["step"] == stopped["steps_done"] == done
     assert trainer(tmp_path).fit(nothing, nothing)
     assert same(checkpoint.load(tmp_path / "last.pt"), uninterrupted)
     assert [row["epoch"] for row in trainer(tmp_path).curves.rows()] == ["1", "2"]
@@ -228,11 +234,25 @@ def test_a_second_ctrl_c_is_sudden(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_stop_waits_for_the_step_that_is_being_accumulated(tmp_path: Path) -> None:
-    config = replace(tiny.TRAIN, batch_size=2, accumulate=3, epochs=1)
-    assert not trainer(tmp_path, config).fit(interrupt_at(1, 1, signal.SIGINT), nothing)
-    state = checkpoint.load(tmp_path / "last.pt")
-    assert (state["batch"], state["steps_done"]) == (3, 1)
+def test_checkpoints_come_every_so_many_steps(tmp_path: Path, uninterrupted: State) -> None:
+    def on_step(seen: Progress) -> None:
+        if (seen.epoch, seen.step) == (2, 3):
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, checkpoint_steps=2).fit(on_step, nothing)
+    stopped = checkpoint.load(tmp_path / "last.pt")
+    assert (stopped["epoch"], stopped["step"]) == (1, 2)
+    assert trainer(tmp_path).fit(nothing, nothing)
+    assert same(checkpoint.load(tmp_path / "last.pt"), uninterrupted)
+
+
+def test_checkpoints_come_every_so_many_minutes(tmp_path: Path) -> None:
+    made = trainer(tmp_path, checkpoint_minutes=0.0)
+    places: list[tuple[int, int]] = []
+    made._save = lambda: places.append((made.epoch, made.step))  # type: ignore[method-assign]
+    made.fit(nothing, nothing)
+    assert places == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -265,43 +285,82 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path)
 
 
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    trainer(tmp_path)._save()
+    other = replace(tiny.TRAIN, network=tiny.network(fpn_channels=16))
+    checkpoint.write_config(tmp_path, other)
+    with pytest.raises(BadRun, match="of another configuration"):
+        trainer(tmp_path, other)
+
+
 @pytest.mark.parametrize(
-    "config",
+    ("field", "config"),
     [
-        replace(tiny.TRAIN, network=tiny.network(fpn_channels=16)),
-        replace(tiny.TRAIN, network=tiny.network(backbone="resnet34")),
+        ("epochs = 2, not 3", replace(tiny.TRAIN, epochs=3)),
+        ('views = "both", not "off"', replace(tiny.TRAIN, views="off")),
+        (
+            "loss.box_alpha = 2.0, not 1.0",
+            replace(tiny.TRAIN, loss=LossConfig(1.0, "huber", 0.5, rpn_samples=32, roi_samples=16)),
+        ),
+        (
+            "network.fpn_channels = 8, not 16",
+            replace(tiny.TRAIN, network=tiny.network(fpn_channels=16)),
+        ),
+        (
+            "network.geometry.proposals = 16, not 8",
+            replace(tiny.TRAIN, network=tiny.network(geometry=tiny.geometry(proposals=8))),
+        ),
     ],
 )
-def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, config: TrainConfig) -> None:
-    trainer(tmp_path)._save()
-    with pytest.raises(BadRun, match="of another configuration"):
+def test_going_on_with_another_configuration_is_refused_by_the_name_of_the_field(
+    tmp_path: Path, field: str, config: TrainConfig
+) -> None:
+    assert not trainer(tmp_path).fit(interrupt_at(1, 1, signal.SIGINT), nothing)
+    written = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(BadRun, match=re.escape(f"the run in this folder has {field}: give that")):
         trainer(tmp_path, config)
+    assert (tmp_path / "config.json").read_bytes() == written
+
+
+def test_another_machine_may_go_on_with_its_own_micro_batch_and_precision(tmp_path: Path) -> None:
+    assert not trainer(tmp_path).fit(interrupt_at(1, 1, signal.SIGINT), nothing)
+    made = trainer(tmp_path, replace(tiny.TRAIN, micro_batch=2, precision="fp32"))
+    assert made.steps_done == 1
+
+
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    mark = DataMark("aa", "bb", ("BUSI",), 12, 0)
+    assert not trainer(tmp_path, data=mark).fit(interrupt_at(1, 1, signal.SIGINT), nothing)
+    with pytest.raises(BadRun, match=r'data\.split_sha256 = "bb", not "cc"'):
+        trainer(tmp_path, data=replace(mark, split_sha256="cc"))
+    assert trainer(tmp_path, data=mark).steps_done == 1
 
 
 # How a step is made
 
 
 def test_every_epoch_makes_a_step_however_few_its_batches(tmp_path: Path) -> None:
-    config = replace(tiny.TRAIN, batch_size=2, accumulate=8, epochs=1)
+    config = replace(tiny.TRAIN, batch_size=16, micro_batch=2, epochs=1)
     made = trainer(tmp_path, config, train=samples()[:4])
-    before = made.network.box_head.fc6.weight.clone()
+    before = made.learner.network.box_head.fc6.weight.clone()
     made.fit(nothing, nothing)
     assert made.steps_done == 1
-    assert not torch.equal(made.network.box_head.fc6.weight, before)
+    assert not torch.equal(made.learner.network.box_head.fc6.weight, before)
 
 
 def test_an_epoch_has_as_many_draws_as_real_images_in_whole_steps(tmp_path: Path) -> None:
     real = [replace(sample, source="films") for sample in samples()[:11]]
-    config = replace(tiny.TRAIN, batch_size=2, accumulate=2)
+    config = replace(tiny.TRAIN, batch_size=4, micro_batch=2)
     made = trainer(tmp_path, config, train=[*real, *samples()])
     assert len(made.draws) == 8
-    assert made.batches == 4
+    assert made.plan.steps == 2
 
 
 def test_it_starts_from_the_weights_it_is_given(tmp_path: Path) -> None:
     torch.manual_seed(77)
     weights = RefinedMaskRcnn(tiny.NETWORK).state_dict()
-    assert same(dict(trainer(tmp_path, initial=weights).network.state_dict()), dict(weights))
+    made = trainer(tmp_path, initial=weights)
+    assert same(dict(made.learner.network.state_dict()), dict(weights))
 
 
 def test_a_pretrained_encoder_learns_slower_and_its_first_blocks_not_at_all(tmp_path: Path) -> None:
@@ -309,12 +368,13 @@ def test_a_pretrained_encoder_learns_slower_and_its_first_blocks_not_at_all(tmp_
     network = tiny.network(backbone="efficientnet_lite0")
     config = replace(tiny.TRAIN, network=network, pretrained=True, frozen_blocks=3)
     made = trainer(tmp_path, config)
-    encoder, rest = made.optimizer.param_groups
+    encoder, rest = made.learner.optimizer.param_groups
     assert (encoder["share"], rest["share"]) == (preset("compact").backbone_rate, 1.0)
-    trained = [p for p in made.network.parameters() if p.requires_grad]
+    trained = [p for p in made.learner.network.parameters() if p.requires_grad]
     given = [*encoder["params"], *rest["params"]]
     assert [id(p) for p in given] == [id(p) for p in trained]  # in order: moments go by place
-    frozen = [name for name, p in made.network.named_parameters() if not p.requires_grad]
+    parameters = made.learner.network.named_parameters()
+    frozen = [name for name, p in parameters if not p.requires_grad]
     assert frozen
     assert all(name.startswith("trunk.backbone.") for name in frozen)
 
@@ -350,8 +410,12 @@ def batch(*drawn: Sample) -> tuple[RefinedMaskRcnn, torch.Tensor, list[Example]]
 def losses_of(*drawn: Sample) -> tuple[RefinedMaskRcnn, step.Losses]:
     network, images, examples = batch(*drawn)
     return network, step.batch_losses(
-        network, images, examples, tiny.TRAIN, np.random.default_rng(0)
+        network, images, examples, tiny.TRAIN, rngs(len(examples)), step.Counts.of(examples)
     )
+
+
+def rngs(count: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(k) for k in range(count)]
 
 
 LESION = tiny.disc_sample((30, 45, 14))
@@ -408,6 +472,51 @@ def test_the_scale_of_the_losses_does_not_depend_on_the_batch() -> None:
     for name in ("rpn_class", "rpn_box", "classes", "box"):
         single, repeated = (float(getattr(p, name).detach()) for p in (one, four))
         assert repeated == pytest.approx(single, rel=0.35), name
+
+
+def test_shares_of_a_step_add_up_to_it_however_its_images_are_dealt_out() -> None:
+    """Losses and gradients, without the layers that mix or drop within a batch. 1e-5 of the
+    largest gradient: what float32 leaves of sums taken in another order."""
+    network, images, examples = batch(LESION, NORMAL, CIRCLE, LESION, UNKNOWN, LESION)
+    network.eval()
+    counts = step.Counts.of(examples)
+
+    def learned(*deal: int) -> tuple[dict[str, float], torch.Tensor]:
+        network.zero_grad()
+        totals, drawn = dict.fromkeys(LOSS_PARTS, 0.0), rngs(6)
+        for start, stop in zip((0, *deal), (*deal, 6), strict=True):
+            part = slice(start, stop)
+            losses = step.batch_losses(
+                network, images[part], examples[part], tiny.TRAIN, drawn[part], counts
+            )
+            losses.total(0.5).backward()
+            for name in LOSS_PARTS:
+                totals[name] += float(getattr(losses, name).detach())
+        grads = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        return totals, torch.cat(grads)
+
+    whole, gradient = learned()
+    for deal in ((3,), (1, 2), (1, 2, 3, 4, 5)):
+        totals, grads = learned(*deal)
+        assert totals == pytest.approx(whole, rel=1e-5), deal
+        assert float((grads - gradient).abs().max()) <= 1e-5 * float(gradient.abs().max()), deal
+
+
+def test_a_run_ends_early_when_validation_gets_no_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.7, 0.6, 0.7, 0.9])
+    monkeypatch.setattr("tools.training.loop.glance", lambda *_: Glance({"MG": next(scores)}, {}))
+    config = replace(tiny.TRAIN, epochs=5, validate_every=1, patience=2)
+    options: Any = {"train": samples()[:4], "val": samples()[:2]}
+    made = trainer(tmp_path, config, **options)
+    assert made.fit(nothing, nothing)
+    assert made.stopped_early
+    assert made.epoch == 4
+    assert checkpoint.load(tmp_path / "best.pt")["epoch"] == 2
+    again = trainer(tmp_path, config, **options)
+    assert again.fit(nothing, nothing)  # and stays ended
+    assert again.epoch == 4
 
 
 def test_rois_are_pooled_from_their_own_image() -> None:

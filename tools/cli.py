@@ -11,6 +11,7 @@ from tools.commands.judge import evaluate
 from tools.commands.load import load
 from tools.commands.phantoms import phantoms
 from tools.commands.prepare import prepare
+from tools.commands.sweep import sweep
 from tools.commands.train import train
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ for command in (
     phantoms,
     prepare,
     train,
+    sweep,
     export,
     half_precision,
     check_graphs,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from tools.commands.shared import TRAINED_SOURCES, Index, Sources
 from tools.console import bar, fail, refusals
+
+if TYPE_CHECKING:
+    from tools.network.config import TrainConfig
 
 
 class Preset(str, Enum):
@@ -21,71 +24,176 @@ class Preset(str, Enum):
     paper = "paper"
 
 
+class Precision(str, Enum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Denoised(str, Enum):
+    both = "both"
+    only = "only"
+    off = "off"
+
+
 def train(
     data: Index,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder; resumed if it exists.")],
     preset: Annotated[
-        Preset, typer.Option(help="The configuration to start from.")
-    ] = Preset.compact,
+        Preset | None,
+        typer.Option(help="The configuration to start from.  [default: compact]"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="JSON with the fields to change, or config.json of a run; options go before it.",
+        ),
+    ] = None,
     source: Sources = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Passes over the data.")
     ] = None,
     rate: Annotated[float | None, typer.Option(metavar="X", help="Peak learning rate.")] = None,
-    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Images a batch.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Images a step, over all devices.")
+    ] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Images a pass on one device.")
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="HxW", help="Network input, for a shorter first run at low resolution."
         ),
     ] = None,
+    denoised: Annotated[
+        Denoised | None,
+        typer.Option(help="Draw pictures before and after denoising, only after, or only before."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, help="End after N looks at val without a better score; 0: never."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything drawn.")] = None,
     initial: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start from the best weights of this run.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything drawn.")] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that augment.")] = 1,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="GPUs (or CPU processes) of this machine; not with torchrun."
+        ),
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of the passes; auto: half where the hardware has it.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, help="Processes that augment, a device.  [default: by the cores]"
+        ),
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(metavar="X", min=0, help="Between checkpoints inside an epoch.")
+    ] = 10.0,
+    checkpoint_steps: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The same by steps.")
+    ] = None,
 ) -> None:
     """Train the network; Ctrl-C stops with a checkpoint, the same command goes on from it.
 
-    The run folder gets config.json, last.pt, best.pt, curves.csv and curves.png.
+    The run folder gets config.json, last.pt, best.pt, curves.csv, curves.png and tensorboard.
     """
-    input_size = None if size is None else _size(size)
-    given = {"epochs": epochs, "learning_rate": rate, "batch_size": batch, "seed": seed}
-    console = Console()
+    given = {
+        "epochs": epochs,
+        "learning_rate": rate,
+        "batch_size": batch,
+        "micro_batch": micro_batch,
+        "views": denoised and denoised.value,
+        "patience": patience,
+        "seed": seed,
+        "precision": precision and precision.value,
+    }
+    input_size = None if size is None else network_size(size)
     with refusals():
         from tools.data.index import read_index
-        from tools.network.config import preset as named
+        from tools.training.devices import close_fabric, open_fabric
         from tools.training.loop import Trainer
         from tools.training.material import split_material
+        from tools.training.record import DataMark
         from tools.training.report import show_epoch, step_bar
         from tools.training.weights import best_network
 
-        config = named(preset.value)
-        if input_size is not None:
-            geometry = replace(config.network.geometry, input_size=input_size)
-            config = replace(config, network=replace(config.network, geometry=geometry))
-        config = replace(config, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-        start = best_network(initial, config.network).state_dict() if initial else None
+        chosen = _configured(preset and preset.value, config, given, input_size)
+        sources = source or TRAINED_SOURCES
+        start = best_network(initial, chosen.network).state_dict() if initial else None
         records = read_index(data)
+        fabric = open_fabric(devices, chosen.precision)
+        console = Console(quiet=not fabric.is_global_zero)
         with bar(console, "reading images") as told:
             train_samples, val_samples = split_material(
-                records, source or TRAINED_SOURCES, config.network.geometry.input_size, told
+                records, sources, chosen.network.geometry.input_size, told, chosen.views
             )
         out.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(out, config, train_samples, val_samples, workers=workers, initial=start)
+        trainer = Trainer(
+            out,
+            chosen,
+            train_samples,
+            val_samples,
+            fabric=fabric,
+            data=DataMark.of(data, records, sources),
+            workers=_spare_cores(fabric.world_size) if workers is None else workers,
+            checkpoint_minutes=checkpoint_minutes,
+            checkpoint_steps=checkpoint_steps,
+            initial=start,
+        )
         with step_bar(console) as on_step:
             finished = trainer.fit(on_step, lambda *epoch: show_epoch(console, *epoch))
-    if finished:
-        console.print("Trained. Next: mammosono-tools export", highlight=False)
-    else:
+        close_fabric()
+    if not finished:
         console.print("Stopped; the same command goes on from here.", highlight=False)
+        return
+    if trainer.stopped_early:
+        console.print(f"No better on val for {chosen.patience} looks: ended.", highlight=False)
+    console.print("Trained. Next: mammosono-tools export", highlight=False)
 
 
-def _size(text: str) -> tuple[int, int]:
+def network_size(text: str) -> tuple[int, int]:
+    """(height, width) of `--size`, or a refusal."""
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:
         fail("--size is HEIGHTxWIDTH, for example 448x320")
-    if height % 64 or width % 64 or min(height, width) < 64:
-        fail("--size must be multiples of 64")
+    if height % 32 or width % 32 or min(height, width) < 64:
+        fail("--size must be multiples of 32, from 64 on")
     return height, width
+
+
+def _configured(
+    preset: str | None,
+    file: Path | None,
+    given: dict[str, Any],
+    input_size: tuple[int, int] | None,
+) -> TrainConfig:
+    """The preset, changed by the file, changed by the options. Raises OSError, ValueError."""
+    from tools.network import config as presets
+    from tools.network.printed import read_settings
+
+    config = read_settings(file, preset) if file else presets.preset(preset or "compact")
+    if input_size is not None:
+        geometry = replace(config.network.geometry, input_size=input_size)
+        config = replace(config, network=replace(config.network, geometry=geometry))
+    return replace(config, **{k: v for k, v in given.items() if v is not None})
+
+
+def _spare_cores(ranks: int) -> int:
+    """Worker processes a rank: the machine's cores but one a rank, at most 16."""
+    import os
+
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    return min(max(len(os.sched_getaffinity(0)) // local - 1, 1), 16)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ from appliance.detector.frame import Frame, frame
 from appliance.phantoms import Phantom
 from appliance.values import Label, Modality
 from tools.data.index import Record
+
+Views = Literal["both", "only", "off"]
+"""Of a picture before and after denoising: both, only the denoised one, or only the one before."""
 
 
 class BadSample(ValueError):
@@ -45,7 +49,8 @@ class Sample:
 
 
 def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) -> Sample:
-    """Read, crop and shrink one record's image and masks. Raises BadSample."""
+    """Read, crop and shrink one record's image and masks; what the index calls denoised is not
+    denoised again. Raises BadSample."""
     pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
     if pixels is None:
         raise BadSample(f"{record.name}: not a readable image")
@@ -63,7 +68,7 @@ def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) 
             lesions.append(SampleLesion(mark.label, disc, False))
     working = place.cut(pixels)
     views = [np.rint(working).astype(np.uint8)]
-    if denoised:
+    if denoised and not record.denoised:
         clean, _ = denoise(working, record.modality, peak=255.0, threads=1)
         views.append(np.rint(clean).astype(np.uint8))
     return Sample(
@@ -88,6 +93,13 @@ def phantom_sample(drawn: Phantom, label: Label | None, input_size: tuple[int, i
     )
     name = label.value if label else "normal"
     return Sample(drawn.modality, name, "phantom", views, lesions, max(place.scale, 1.0))
+
+
+def with_views(sample: Sample, views: Views) -> Sample:
+    """The sample with those of its views that are asked for."""
+    if views == "both":
+        return sample
+    return replace(sample, views=sample.views[-1:] if views == "only" else sample.views[:1])
 
 
 def _read_mask(record: Record, k: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from appliance.detector.geometry import Geometry
 
@@ -46,7 +46,7 @@ class NetworkConfig:
     width: float = 1.0
     """Factor on a ResNet's channels."""
     stage_strides: tuple[int, int, int, int] = (1, 2, 2, 2)
-    """Stride of each ResNet stage after the stem (which has 4): the paper's stride schedule.
+    """Stride of C2 to C5 after the stem (which has 4): the paper's stride schedule.
     A stage of stride 1 in the place of 2 is dilated instead, so its field of view stays."""
     stride_in_1x1: bool = False
     """A ResNet bottleneck's stride in its first 1x1 (as first published) or in its 3x3."""
@@ -82,9 +82,17 @@ class TrainConfig:
     weight_decay: float = 1e-2
     beta1: float = 0.9
     batch_size: int = 8
-    accumulate: int = 1
-    """Batches summed into one step."""
+    """Images a step, over all devices and passes."""
+    micro_batch: int | None = None
+    """Images a pass on one device; None: a device's whole share of the step at once.
+    batch_size / (micro_batch * devices) passes are summed into one step."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of the passes; weights and optimizer stay fp32. auto: half where the hardware has it."""
     epochs: int = 40
+    validate_every: int = 2
+    """Epochs between two looks at validation; the last epoch is always looked at."""
+    patience: int = 0
+    """Looks at validation without a better score after which the run ends; 0: never."""
     warmup_steps: int = 200
     ema_decay: float = 0.998
     gradient_clip: float = 5.0
@@ -96,20 +104,37 @@ class TrainConfig:
     """Encoder blocks that keep their pretrained weights: edges, textures, a third of the time."""
     backbone_rate: float = 0.4
     """Learning rate of a pretrained encoder as a share of the rest's."""
+    views: Literal["both", "only", "off"] = "both"
+    """What is drawn of a sample: before and after denoising, only after, or only before."""
     percentiles: tuple[float, float] = (1.0, 99.7)
     """Grey levels of a working image that become 0 and 1."""
     mean: float = 0.35
     std: float = 0.25
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number that nothing can be trained with."""
+        for name in ("batch_size", "epochs", "validate_every", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ValueError("micro_batch is at least 1")
+        if not 0 <= self.phantom_share <= 1:
+            raise ValueError("phantom_share is a share from 0 to 1")
 
-def preset(name: Literal["compact", "compact-scratch", "middle", "paper"]) -> TrainConfig:
-    """The named configuration.
+
+PresetName = Literal["compact", "compact-scratch", "middle", "paper"]
+PRESETS: tuple[PresetName, ...] = get_args(PresetName)
+
+
+def preset(name: str) -> TrainConfig:
+    """The configuration of one of PRESETS.
 
     compact: trains in an hour on two CPU cores and is small enough to ship.
     compact-scratch: the same frame around a half-width ResNet18, without any foreign weight.
     middle: ResNet50 with the paper's widths at 768 px, compact's RoIs and optimizer, from scratch.
-    paper: Kumar et al. 2025: ResNet101, 1024 px, Adam, lr 1e-3, batch 100, from scratch.
+    paper: Kumar et al. 2025: ResNet101, 1024 px, Adam, lr 1e-3, weight decay 1e-4, batch 100,
+    from scratch, on denoised pictures alone, without phantoms.
     """
     if name == "compact":
         return TrainConfig(network=NetworkConfig(geometry=COMPACT_GEOMETRY))
@@ -128,7 +153,9 @@ def preset(name: Literal["compact", "compact-scratch", "middle", "paper"]) -> Tr
         network=network,
         optimizer="adam",
         weight_decay=1e-4,
-        batch_size=4,
-        accumulate=25,
+        batch_size=100,
+        micro_batch=4,
+        views="only",
+        phantom_share=0.0,
         pretrained=False,
     )

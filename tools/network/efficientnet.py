@@ -10,7 +10,7 @@ here only shifts the sampling grid by a pixel, which fine-tuning does not notice
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -28,24 +28,40 @@ _STAGES = (
 )
 _BN_EPS = 1e-3  # TensorFlow's
 _TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # last block of each stride -> channels
+_SCHEDULED = {2: 1, 3: 2, 5: 3}  # row of _STAGES whose stride is open -> its place in the schedule
+FULL_STRIDES = (1, 2, 2, 2)
 
 
 class EfficientNetLite0(nn.Module):
-    """[N, 1, H, W] -> C2..C5 at strides 4, 8, 16, 32."""
+    """[N, 1, H, W] -> C2..C5, at strides 4, 8, 16, 32 unless the schedule says otherwise."""
 
     channels = tuple(_TAPS.values())
-    strides = (4, 8, 16, 32)
 
-    def __init__(self) -> None:
+    def __init__(self, stage_strides: Sequence[int] = FULL_STRIDES) -> None:
+        """stage_strides: of C2 to C5 after the stem, which with the first stages has 4.
+
+        A stage of stride 1 in the place of 2 is dilated instead (a trous): the same weights read
+        the same field of view on a finer grid. Raises ValueError if C2 is asked to stride.
+        """
         super().__init__()
+        if stage_strides[0] != 1:
+            raise ValueError("efficientnet_lite0 reaches stride 4 before C2: it takes 1 there")
         self.stem = nn.Sequential(nn.Conv2d(1, 32, 3, stride=2, padding=1), nn.ReLU6(inplace=True))
         blocks: list[nn.Module] = []
-        channels = 32
-        for expansion, kernel, stride, out, repeats in _STAGES:
+        channels, dilation, strides = 32, 1, [4]
+        for row, (expansion, kernel, full, out, repeats) in enumerate(_STAGES):
+            stride, before = full, dilation
+            if row in _SCHEDULED:
+                stride = stage_strides[_SCHEDULED[row]]
+                dilation *= full // stride
+                strides.append(strides[-1] * stride)
             for i in range(repeats):
-                blocks.append(_MBConv(channels, out, expansion, kernel, stride if i == 0 else 1))
+                # The first block of a dilated stage still reads the grid of the stage before.
+                step, spread = (stride, before) if i == 0 else (1, dilation)
+                blocks.append(_MBConv(channels, out, expansion, kernel, step, spread))
                 channels = out
         self.blocks = nn.ModuleList(blocks)
+        self.strides = tuple(strides)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         # Depthwise bf16 is twice as slow as fp32 on a CPU (measured), so autocast stays out there.
@@ -105,15 +121,18 @@ def _fold(
 class _MBConv(nn.Module):
     """Inverted residual: expand 1x1, depthwise, project 1x1."""
 
-    def __init__(self, cin: int, cout: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, cin: int, cout: int, expansion: int, kernel: int, stride: int, dilation: int
+    ) -> None:
         super().__init__()
         inner = cin * expansion
+        padding = dilation * (kernel // 2)
         self.expanded = expansion > 1
         layers: list[nn.Module] = []
         if self.expanded:
             layers += [nn.Conv2d(cin, inner, 1), nn.ReLU6(inplace=True)]
         layers += [
-            nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner),
+            nn.Conv2d(inner, inner, kernel, stride, padding, dilation, groups=inner),
             nn.ReLU6(inplace=True),
             nn.Conv2d(inner, cout, 1),
         ]

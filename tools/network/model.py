@@ -38,7 +38,7 @@ class Trunk(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.backbone: ResNet | EfficientNetLite0 = (
-            EfficientNetLite0()
+            EfficientNetLite0(config.stage_strides)
             if config.backbone == "efficientnet_lite0"
             else ResNet(config.backbone, config.width, config.stage_strides, config.stride_in_1x1)
         )

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from appliance.detector.geometry import Geometry
-from tools.network.config import LossConfig, NetworkConfig, TrainConfig
+from tools.network.config import TrainConfig
+from tools.network.printed import train_config
 
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError)
 """What torch raises for files that are not whole; half a file makes it seek before the start."""
@@ -46,32 +46,36 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def write_config(folder: Path, config: TrainConfig) -> None:
-    """Print the whole configuration into the run folder."""
+def write_config(folder: Path, config: TrainConfig, **marks: Any) -> None:
+    """Print the whole configuration into the run folder, and beside it what the run is of."""
     temporary = folder / ".config.json.part"
-    temporary.write_text(json.dumps(asdict(config), indent=2) + "\n")
+    temporary.write_text(json.dumps({**asdict(config), **marks}, indent=2) + "\n")
     temporary.replace(folder / "config.json")
 
 
 def config_of(entry: Mapping[str, Any]) -> TrainConfig:
-    """The configuration from its printed form. Raises BadRun if it does not fit this version."""
+    """The configuration from its printed form, of this version or an earlier one.
+
+    Raises BadRun, naming the field, if it does not fit this version.
+    """
     try:
-        network = dict(entry["network"])
-        network["geometry"] = Geometry.from_manifest(network["geometry"])
-        network["stage_strides"] = tuple(network["stage_strides"])
-        values = dict(entry)
-        values["network"] = NetworkConfig(**network)
-        values["loss"] = LossConfig(**entry["loss"])
-        values["percentiles"] = tuple(entry["percentiles"])
-        return TrainConfig(**values)
+        return train_config(entry)
     except (KeyError, TypeError, ValueError) as error:
-        raise BadRun(f"the run's configuration does not fit this version: {error}") from None
+        raise BadRun(
+            f"the run's configuration does not fit this version: {error.args[0]}"
+        ) from None
 
 
-def read_config(folder: Path) -> TrainConfig:
-    """The configuration a run was started with. Raises BadRun."""
+def config_entry(folder: Path) -> dict[str, Any]:
+    """What config.json of a run folder holds, all fields filled in. Raises BadRun."""
     try:
         entry = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
         raise BadRun("config.json of the run is missing or damaged: train first") from None
-    return config_of(entry)
+    filled = json.loads(json.dumps(asdict(config_of(entry))))
+    return {**filled, "data": entry.get("data"), "software": entry.get("software")}
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The configuration a run was started with. Raises BadRun."""
+    return config_of(config_entry(folder))

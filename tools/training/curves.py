@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from tools.training.pace import Pace
 from tools.training.validate import Glance
+
+_WORK = ("images_per_second", "wait_share", "gpu_memory_gib")
+_NO_LOSS = ("epoch", "accuracy", *_WORK)
 
 
 class Curves:
@@ -15,12 +19,22 @@ class Curves:
         self._csv = folder / "curves.csv"
         self._png = folder / "curves.png"
 
-    def add(self, epoch: int, means: dict[str, float], seen: Glance | None) -> None:
+    def add(
+        self,
+        epoch: int,
+        means: dict[str, float],
+        seen: Glance | None,
+        pace: Pace | None = None,
+    ) -> None:
         """Append an epoch (a row of the same or a later epoch is replaced) and redraw."""
         rows = [row for row in self.rows() if int(row["epoch"]) < epoch]
         row = {"epoch": str(epoch), **{k: f"{v:.5f}" for k, v in means.items()}}
         for name, values in (("auc", seen.auc), ("dice", seen.dice)) if seen else ():
             row |= {f"val_{name}_{modality}": f"{v:.4f}" for modality, v in values.items()}
+        for name in _WORK if pace else ():
+            value = getattr(pace, name)
+            if value is not None:
+                row[name] = f"{value:.4f}"
         rows.append(row)
         columns = list(dict.fromkeys(key for r in rows for key in r))
         temporary = self._csv.with_suffix(".part")
@@ -50,7 +64,7 @@ class Curves:
             points = [(int(r["epoch"]), float(r[name])) for r in rows if r.get(name)]
             accuracy.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name[4:])
         accuracy.set(xlabel="epoch", ylim=(0, 1), title="accuracy; validation AUC and Dice")
-        parts = [c for c in rows[0] if c not in ("epoch", "accuracy") and c not in names]
+        parts = [c for c in rows[0] if c not in _NO_LOSS and c not in names]
         for part in parts:
             loss.plot(epochs, [float(r[part]) for r in rows], label=part.replace("_", " "))
         loss.set(xlabel="epoch", yscale="log", title="training loss by part")

@@ -1,52 +1,40 @@
-"""The training loop: epochs, schedule, EMA, checkpoints, a clean stop on Ctrl-C."""
+"""The training loop: epochs, schedule, checkpoints, early stop, a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-import torch
-from torch.optim.swa_utils import AveragedModel
+from lightning_fabric import Fabric
 
-from tools.data.augment import Example
-from tools.data.sample import Sample
-from tools.data.sampler import Draws, stack_images
+from tools.data.sample import Sample, with_views
+from tools.data.sampler import Draws
 from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn
 from tools.training import checkpoint
+from tools.training.board import Board
 from tools.training.curves import Curves
+from tools.training.devices import added_up, gathered, open_fabric
 from tools.training.interrupt import interruptible
-from tools.training.loader import batches_from
-from tools.training.optimizer import has_bf16, make_optimizer, moving_average
-from tools.training.step import Losses, batch_losses
+from tools.training.learner import Learner
+from tools.training.loader import step_batches
+from tools.training.pace import Pace, Stopwatch
+from tools.training.plan import Plan
+from tools.training.progress import OnEpoch, OnStep, Progress
+from tools.training.record import DataMark, marks, refuse_other
 from tools.training.totals import Totals
 from tools.training.validate import Glance, glance
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step's report: losses averaged over the epoch so far, and seconds left."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    losses: dict[str, float]
-    accuracy: float
-    images_per_second: float
-    seconds_left: float
-
-
 class Trainer:
-    """One run: a folder with config.json, last.pt, best.pt, curves.csv and curves.png.
+    """One run: a folder with config.json, last.pt, best.pt, curves.csv, curves.png, tensorboard.
 
-    `fit` goes on from last.pt where there is one. Draw k of epoch e is the same whenever it is
-    drawn, so a resumed run sees what the uninterrupted one would have seen.
+    `fit` goes on from last.pt where there is one. Draw k of epoch e is the same whenever and
+    wherever it is drawn, so a resumed run sees what the uninterrupted one would have seen, on
+    however many devices. Every rank runs one; rank 0 writes.
     """
 
     def __init__(
@@ -56,16 +44,32 @@ class Trainer:
         train: Sequence[Sample],
         val: Sequence[Sample],
         *,
+        fabric: Fabric | None = None,
+        data: DataMark | None = None,
         workers: int = 1,
-        validate_every: int = 2,
-        initial: dict[str, Any] | None = None,
+        checkpoint_minutes: float = 10.0,
+        checkpoint_steps: int | None = None,
+        initial: Mapping[str, Any] | None = None,
     ) -> None:
-        """initial: a state dict of the same network to start from in place of ImageNet's."""
-        torch.manual_seed(config.seed)
-        self.folder, self.config = folder, config
-        self.val, self.validate_every, self.workers = val, validate_every, workers
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        length = sum(sample.source != "phantom" for sample in train) or len(train)
+        """fabric: one device if not given. data: what the samples are of, for the record.
+        checkpoint_minutes, checkpoint_steps: how often last.pt is written within an epoch.
+        initial: a state dict of the same network to start from in place of ImageNet's.
+
+        Raises BadRun if the folder holds a run of another configuration or a damaged checkpoint,
+        ValueError if the batch cannot be dealt out to the devices.
+        """
+        self.folder, self.config, self.data, self.workers = folder, config, data, workers
+        self.fabric = fabric or open_fabric(1, config.precision)
+        self.checkpoint_steps, self.checkpoint_seconds = checkpoint_steps, checkpoint_minutes * 60
+        train = [with_views(sample, config.views) for sample in train]
+        self.val = [with_views(sample, config.views) for sample in val]
+        self.plan = Plan.of(
+            sum(sample.source != "phantom" for sample in train) or len(train),
+            config.batch_size,
+            config.micro_batch,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
         geometry = config.network.geometry
         self.draws = Draws(
             train,
@@ -73,159 +77,145 @@ class Trainer:
             config.percentiles,
             config.phantom_share,
             config.seed,
-            length - length % (config.batch_size * config.accumulate) or length,
+            self.plan.length,
         )
-        self.batches = math.ceil(len(self.draws) / config.batch_size)
-        network = RefinedMaskRcnn(config.network)
-        if config.pretrained:
-            network.load_pretrained(config.frozen_blocks)
-        if initial is not None:
-            network.load_state_dict(initial)
-        self.network = network.to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(
-            self.network,
-            multi_avg_fn=moving_average(config.ema_decay),
-            use_buffers=True,
-        )
-        self.optimizer = make_optimizer(self.network, config)
+        if (folder / "last.pt").exists():
+            refuse_other(folder, config, data)
+        self.learner = Learner(self.fabric, config, initial)
         self.curves = Curves(folder)
-        self.epoch, self.batch, self.steps_done, self.best = 0, 0, 0, -math.inf
+        self.epoch, self.step, self.best, self.stale = 0, 0, -math.inf, 0
         self._resume()
 
-    def fit(
-        self,
-        on_step: Callable[[Progress], None],
-        on_epoch: Callable[[int, dict[str, float], Glance | None], None],
-    ) -> bool:
+    @property
+    def steps_done(self) -> int:
+        return self.epoch * self.plan.steps + self.step
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or validation has not become better for `patience` looks."""
+        return self.epoch >= self.config.epochs or self.stopped_early
+
+    @property
+    def stopped_early(self) -> bool:
+        return 0 < self.config.patience <= self.stale
+
+    def fit(self, on_step: OnStep, on_epoch: OnEpoch) -> bool:
         """Train to the last epoch; False if stopped by Ctrl-C (the checkpoint is whole).
 
-        Raises ArithmeticError if the loss becomes NaN or infinite; last.pt is then the state
-        before that epoch.
+        Raises ArithmeticError if the loss becomes NaN or infinite; last.pt is then the last
+        state that was saved before.
         """
-        checkpoint.write_config(self.folder, self.config)
-        with interruptible() as stopped:
-            while self.epoch < self.config.epochs and not stopped():
-                means = self._epoch(on_step, stopped)
-                if self.batch < self.batches:
+        writes = self.fabric.is_global_zero
+        if writes:
+            checkpoint.write_config(self.folder, self.config, **marks(self.data))
+        board = Board(self.folder / "tensorboard", self.steps_done) if writes else None
+        stopped = False
+        with interruptible() as asked:
+            while not self.finished and not stopped:
+                means, pace, stopped = self._epoch(on_step, asked, board)
+                if self.step < self.plan.steps:
                     self._save()
                     break
                 seen = self._validate()
-                self.curves.add(self.epoch + 1, means, seen)
-                self.epoch, self.batch = self.epoch + 1, 0
+                self.epoch, self.step = self.epoch + 1, 0
+                if writes:
+                    self.curves.add(self.epoch, means, seen, pace)
+                if board:
+                    board.epoch(self.epoch, means, seen)
                 self._save()
                 on_epoch(self.epoch, means, seen)
-        return self.epoch >= self.config.epochs
+        if board:
+            board.close()
+        return self.finished
 
     def _epoch(
-        self, on_step: Callable[[Progress], None], stopped: Callable[[], bool]
-    ) -> dict[str, float]:
-        self.network.train()
+        self, on_step: OnStep, asked: Callable[[], bool], board: Board | None
+    ) -> tuple[dict[str, float], Pace | None, bool]:
+        """Means, pace, and whether some rank was asked to stop: the same on every rank."""
+        config, plan, totals = self.config, self.plan, Totals()
         self.draws.epoch = self.epoch
-        first, started, images = self.batch, monotonic(), 0
-        totals = Totals()
-        for examples in batches_from(self.draws, first, self.config.batch_size, self.workers):
-            images += len(examples)
-            totals.add(self._batch(examples))
-            self.batch += 1
-            speed = images / (monotonic() - started)
-            left = self.batches * (self.config.epochs - self.epoch) - self.batch
+        watch, saved = Stopwatch(self.fabric.device), monotonic()
+        made = step_batches(self.draws, plan, self.step, self.workers, config.mean, config.std)
+        pace, stop = None, False
+        for batches in watch.waiting_for(made):
+            draws = plan.batches(self.step)
+            rate = self._rate()
+            seen = self.learner.step(batches, draws, self.epoch, rate)
+            totals.add(seen)
+            self.step += 1
+            images = min(config.batch_size, plan.length)
+            pace = watch.add(images)
+            left = (config.epochs - self.epoch) * plan.steps - self.step
             on_step(
                 Progress(
                     self.epoch + 1,
-                    self.config.epochs,
-                    self.batch,
-                    self.batches,
+                    config.epochs,
+                    self.step,
+                    plan.steps,
                     totals.means(),
                     totals.accuracy(),
-                    speed,
-                    left * self.config.batch_size / speed,
+                    pace,
+                    left * images / pace.images_per_second,
                 )
             )
-            # Gradients of a step that is not yet taken are not in the checkpoint.
-            if stopped() and self._completes_step(self.batch - 1):
+            if board:
+                board.step(self.steps_done, seen.loss(config.loss.image_weight), rate, pace)
+            stop = added_up(self.fabric, [asked()])[0] > 0  # every rank after the same step
+            if stop:
                 break
-        return {**totals.means(), "accuracy": totals.accuracy()}
+            if self.step < plan.steps and self._due(saved):
+                self._save()
+                saved = monotonic()
+        return {**totals.means(), "accuracy": totals.accuracy()}, pace, stop
 
-    def _batch(self, examples: list[Example]) -> Losses:
-        config = self.config
-        images = stack_images(examples, config.mean, config.std)
-        images = images.to(self.device, memory_format=torch.channels_last)
-        rng = np.random.default_rng((config.seed, self.epoch, self.batch, 1))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
-            losses = batch_losses(self.network, images, examples, config, rng)
-            total = losses.total(config.loss.image_weight)
-        if not torch.isfinite(total):
-            raise ArithmeticError(
-                f"the loss is {total.detach()} in epoch {self.epoch + 1}: "
-                "go on from the last checkpoint with a lower learning rate"
-            )
-        (total / config.accumulate).backward()  # type: ignore[no-untyped-call]
-        if self._completes_step(self.batch):
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
-            self._schedule()
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            self.average.update_parameters(self.network)
-            self.steps_done += 1
-        return losses
+    def _due(self, saved: float) -> bool:
+        if self.checkpoint_steps:
+            return self.step % self.checkpoint_steps == 0
+        return monotonic() - saved >= self.checkpoint_seconds
 
-    def _completes_step(self, batch: int) -> bool:
-        """Every `accumulate` batches make a step, and the last ones of an epoch make one too."""
-        return (batch + 1) % self.config.accumulate == 0 or batch + 1 == self.batches
-
-    def _schedule(self) -> None:
-        """Linear warm-up, then a half cosine over the batches of all epochs."""
-        done = (self.epoch * self.batches + self.batch) / (self.config.epochs * self.batches)
+    def _rate(self) -> float:
+        """Of the coming step: linear warm-up, then a half cosine over the steps of all epochs."""
+        done = self.steps_done / (self.config.epochs * self.plan.steps)
         warm = min(1.0, (self.steps_done + 1) / self.config.warmup_steps)
-        rate = warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * group["share"] * max(rate, 1e-3)
+        return self.config.learning_rate * max(
+            warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))), 1e-3
+        )
 
     def _validate(self) -> Glance | None:
-        last = self.epoch + 1 == self.config.epochs
-        if not self.val or ((self.epoch + 1) % self.validate_every and not last):
+        """Every so many epochs, each rank a part of the images; the best weights are kept."""
+        number = self.epoch + 1
+        if not self.val or (number % self.config.validate_every and number < self.config.epochs):
             return None
-        averaged = self.average.module
-        assert isinstance(averaged, RefinedMaskRcnn)
-        seen = glance(averaged, self.val, self.config)
+        own = self.val[self.fabric.global_rank :: self.fabric.world_size]
+        seen = glance(self.learner.averaged, own, self.config, partial(gathered, self.fabric))
+        self.stale += 1
         if seen.score > self.best:
-            self.best = seen.score
-            checkpoint.save(
-                self.folder,
-                "best.pt",
-                {"network": averaged.state_dict(), "epoch": self.epoch + 1, "score": seen.score},
-            )
+            self.best, self.stale = seen.score, 0
+            if self.fabric.is_global_zero:
+                weights = self.learner.averaged.state_dict()
+                state = {"network": weights, "epoch": number, "score": seen.score}
+                checkpoint.save(self.folder, "best.pt", state)
         return seen
 
     def _save(self) -> None:
-        checkpoint.save(
-            self.folder,
-            "last.pt",
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "epoch": self.epoch,
-                "batch": self.batch,
-                "steps_done": self.steps_done,
-                "best": self.best,
-                "torch_rng": torch.get_rng_state(),
-            },
-        )
+        if self.fabric.is_global_zero:
+            place = {name: getattr(self, name) for name in ("epoch", "step", "best", "stale")}
+            counted = {"steps_done": self.steps_done}
+            checkpoint.save(self.folder, "last.pt", {**self.learner.state(), **place, **counted})
 
     def _resume(self) -> None:
-        if not (self.folder / "last.pt").exists():
-            return
-        state = checkpoint.load(self.folder / "last.pt")
-        try:
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.batch = state["epoch"], state["batch"]
-            self.steps_done, self.best = state["steps_done"], state["best"]
-            torch.set_rng_state(state["torch_rng"])
-        except (KeyError, TypeError, ValueError, RuntimeError):
+        if (self.folder / "last.pt").exists():
+            state = checkpoint.load(self.folder / "last.pt")
+            try:
+                self.learner.load(state)
+                self.epoch, self.step = state["epoch"], state["step"]
+                self.best, self.stale = state["best"], state["stale"]
+            except (KeyError, TypeError, ValueError, RuntimeError):
+                raise checkpoint.BadRun(
+                    "last.pt is of another configuration: give that one, or another run folder"
+                ) from None
+        places = gathered(self.fabric, [(self.epoch, self.step)])
+        if len(set(places)) > 1:
             raise checkpoint.BadRun(
-                "last.pt is of another configuration: give that one, or another run folder"
-            ) from None
+                "the machines see different run folders: give one on storage that all of them share"
+            )

@@ -9,7 +9,7 @@ from functools import partial
 from appliance.phantoms import phantom
 from appliance.values import Label, Modality
 from tools.data.index import Record, select
-from tools.data.sample import Sample, load_sample, phantom_sample
+from tools.data.sample import Sample, Views, load_sample, phantom_sample, with_views
 
 PHANTOMS = 180
 _PHANTOM_SIZES = {Modality.MG: (1024, 640), Modality.US: (480, 560)}
@@ -19,18 +19,22 @@ def real_samples(
     records: Sequence[Record],
     input_size: tuple[int, int],
     on_sample: Callable[[int, int], None],
+    views: Views = "both",
 ) -> list[Sample]:
-    """Usable records as samples, raw and denoised, in order; told (done, of) as it goes.
+    """Usable records as samples with the views asked for, in order; told (done, of).
 
     Lesions that nobody located are left out: they would be taught as background.
-    Raises tools.data.sample.BadSample.
+    Raises tools.data.sample.BadSample; ValueError if raw pictures are asked of an index of
+    denoised ones.
     """
     usable = [record for record in records if not record.abnormal_without_location]
+    if views == "off" and any(record.denoised for record in usable):
+        raise ValueError("the index holds denoised pictures: --denoised off needs the raw ones")
     samples: list[Sample] = []
-    load = partial(load_sample, input_size=input_size, denoised=True)
+    load = partial(load_sample, input_size=input_size, denoised=views != "off")
     with ThreadPoolExecutor(2) as pool:
         for sample in pool.map(load, usable):
-            samples.append(sample)
+            samples.append(with_views(sample, views))
             on_sample(len(samples), len(usable))
     return samples
 
@@ -63,6 +67,7 @@ def split_material(
     sources: Sequence[str],
     input_size: tuple[int, int],
     on_sample: Callable[[int, int], None],
+    views: Views = "both",
 ) -> tuple[list[Sample], list[Sample]]:
     """Training samples (split `train` of the sources, and phantoms) and validation samples.
 
@@ -70,6 +75,6 @@ def split_material(
     """
     train = required(records, "train", sources)
     val = required(records, "val", sources)
-    samples = real_samples([*train, *val], input_size, on_sample)
+    samples = real_samples([*train, *val], input_size, on_sample, views)
     cut = sum(not record.abnormal_without_location for record in train)
     return samples[:cut] + phantom_samples(input_size), samples[cut:]

@@ -1,9 +1,15 @@
-"""The losses of one batch: the network's three stages around the device's own RoI code."""
+"""The losses of one batch: the network's three stages around the device's own RoI code.
+
+An image's share of each loss depends on that image alone, and is divided by what the whole step
+holds; so the shares of a step add up to the same loss however its images are dealt out to
+batches and devices. (Batch norm's statistics are the exception: they are a batch's own.)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +32,27 @@ _RPN_BOX_SHARE = 0.25
 """Of the sampled anchors, what the box loss is divided by: few of them are positive here."""
 
 
+class Counts(NamedTuple):
+    """What a step's losses are divided by: its images, those whose lesions have a mask that may
+    teach, and those whose image class is known."""
+
+    images: float
+    masked: float
+    known: float
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Counts:
+        return cls(
+            len(examples),
+            sum(bool(e.exact.any()) for e in examples),
+            sum(e.image_class >= 0 for e in examples),
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """Scalars with their graph; `image_correct` and `image_count` are plain numbers."""
+    """Scalars with their graph: this batch's share of the step's losses. `image_correct` and
+    `image_count` are plain numbers of this batch."""
 
     rpn_class: Tensor
     rpn_box: Tensor
@@ -49,31 +73,36 @@ def batch_losses(
     images: Tensor,
     examples: Sequence[Example],
     config: TrainConfig,
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
+    counts: Counts,
 ) -> Losses:
-    """images: [N, 1, H, W] standardised, on the network's device."""
+    """images: [N, 1, H, W] standardised, on the network's device.
+
+    rngs: one an image, for the sampling of its anchors and RoIs. counts: of the whole step.
+    """
     geometry = config.network.geometry
     trunk: TrunkOutput = network.trunk(images)
     anchors = anchors_by_level(geometry)
-    rpn_class, rpn_box = _rpn_losses(trunk, np.concatenate(anchors), examples, config, rng)
+    rpn_class, rpn_box = _rpn_losses(trunk, np.concatenate(anchors), examples, config, rngs)
     objectness = trunk.objectness.detach().float().cpu().numpy()
     deltas = trunk.deltas.detach().float().cpu().numpy()
     sampled = []
     for k, example in enumerate(examples):
         proposals, _ = propose(objectness[k], deltas[k], anchors, geometry)
-        sampled.append(roi_targets(proposals, example.boxes, example.labels, config.loss, rng))
+        sampled.append(roi_targets(proposals, example.boxes, example.labels, config.loss, rngs[k]))
     classes, box = _box_losses(network, trunk.pyramid, examples, sampled, config)
     mask = _mask_losses(network, trunk.pyramid, examples, sampled, config)
     truth = torch.tensor([e.image_class for e in examples], device=images.device)
     known = truth >= 0
     correct = ((trunk.image_logits.argmax(1) == truth) & known).sum()
+    image = losses.class_loss(trunk.image_logits, truth) * known.sum()
     return Losses(
-        rpn_class,
-        rpn_box,
-        classes,
-        box,
-        mask,
-        losses.class_loss(trunk.image_logits, truth),
+        rpn_class / counts.images,
+        rpn_box / counts.images,
+        classes / counts.images,
+        box / counts.images,
+        mask / max(counts.masked, 1.0),
+        image / max(counts.known, 1.0),
         int(correct),
         int(known.sum()),
     )
@@ -84,22 +113,21 @@ def _rpn_losses(
     anchors: np.ndarray,
     examples: Sequence[Example],
     config: TrainConfig,
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
 ) -> tuple[Tensor, Tensor]:
+    """Sums over the images."""
     geometry, device = config.network.geometry, trunk.objectness.device
-    logits, flags, predicted, wanted = [], [], [], []
-    for k, example in enumerate(examples):
+    classes, boxes = [], []
+    for k, (example, rng) in enumerate(zip(examples, rngs, strict=True)):
         target = anchor_targets(anchors, example.boxes, geometry, config.loss, rng)
         index = torch.from_numpy(target.index).to(device)
         positive = torch.from_numpy(target.positive).to(device)
-        logits.append(trunk.objectness[k][index])
-        flags.append(positive)
-        predicted.append(trunk.deltas[k][index[positive]])
-        wanted.append(torch.from_numpy(target.deltas).to(device))
-    found, sampled = torch.cat(predicted).float(), torch.cat(flags)
-    normaliser = _RPN_BOX_SHARE * len(sampled)
-    box = losses.box_loss(found, torch.cat(wanted), 1.0, "huber", normaliser)
-    return losses.objectness_loss(torch.cat(logits), sampled), box
+        classes.append(losses.objectness_loss(trunk.objectness[k][index], positive))
+        found = trunk.deltas[k][index[positive]].float()
+        wanted = torch.from_numpy(target.deltas).to(device)
+        normaliser = _RPN_BOX_SHARE * len(index)
+        boxes.append(losses.box_loss(found, wanted, 1.0, "huber", normaliser))
+    return torch.stack(classes).sum(), torch.stack(boxes).sum()
 
 
 def _pooled(pyramid: Tensor, boxes: Sequence[np.ndarray], bins: int, config: TrainConfig) -> Tensor:
@@ -122,23 +150,30 @@ def _box_losses(
     sampled: Sequence[RoiTargets],
     config: TrainConfig,
 ) -> tuple[Tensor, Tensor]:
+    """Sums over the images."""
     geometry, device = config.network.geometry, pyramid.device
     pooled = _pooled(pyramid, [s.boxes for s in sampled], geometry.box_bins, config)
     logits, deltas = network.box_head(pooled)
-    labels = torch.from_numpy(np.concatenate([s.labels for s in sampled])).to(device)
-    wanted = [
-        encode(e.boxes[s.truth[s.truth >= 0]], s.boxes[s.truth >= 0], geometry.box_weights)
-        for e, s in zip(examples, sampled, strict=True)
-    ]
-    target = torch.from_numpy(np.concatenate(wanted).astype(np.float32)).to(device)
-    box = losses.box_loss(
-        deltas[labels > 0].float(),
-        target,
-        config.loss.box_alpha,
-        config.loss.box_kernel,
-        float(len(labels)),
-    )
-    return losses.class_loss(logits, labels), box
+    sizes = [len(s.labels) for s in sampled]
+    classes, boxes = [], []
+    parts = zip(examples, sampled, logits.split(sizes), deltas.split(sizes), strict=True)
+    for example, roi, scores, steps in parts:
+        labels = torch.from_numpy(roi.labels).to(device)
+        lesion = roi.truth >= 0
+        wanted = encode(
+            example.boxes[roi.truth[lesion]], roi.boxes[lesion], geometry.box_weights
+        ).astype(np.float32)
+        classes.append(losses.class_loss(scores, labels))
+        boxes.append(
+            losses.box_loss(
+                steps[labels > 0].float(),
+                torch.from_numpy(wanted).to(device),
+                config.loss.box_alpha,
+                config.loss.box_kernel,
+                float(len(labels)),
+            )
+        )
+    return torch.stack(classes).sum(), torch.stack(boxes).sum()
 
 
 def _mask_losses(
@@ -148,17 +183,27 @@ def _mask_losses(
     sampled: Sequence[RoiTargets],
     config: TrainConfig,
 ) -> Tensor:
+    """Sum over the images that have a mask to teach."""
     geometry = config.network.geometry
     boxes, targets = [], []
     for example, roi in zip(examples, sampled, strict=True):
         usable = [j for j, t in enumerate(roi.truth) if t >= 0 and example.exact[t]]
         usable = usable[:MAX_MASK_ROIS]
         boxes.append(roi.boxes[usable])
-        targets += [
-            mask_target(example.masks[roi.truth[j]], roi.boxes[j], geometry.mask_size)
-            for j in usable
-        ]
-    if not targets:
+        targets.append(
+            [
+                mask_target(example.masks[roi.truth[j]], roi.boxes[j], geometry.mask_size)
+                for j in usable
+            ]
+        )
+    if not any(targets):
         return pyramid.sum() * 0
     logits = network.mask_head(_pooled(pyramid, boxes, geometry.mask_bins, config))
-    return losses.mask_loss(logits, torch.from_numpy(np.stack(targets)).to(pyramid.device))
+    parts = zip(logits.split([len(part) for part in targets]), targets, strict=True)
+    return torch.stack(
+        [
+            losses.mask_loss(found, torch.from_numpy(np.stack(wanted)).to(pyramid.device))
+            for found, wanted in parts
+            if wanted
+        ]
+    ).sum()

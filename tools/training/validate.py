@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from appliance.detector.detector import Detector
 from appliance.detector.paste import paste
-from appliance.values import Modality
 from tools.data.augment import plain
 from tools.data.sample import Sample
 from tools.judge.metrics import auc, dice
@@ -38,34 +37,52 @@ class Glance:
         return float(np.mean(figures)) if figures else 0.0
 
 
-def glance(network: RefinedMaskRcnn, samples: Sequence[Sample], config: TrainConfig) -> Glance:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One image: its score, what it is, and its Dice if it has an outlined lesion."""
+
+    modality: str
+    score: float
+    malignant: bool
+    dice: float | None
+
+
+def glance(
+    network: RefinedMaskRcnn,
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    gather: Callable[[list[Look]], list[Look]] = lambda looks: looks,
+) -> Glance:
     """Read each sample unaugmented. An image's score is the mean of the whole-image head and
-    the most malignant finding; the bundle's own weighting is chosen later, at export."""
+    the most malignant finding; the bundle's own weighting is chosen later, at export.
+
+    gather: adds the looks of the other ranks, where each has a part of the images.
+    """
+    detector = Detector(TorchEngine(network.eval()), config.network.geometry)
+    looks: dict[str, list[Look]] = {}
+    for look in gather([_look(detector, sample, config) for sample in samples]):
+        looks.setdefault(look.modality, []).append(look)
+    areas, overlaps = {}, {}
+    for modality, seen in sorted(looks.items()):
+        scores, truth = [s.score for s in seen], [s.malignant for s in seen]
+        areas[modality] = float(auc(np.array(scores), np.array(truth)).item())
+        known = [s.dice for s in seen if s.dice is not None]
+        if known:
+            overlaps[modality] = float(np.mean(known))
+    return Glance(areas, overlaps)
+
+
+def _look(detector: Detector, sample: Sample, config: TrainConfig) -> Look:
     geometry = config.network.geometry
-    detector = Detector(TorchEngine(network.eval()), geometry)
-    scores: dict[Modality, list[tuple[float, bool]]] = {}
-    overlaps: dict[Modality, list[float]] = {}
-    for sample in samples:
-        canvas, truth = plain(sample, geometry.input_size, config.percentiles)
-        canvas = (canvas - np.float32(config.mean)) / np.float32(config.std)
-        seen = detector.detect(canvas, FINDING_THRESHOLD)
-        finding = float(seen.malignant.max(initial=0.0))
-        malignant = sample.label == "malignant"
-        scores.setdefault(sample.modality, []).append(
-            ((float(seen.image[2]) + finding) / 2, malignant)
-        )
-        if truth.any() and all(lesion.exact for lesion in sample.lesions):
-            found = np.zeros_like(truth)
-            for mask, box in zip(seen.masks, seen.boxes, strict=True):
-                crop, left, top = paste(mask, box, geometry.input_size, geometry.mask_threshold)
-                found[top : top + crop.shape[0], left : left + crop.shape[1]] |= crop
-            overlaps.setdefault(sample.modality, []).append(dice(truth, found))
-    return Glance(
-        {
-            modality.value: float(
-                auc(np.array([s for s, _ in pairs]), np.array([m for _, m in pairs])).item()
-            )
-            for modality, pairs in scores.items()
-        },
-        {modality.value: float(np.mean(values)) for modality, values in overlaps.items()},
-    )
+    canvas, truth = plain(sample, geometry.input_size, config.percentiles)
+    canvas = (canvas - np.float32(config.mean)) / np.float32(config.std)
+    seen = detector.detect(canvas, FINDING_THRESHOLD)
+    overlap = None
+    if truth.any() and all(lesion.exact for lesion in sample.lesions):
+        found = np.zeros_like(truth)
+        for mask, box in zip(seen.masks, seen.boxes, strict=True):
+            crop, left, top = paste(mask, box, geometry.input_size, geometry.mask_threshold)
+            found[top : top + crop.shape[0], left : left + crop.shape[1]] |= crop
+        overlap = float(dice(truth, found))
+    score = (float(seen.image[2]) + float(seen.malignant.max(initial=0.0))) / 2
+    return Look(sample.modality.value, score, sample.label == "malignant", overlap)

@@ -1,0 +1,1 @@
+"""The refinements against each other: many small runs, one table."""

@@ -1,0 +1,79 @@
+"""What is compared: each cell is the compact preset with one thing changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tools.network.config import TrainConfig, preset
+
+View = Literal["denoised", "raw"]
+
+BATCH = 8
+WARMUP_STEPS = 40
+EMA_DECAY = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing changed in the preset.
+
+    loss, geometry, network, train: fields that are replaced at that level of the configuration.
+    judged: which picture of a validation image the network is shown.
+    """
+
+    name: str
+    what: str
+    loss: dict[str, Any] = field(default_factory=dict)
+    geometry: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+    judged: tuple[View, ...] = ("denoised",)
+
+
+CELLS = (
+    Cell("default", "the compact preset: alpha 2, huber, by level, both views",
+         judged=("denoised", "raw")),
+    Cell("alpha-1", "box loss: smooth L1 (alpha 1, huber)", loss={"box_alpha": 1.0}),
+    Cell("denoise-off", "trained on raw pictures alone", train={"views": "off"},
+         judged=("raw", "denoised")),
+    Cell("fused", "RoI features: mean over all levels", geometry={"roi_levels": "fused"}),
+    Cell("dilated", "last stage: stride 1, dilated, in the place of 2",
+         geometry={"pyramid_strides": (4, 8, 16, 16), "rpn_strides": (8, 16, 16, 32)},
+         network={"stage_strides": (1, 2, 2, 1)}),
+    Cell("alpha-0.5", "box loss: alpha 0.5", loss={"box_alpha": 0.5}),
+    Cell("alpha-1.5", "box loss: alpha 1.5", loss={"box_alpha": 1.5}),
+    Cell("gaussian", "box loss: alpha 2, gaussian kernel", loss={"box_kernel": "gaussian"}),
+    Cell("denoise-only", "trained on denoised pictures alone", train={"views": "only"},
+         judged=("denoised", "raw")),
+)  # fmt: skip
+
+
+def cell_config(cell: Cell, seed: int, epochs: int, input_size: tuple[int, int]) -> TrainConfig:
+    """The cell's run: the compact preset at a small scale, with the cell's one change.
+
+    Anchors and the levels' size ranges shrink with the input's height, as the lesions do.
+    """
+    config = preset("compact")
+    geometry = config.network.geometry
+    shrink = input_size[0] / geometry.input_size[0]
+    geometry = replace(
+        geometry,
+        input_size=input_size,
+        anchor_sizes=tuple(
+            tuple(round(side * shrink, 1) for side in sides) for sides in geometry.anchor_sizes
+        ),
+        roi_level_sizes=tuple(round(side * shrink, 1) for side in geometry.roi_level_sizes),
+        **cell.geometry,
+    )
+    return replace(
+        config,
+        network=replace(config.network, geometry=geometry, **cell.network),
+        loss=replace(config.loss, **cell.loss),
+        epochs=epochs,
+        batch_size=BATCH,
+        warmup_steps=WARMUP_STEPS,
+        ema_decay=EMA_DECAY,
+        seed=seed,
+        **cell.train,
+    )
