@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import engines
+from appliance.denoise import network as denoising
 from appliance.detector.frame import normalise
 from appliance.detector.geometry import Geometry
 from appliance.errors import ModelUnavailable
@@ -48,6 +49,7 @@ class Model:
     head_weight: by modality, the whole-image head's share in a malignancy score; the rest is the
     finding's own. finding_threshold: lowest lesion score of a finding that is reported.
     All chosen on validation data.
+    denoises: the bundle has a stage that denoises mammograms.
     """
 
     info: ModelInfo
@@ -56,6 +58,7 @@ class Model:
     head_weight: Mapping[Modality, float]
     finding_threshold: Mapping[Modality, float]
     operating_point: Mapping[Modality, float]
+    denoises: bool = False
 
 
 def open_model(folder: Path | None, runtime: Runtime) -> tuple[Engine, Model]:
@@ -86,6 +89,7 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
         mean, std = float(grey["mean"]), float(grey["std"])
         if not (0 <= low < high <= 100 and isfinite(mean) and 0 < std < inf):
             raise ValueError("the normalisation's numbers make no sense")
+        geometry = Geometry.from_manifest(manifest["geometry"])
         return Model(
             ModelInfo(
                 bundle.name,
@@ -94,14 +98,25 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
                 runtime,
                 {m.value: point for m, point in points.items()},
             ),
-            Geometry.from_manifest(manifest["geometry"]),
+            geometry,
             Normalisation((low, high), mean, std),
             weights,
             thresholds,
             points,
+            _denoises(bundle, geometry),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise ModelUnavailable(
             f"the bundle's manifest cannot be used: {reason}; export the bundle anew"
         ) from error
+
+
+def _denoises(bundle: Bundle, geometry: Geometry) -> bool:
+    stage = bundle.stages.get(denoising.STAGE)
+    if stage is None:
+        return False
+    picture = ("float32", (1, 1, *geometry.input_size))
+    if (dict(stage.inputs), dict(stage.outputs)) != ({"noisy": picture}, {"noise": picture}):
+        raise ValueError(f"stage {stage.name} does not fit the network's input")
+    return True

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.denoise import denoise
+from appliance.denoise.network import network
 from appliance.detector.frame import Frame, frame
 from appliance.model import Model
 from appliance.stopwatch import Stopwatch
 from appliance.tones import to_grey
-from appliance.values import DenoiseRecord, Pictures, SourceImage
+from appliance.values import DenoiseRecord, Modality, Pictures, SourceImage
+from engines.interface import Engine
+
+Denoise = Callable[
+    [NDArray[np.float32], Modality, float], tuple[NDArray[np.float32], DenoiseRecord]
+]
+"""(working image [h, w], modality, peak) -> (the same without noise, what was done)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,18 +33,32 @@ class Prepared:
     denoise: DenoiseRecord
 
 
-def prepare(image: SourceImage, model: Model, threads: int, watch: Stopwatch) -> Prepared:
+def denoiser(engine: Engine, model: Model, threads: int) -> Denoise:
+    """Each modality's own way, the mammogram's with the bundle's network where it has one.
+
+    The function raises EngineError if that network fails.
+    """
+    gaussian = network(engine, model.geometry.input_size) if model.denoises else None
+
+    def remove(
+        working: NDArray[np.float32], modality: Modality, peak: float
+    ) -> tuple[NDArray[np.float32], DenoiseRecord]:
+        return denoise(working, modality, peak=peak, threads=threads, gaussian=gaussian)
+
+    return remove
+
+
+def prepare(image: SourceImage, model: Model, remove: Denoise, watch: Stopwatch) -> Prepared:
     """Cut the image to what the network sees, remove its noise, and place it.
 
     Area reduction keeps the noise model (only its gain falls), so the noise is removed at network
-    scale: what the network could not see is not paid for.
+    scale: what the network could not see is not paid for. Raises what `remove` raises.
     """
     with watch.lap("frame"):
         place = frame(image.pixels, image.modality, model.geometry.input_size)
         working = place.cut(image.pixels)
     with watch.lap("denoise"):
-        peak = float(2**image.bits - 1)
-        clean, record = denoise(working, image.modality, peak=peak, threads=threads)
+        clean, record = remove(working, image.modality, float(2**image.bits - 1))
     with watch.lap("frame"):
         grey = model.normalisation
         canvas = grey.standardise(place.place(grey.levels(clean)))

@@ -12,7 +12,7 @@ from appliance.detector.detector import Detector
 from appliance.errors import ModelFault
 from appliance.fusion import fuse
 from appliance.model import Model, open_model
-from appliance.prepare import Prepared, prepare
+from appliance.prepare import Denoise, Prepared, denoiser, prepare
 from appliance.runtime import Runtime
 from appliance.stopwatch import Stopwatch
 from appliance.values import (
@@ -27,6 +27,7 @@ from appliance.values import (
 from appliance.verdict import NO_REGION, findings_of, judge, malignancy
 from engines.errors import EngineError, EngineLost
 from engines.interface import Engine
+from engines.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +35,24 @@ logger = logging.getLogger(__name__)
 class Reader:
     """Pure: no network, no disk but the bundle, same input same output. One study at a time."""
 
-    def __init__(self, engine: Engine, model: Model, threads: int = 2) -> None:
-        self._engine, self._model, self._threads = engine, model, threads
-        self._detector = Detector(engine, model.geometry)
+    def __init__(
+        self, engine: Engine, model: Model, threads: int = 2, denoise: Denoise | None = None
+    ) -> None:
+        """denoise: in the place of the appliance's own, to learn what that is worth."""
+        # While the network reads one image, the next is denoised, by the same engine.
+        self._engine, self._model = Turns(engine), model
+        self._denoise = denoise or denoiser(self._engine, model, threads)
+        self._detector = Detector(self._engine, model.geometry)
 
     @classmethod
-    def open(cls, bundle_folder: Path | None = None, runtime: Runtime | None = None) -> Reader:
+    def open(
+        cls, bundle_folder: Path | None = None, runtime: Runtime | None = None,
+        denoise: Denoise | None = None,
+    ) -> Reader:  # fmt: skip
         """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
         runtime = runtime or Runtime()
         engine, model = open_model(bundle_folder, runtime)
-        return cls(engine, model, runtime.threads or 2)
+        return cls(engine, model, runtime.threads or 2, denoise)
 
     @property
     def model(self) -> ModelInfo:
@@ -55,13 +64,18 @@ class Reader:
         Raises ModelFault if the network fails or answers with NaN: that is never a "negative".
         """
         try:
+            return self._read_again_if_lost(images)
+        except EngineLost as error:
+            raise ModelFault(f"the engine was lost twice over this study: {error}") from error
+        except EngineError as error:
+            raise ModelFault(str(error)) from error
+
+    def _read_again_if_lost(self, images: Sequence[SourceImage]) -> Reading:
+        try:
             return self._read(images)
         except EngineLost:
             logger.warning("the engine was lost; the study is read again by a new one")
-        try:
-            return self._read(images)
-        except EngineLost as error:
-            raise ModelFault(f"the engine was lost twice over this study: {error}") from error
+        return self._read(images)
 
     def _read(self, images: Sequence[SourceImage]) -> Reading:
         """While the network reads one image the next is already denoised."""
@@ -70,14 +84,18 @@ class Reader:
         verdicts: dict[Modality, list[Verdict]] = {}
         with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
             coming = [
-                ahead.submit(prepare, image, self._model, self._threads, watch) for image in images
+                ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
             ]
-            for index, (image, future) in enumerate(zip(images, coming, strict=True)):
-                prepared = future.result()
-                reading = self._read_one(index, image, prepared, watch)
-                readings.append(reading)
-                pictures.append(prepared.pictures)
-                verdicts.setdefault(image.modality, []).append(reading.verdict)
+            try:
+                for index, (image, future) in enumerate(zip(images, coming, strict=True)):
+                    prepared = future.result()
+                    reading = self._read_one(index, image, prepared, watch)
+                    readings.append(reading)
+                    pictures.append(prepared.pictures)
+                    verdicts.setdefault(image.modality, []).append(reading.verdict)
+            finally:
+                for future in coming:  # where one failed, nobody waits for the others
+                    future.cancel()
         fused = fuse(verdicts)
         return Reading(
             fused.verdict, fused.decided_by, fused.incomplete,
@@ -87,13 +105,8 @@ class Reader:
     def _read_one(
         self, index: int, image: SourceImage, prepared: Prepared, watch: Stopwatch
     ) -> ImageReading:
-        try:
-            threshold = self._model.finding_threshold[image.modality]
-            seen = self._detector.detect(prepared.canvas, threshold, watch.add)
-        except EngineLost:
-            raise
-        except EngineError as error:
-            raise ModelFault(str(error)) from error
+        threshold = self._model.finding_threshold[image.modality]
+        seen = self._detector.detect(prepared.canvas, threshold, watch.add)
         with watch.lap("findings"):
             score, _ = malignancy(seen, self._model.head_weight[image.modality])
             point = self._model.operating_point[image.modality]

@@ -29,6 +29,7 @@ from tools.bench.figures import (
     PeerRun,
     Round,
     Spread,
+    denoising_share,
     network_rates,
     peer_figures,
     spread,
@@ -207,15 +208,21 @@ FLOPS = {
 }  # fmt: skip
 ROUNDS = (
     Round(
-        timed(200, trunk=80, heads=10, masks=10), {"trunk": 80, "heads": 10, "masks": 10}, 240,
+        timed(200, trunk=80, heads=10, masks=10),
+        timed(150, trunk=80, heads=10, masks=10),
+        {"trunk": 80, "heads": 10, "masks": 10}, 240,
         (PeerRun((64, 32), int(5e9), 1000, (100, 99)),),
     ),
     Round(
-        timed(100, trunk=50, heads=15, masks=15), {"trunk": 40, "heads": 5, "masks": 5}, 300,
+        timed(100, trunk=50, heads=15, masks=15),
+        timed(80, trunk=50, heads=15, masks=15),
+        {"trunk": 40, "heads": 5, "masks": 5}, 300,
         (PeerRun((64, 32), int(5e9), 900, (100, 99)),),
     ),
     Round(
-        timed(100, trunk=10, heads=10, masks=10), {"trunk": 80, "heads": 10, "masks": 10}, 120,
+        timed(100, trunk=10, heads=10, masks=10),
+        timed(70, trunk=10, heads=10, masks=10),
+        {"trunk": 80, "heads": 10, "masks": 10}, 120,
         (PeerRun((64, 32), int(5e9), 400, (100, 99)),),
     ),
 )  # fmt: skip
@@ -228,10 +235,15 @@ def bench(load: float = 0.1, total: float = 100.0) -> Bench:
         date(2026, 1, 2), Machine("Some CPU", 2, load, "3.11.1"), INFO, (64, 32),
         ((1024, 640), (480, 560)), 2, 3,
         {**step_figures(ROUNDS), "total": Spread(total, total, total)},
-        spread([one.pair.outside for one in ROUNDS]), (2, 0),
+        spread([one.pair.outside for one in ROUNDS]), denoising_share(ROUNDS), (2, 0),
         stage_figures(ROUNDS, FLOPS, images=2), rate, spread([one.ceiling for one in ROUNDS]),
         of_ceiling, peer_figures(ROUNDS),
     )  # fmt: skip
+
+
+def test_denoising_is_what_the_pair_takes_longer_than_the_raw_one() -> None:
+    share = denoising_share(ROUNDS)
+    assert (share.low, share.median, share.high) == pytest.approx((0.2, 0.25, 0.3))
 
 
 def test_outside_the_network_is_what_trunk_heads_and_masks_leave_of_the_total() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from appliance.denoise.estimate import block_statistics, noise_std, patch_std, residual
+from appliance.denoise.estimate import block_statistics, block_std, noise_std, residual
 
 
 def white(sigma: float, size: int = 256, seed: int = 0) -> np.ndarray:
@@ -49,13 +49,16 @@ def test_nothing_chosen_gives_no_estimate() -> None:
     assert noise_std(white(1.0), np.zeros((256, 256), bool)) is None
 
 
-def test_patch_std_is_the_std_of_each_patch() -> None:
+def test_block_std_is_the_std_of_each_block_whose_middle_is_chosen() -> None:
     image = 1000 + white(3.0, 30)
-    deviation = patch_std(image, 2)
-    for y, x in ((2, 2), (10, 20), (27, 27)):
-        expected = image[y - 2 : y + 3, x - 2 : x + 3].std()
-        assert deviation[y, x] == pytest.approx(expected, rel=1e-3)
-    assert patch_std(np.full((20, 20), 65535, np.float32), 3).max() == 0
+    deviation = block_std(image, 7, np.ones((30, 30), bool))
+    expected = [image[y : y + 7, x : x + 7].std() for y in range(0, 28, 7) for x in range(0, 28, 7)]
+    assert deviation == pytest.approx(expected, rel=1e-3)
+    left = np.zeros((30, 30), bool)
+    left[:, :15] = True
+    assert np.array_equal(block_std(image, 7, left), deviation.reshape(4, 4)[:, :2].ravel())
+    assert block_std(np.full((20, 20), 65535, np.float32), 7, np.ones((20, 20), bool)).max() == 0
+    assert block_std(image, 31, np.ones((30, 30), bool)).size == 0
 
 
 def test_blocks_report_their_mean_and_noise_variance() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.denoise.gaussian import denoise
-from appliance.denoise.nlm import nonlocal_means
+from appliance.denoise.nlm import half_square, nonlocal_means
 
 
 def by_definition(
@@ -90,3 +92,27 @@ def test_gaussian_noise_of_any_strength_is_removed_and_an_edge_is_kept(sigma: fl
     result = denoise(noisy, sigma)
     assert (result - clean).std() < 0.3 * sigma
     assert np.abs(result[:, 47:49].mean(axis=0) - [0, 12 * sigma]).max() < 0.5 * sigma
+
+
+def test_the_search_in_steps_looks_at_every_second_pixel_of_the_square() -> None:
+    assert half_square(2, 2) == [(0, 2), (2, -2), (2, 0), (2, 2)]
+    for radius, step in ((3, 1), (6, 2), (6, 3)):
+        half = half_square(radius, step)
+        whole = {*half, (0, 0), *((-dy, -dx) for dy, dx in half)}
+        across = range(-radius, radius + 1, step)
+        assert whole == {(dy, dx) for dy in across for dx in across}
+
+
+def test_a_longer_search_needs_no_more_memory_than_its_margin() -> None:
+    """Scratch is taken once: 84 shifts may not cost more than 4 but for wider borders."""
+    image = np.random.default_rng(0).normal(0, 1, (300, 300)).astype(np.float32)
+
+    def peak(search: int) -> int:
+        tracemalloc.start()
+        nonlocal_means(image, image, strength=1.0, search_radius=search, patch_radius=2, threads=1)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1)
+    assert peak(6) - peak(1) < 1.5 * image.nbytes

@@ -14,7 +14,7 @@ from appliance.errors import ModelUnavailable
 from appliance.model import Model, Normalisation, model_of, open_model
 from appliance.runtime import Runtime
 from appliance.values import Modality
-from engines.bundle import Bundle
+from engines.bundle import Bundle, Stage
 
 MANIFEST: dict[str, Any] = {
     "geometry": GEOMETRY.to_manifest(),
@@ -131,6 +131,26 @@ def test_a_geometry_that_is_none_is_refused(value):
 def test_a_geometry_with_an_unknown_number_or_ill_fitting_lists_is_refused():
     assert "soft_nms" in refusal(changed("geometry", "soft_nms", to=True))
     assert "anchor_sizes" in refusal(changed("geometry", "anchor_sizes", to=[[16.0]]))
+
+
+def fourth(noisy: tuple[int, ...], name: str = "noise") -> Bundle:
+    """A bundle with a denoiser's stage."""
+    tensors = {"noisy": ("float32", noisy)}, {name: ("float32", noisy)}
+    stages = {"denoise_mg": Stage("denoise_mg", "/nowhere/x.onnx", "ab" * 32, *tensors)}
+    return Bundle("/nowhere", "compact", "1.0.0", MANIFEST, stages, "cd" * 32)
+
+
+def test_it_denoises_where_the_bundle_has_a_stage_for_it_that_takes_the_networks_input():
+    assert not model(MANIFEST).denoises
+    assert model_of(fourth((1, 1, *GEOMETRY.input_size)), "fake 1.0").denoises
+
+
+@pytest.mark.parametrize(
+    "bundle", [fourth((1, 1, 64, 64)), fourth((1, 1, *GEOMETRY.input_size), "clean")]
+)
+def test_a_denoiser_of_another_shape_is_refused(bundle):
+    with pytest.raises(ModelUnavailable, match="denoise_mg does not fit"):
+        model_of(bundle, "fake 1.0")
 
 
 def test_a_folder_without_a_bundle_is_unavailable_and_no_path_is_told(tmp_path: Path):

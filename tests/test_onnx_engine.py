@@ -42,6 +42,10 @@ HEADS: dict[str, dict[str, Any]] = {
     },
     "outputs": {"pooled": ("float32", (ROIS, 1, CHANNELS))},
 }
+APART: dict[str, dict[str, Any]] = {
+    "inputs": {"noisy": ("float32", (1, 1, HEIGHT, WIDTH))},
+    "outputs": {"noise": ("float32", (1, 1, HEIGHT, WIDTH))},
+}
 
 
 def graph(stage: dict[str, Any], nodes: list[Any], constants: dict[str, Array]) -> ModelProto:
@@ -86,10 +90,19 @@ def heads() -> ModelProto:
     )
 
 
+def apart() -> ModelProto:
+    """noise = max(noisy, 0): of another image, between two stages of this one."""
+    return graph(APART, [helper.make_node("Relu", ["noisy"], ["noise"])], {})
+
+
 def make_bundle(folder: Path, **changed: dict[str, Any]) -> Bundle:
     folder.mkdir(exist_ok=True)
     stages = {}
-    for name, model, io in (("trunk", trunk(), TRUNK), ("heads", heads(), HEADS)):
+    for name, model, io in (
+        ("trunk", trunk(), TRUNK),
+        ("heads", heads(), HEADS),
+        ("apart", apart(), APART),
+    ):
         data = model.SerializeToString()
         (folder / (name + ".onnx")).write_bytes(data)
         stages[name] = {
@@ -177,6 +190,17 @@ def test_a_kept_tensor_serves_several_stages_runs(
     first = engine.run("heads", {"pyramid": pyramid, **samples})["pooled"]
     again = engine.run("heads", {"pyramid": pyramid, **samples})["pooled"]
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_kept_tensor_outlives_a_run_of_a_stage_that_has_nothing_to_do_with_it(
+    engine: OnnxEngine, image: Array, samples: dict[str, Array]
+) -> None:
+    """The denoiser of the next image runs between this one's trunk and heads."""
+    pyramid = engine.run("trunk", {"image": image}, keep=["pyramid"])["pyramid"]
+    noise: Any = engine.run("apart", {"noisy": image - 1})["noise"]
+    pooled: Any = engine.run("heads", {"pyramid": pyramid, **samples})["pooled"]
+    np.testing.assert_allclose(pooled, pooled_of(image, samples), rtol=1e-5)
+    np.testing.assert_array_equal(noise, np.maximum(image - 1, 0))
 
 
 def test_tensors_are_bound_where_they_are_without_a_copy(

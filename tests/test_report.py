@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
@@ -37,7 +38,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     @property
@@ -52,9 +53,13 @@ def page(reading=None, study="feed"):
     return Page(html_report(study, reading or readings.pair()))
 
 
-def test_nothing_is_loaded_from_elsewhere_and_nothing_runs():
+def test_nothing_is_loaded_from_elsewhere_and_only_the_slider_runs():
     text = html_report("feed", readings.pair())
-    assert not re.search(r"https?://|url\(|@import|<script|<link", text)
+    assert not re.search(r"https?://|url\(|@import|<script[^>]|<link| on\w+=", text)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in text
+    assert f"script-src 'sha256-{digest}'" in text
     assert all(src.startswith("data:image/png;base64,") for src in page().attributes("img", "src"))
 
 
@@ -80,17 +85,27 @@ def test_the_banner_has_word_symbol_and_colour_of_the_fused_verdict(verdict, sym
     assert f"{symbol} {verdict.value}" in shown.text
 
 
-def test_each_image_has_its_three_views_of_which_the_overlay_is_shown():
+def test_each_image_has_its_views_of_which_the_overlay_is_shown():
     shown = page()
-    assert shown.attributes("img", "class") == ["overlay", "original", "denoised"] * 2
+    assert shown.attributes("img", "class") == ["overlay", "denoised", "original"] * 2
     chosen = [attrs["id"] for tag, attrs in shown.elements if tag == "input" and "checked" in attrs]
     assert chosen == ["overlay-0", "overlay-1"]
-    assert set(shown.attributes("label", "for")) == set(shown.attributes("input", "id"))
+    radios = [
+        attrs["id"] for tag, attrs in shown.elements if tag == "input" and attrs["type"] == "radio"
+    ]
+    assert shown.attributes("label", "for") == radios
+    assert radios[:4] == ["overlay-0", "original-0", "denoised-0", "compare-0"]
+
+
+def test_original_and_denoised_are_compared_by_a_slider_that_says_what_it_does():
+    sliders = [a for tag, a in page().elements if tag == "input" and a["type"] == "range"]
+    assert [(s["min"], s["max"], s["value"]) for s in sliders] == [("0", "100", "50")] * 2
+    assert "shown as posted, the rest denoised" in sliders[0]["aria-label"]
 
 
 def test_the_views_are_the_pictures_of_the_reading():
     reading = readings.pair()
-    original = page(reading).attributes("img", "src")[1]
+    original = page(reading).attributes("img", "src")[2]
     png = base64.b64decode(original.partition(",")[2])
     shown = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(shown, reading.pictures[0].original)

@@ -29,6 +29,7 @@ from test_onnx_engine import (  # noqa: F401 - fixtures, and the contract that e
     test_a_kept_tensor_is_refused_after_its_stage_ran_again,
     test_a_kept_tensor_of_another_engine_is_refused,
     test_a_kept_tensor_of_another_shape_faults,
+    test_a_kept_tensor_outlives_a_run_of_a_stage_that_has_nothing_to_do_with_it,
     test_a_kept_tensor_serves_several_stages_runs,
     test_a_read_only_input_is_taken,
     test_a_stage_computes_what_numpy_computes,
@@ -46,7 +47,7 @@ from engines.trt.device import this_device
 from engines.trt.engine import TensorRtEngine
 from engines.trt.plan import Sidecar, hold, write_plan
 
-SCRATCH = {"trunk": 70_000, "heads": 4_096}
+SCRATCH = {"trunk": 70_000, "heads": 4_096, "apart": 90_000}
 FLOATS = 4
 """Bytes of a float32."""
 

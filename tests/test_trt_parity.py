@@ -131,6 +131,19 @@ def test_a_lost_device_leaves_the_other_stages_untried(bundle: Bundle) -> None:
     assert tried(bundle, engine) == {"heads": Verdict("heads", {}, "stage heads: the GPU failed")}
 
 
+def test_a_case_that_has_no_use_for_a_stage_does_not_fail_it(bundle: Bundle) -> None:
+    """As an ultrasound has none for the mammogram's denoiser."""
+    tensors = {
+        name: value
+        for name, value in read_tensors(bundle).items()
+        if not name.startswith("us/masks/")
+    }
+    told: list[str] = []
+    verdicts = try_plans(Wrong(bundle), bundle, tensors, told.append)
+    assert [verdict.reason for verdict in verdicts] == ["", "", ""]
+    assert told == ["trunk", "heads", "masks", "trunk", "heads"]
+
+
 def test_stages_come_behind_those_that_they_read(bundle: Bundle) -> None:
     order = [stage.name for stage in stages_in_order(bundle)]
     assert order[0] == "trunk"
@@ -255,4 +268,5 @@ def test_every_output_of_the_shipped_stages_has_bounds_of_its_own() -> None:
 
     shipped = open_bundle(Path(engines.__file__).parent / "bundles" / "default")
     named = {name for stage in shipped.stages.values() for name in stage.outputs}
-    assert named - {"pyramid"} == set(BOUNDS)
+    # The denoiser's stage is one that a bundle may do without.
+    assert (named | {"noise"}) - {"pyramid"} == set(BOUNDS)

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny as tiny_network
 from numpy.typing import NDArray
-from tiny_bundle import drawn_network, export_stages
+from tiny_bundle import drawn_denoiser, drawn_network, export_stages
 from worker_bench import python36_with_onnxruntime
 
+from appliance.denoise.network import STAGE
 from appliance.model import SHIPPED
 from engines.bundle import Bundle, open_bundle, write_manifest
 from engines.errors import EngineFault
 from engines.interface import DeviceTensor, Engine
 from engines.onnx_engine import OnnxEngine
+from engines.turns import Turns
 from engines.worker.supervisor import SupervisedEngine
+from tools.denoiser.export import export_denoiser
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,7 +51,8 @@ def in_a_worker_of_36(bundle: Bundle) -> Engine:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("tiny")
-    stages = export_stages(drawn_network(), folder)
+    stages = dict(export_stages(drawn_network(), folder))
+    stages[STAGE] = export_denoiser(drawn_denoiser(), tiny_network.GEOMETRY.input_size, folder)
     write_manifest(folder, {"schema": 1, "name": "tiny", "version": "1", "stages": stages})
     return open_bundle(folder)
 
@@ -135,6 +141,23 @@ def test_an_array_that_is_not_in_c_order_is_read_as_it_is(engine: Engine, tiny: 
     np.testing.assert_array_equal(got["objectness"], wanted["objectness"])
 
 
+def test_what_is_kept_outlives_the_denoisers_runs_from_another_thread(
+    engine: Engine, tiny: Bundle
+) -> None:
+    """As the reader has it: the next image is denoised while this one is read."""
+    turns, image, heads = Turns(engine), drawn(tiny, "trunk"), drawn(tiny, "heads")
+    wanted = engine.run("heads", {**heads, "pyramid": engine.run("trunk", image)["pyramid"]})
+    noise: Any = engine.run(STAGE, drawn(tiny, STAGE))["noise"]
+    with ThreadPoolExecutor(1) as ahead:
+        coming = [ahead.submit(turns.run, STAGE, drawn(tiny, STAGE)) for _ in range(8)]
+        pyramid = turns.run("trunk", image, keep=("pyramid",))["pyramid"]
+        coming[-1].result()
+        answer = turns.run("heads", {**heads, "pyramid": pyramid})
+    np.testing.assert_allclose(answer["classes"], wanted["classes"], rtol=1e-6, atol=1e-7)
+    for future in coming:
+        np.testing.assert_array_equal(future.result()["noise"], noise)
+
+
 def test_a_kept_tensor_ends_with_the_next_run_of_its_stage(engine: Engine, tiny: Bundle) -> None:
     image = drawn(tiny, "trunk")
     old = engine.run("trunk", image, keep=("pyramid",))
@@ -154,7 +177,7 @@ def test_another_engines_tensor_is_refused(engine: Engine, tiny: Bundle) -> None
 @pytest.mark.parametrize(
     ("stage", "inputs", "keep", "told"),
     [
-        ("torso", {}, (), "no stage 'torso'; the bundle has heads, masks, trunk"),
+        ("torso", {}, (), "no stage 'torso'; the bundle has denoise_mg, heads, masks, trunk"),
         ("trunk", {}, (), "stage trunk: given nothing; it takes image"),
         ("trunk", {"image": np.zeros((1, 2), np.float32)}, (), "stage trunk: image must be float"),
         ("trunk", {"image": np.zeros((1, 2), np.int8)}, (), "not int8"),

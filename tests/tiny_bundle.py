@@ -10,9 +10,12 @@ from typing import Any
 import tiny
 import torch
 
+from appliance.denoise.network import STAGE
 from engines.bundle import open_bundle, write_manifest
 from engines.onnx_engine import OnnxEngine
 from tools.bundle.graphs import export_stage
+from tools.denoiser.export import export_denoiser
+from tools.denoiser.network import Denoiser, DenoiserConfig
 from tools.network.config import NetworkConfig
 from tools.network.model import RefinedMaskRcnn
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -31,6 +34,12 @@ def drawn_network(config: NetworkConfig = tiny.NETWORK, seed: int = 1) -> Refine
             elif name.endswith("bias"):
                 value.normal_(std=0.02)
     return network
+
+
+def drawn_denoiser(seed: int = 2) -> Denoiser:
+    """A denoiser of few weights, drawn from the seed."""
+    torch.manual_seed(seed)
+    return Denoiser(DenoiserConfig((4, 6), (1, 1), (1, 1))).eval()
 
 
 def export_stages(network: RefinedMaskRcnn, folder: Path) -> Mapping[str, Any]:
@@ -54,9 +63,16 @@ def graph_engine(network: RefinedMaskRcnn, folder: Path) -> OnnxEngine:
     return OnnxEngine(open_bundle(folder), threads=1)
 
 
-def drawn_bundle(folder: Path) -> Path:
-    """The tiny network as a bundle that can be read with, without what a device builder needs."""
+def drawn_bundle(folder: Path, *, denoiser: bool = False) -> Path:
+    """The tiny network as a bundle that can be read with, without what a device builder needs.
+
+    denoiser: with a stage that denoises mammograms.
+    """
     folder.mkdir(exist_ok=True)
+    stages = dict(export_stages(drawn_network(), folder))
+    if denoiser:
+        size = tiny.GEOMETRY.input_size
+        stages[STAGE] = export_denoiser(drawn_denoiser(), size, folder)
     each = dict.fromkeys(("MG", "US"), 0.3)
     write_manifest(
         folder,
@@ -64,7 +80,7 @@ def drawn_bundle(folder: Path) -> Path:
             "schema": 1,
             "name": "tiny",
             "version": "1",
-            "stages": export_stages(drawn_network(), folder),
+            "stages": stages,
             "geometry": tiny.GEOMETRY.to_manifest(),
             "normalisation": {"percentiles": [1.0, 99.5], "mean": 0.3, "std": 0.2},
             "image_score": {modality: {"head_weight": 0.5} for modality in each},

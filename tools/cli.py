@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from tools.commands.bench import bench
+from tools.commands.bench_denoise import bench_denoise
 from tools.commands.bundle import check_graphs, export, half_precision
+from tools.commands.denoiser import train_denoiser
 from tools.commands.engine import build_engine
 from tools.commands.judge import evaluate
 from tools.commands.load import load
@@ -38,12 +40,14 @@ for command in (
     prepare,
     train,
     sweep,
+    train_denoiser,
     export,
     half_precision,
     check_graphs,
     build_engine,
     evaluate,
     bench,
+    bench_denoise,
     load,
 ):
     app.command(command.__name__.replace("_", "-"))(command)

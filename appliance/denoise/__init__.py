@@ -5,15 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.denoise.gaussian import Gaussian
 from appliance.denoise.mammogram import denoise_mammogram
 from appliance.denoise.obnlm import denoise_ultrasound
 from appliance.values import DenoiseRecord, Modality
 
-__all__ = ["denoise"]
+__all__ = ["Gaussian", "denoise"]
 
 
 def denoise(
-    image: NDArray[np.float32], modality: Modality, *, peak: float, threads: int = 2
+    image: NDArray[np.float32],
+    modality: Modality,
+    *,
+    peak: float,
+    threads: int = 2,
+    gaussian: Gaussian | None = None,
 ) -> tuple[NDArray[np.float32], DenoiseRecord]:
     """The picture without noise, same shape, within the range of the input; and what was done.
 
@@ -21,11 +27,13 @@ def denoise(
         with the pixels.
     peak: 2^bits - 1, the largest pixel value there can be.
     threads: how many may compute at once; the result does not depend on it.
+    gaussian: removes the white noise that a stabilised mammogram has (the bundle's network); None
+        is non-local means. The record's method says which: "anscombe-cnn" or "anscombe-nlm".
 
     A picture in which no noise can be measured (constant, posterised, a few pixels wide) comes
     back unchanged, its record's method is "none".
     Raises ValueError if the image is empty, not two-dimensional, holds NaN or infinity, or leaves
-    0..peak.
+    0..peak; and whatever `gaussian` raises.
     """
     image = np.ascontiguousarray(image, np.float32)
     if image.ndim != 2 or image.size == 0:
@@ -34,5 +42,6 @@ def denoise(
     # reduction does, can end a rounding error above it.
     if not (image.min() >= 0 and image.max() <= peak * (1 + 1e-5) and np.isfinite(peak)):
         raise ValueError("denoising needs finite pixels between 0 and the peak")
-    branch = denoise_mammogram if modality is Modality.MG else denoise_ultrasound
-    return branch(image, peak=float(peak), threads=threads)
+    if modality is Modality.MG:
+        return denoise_mammogram(image, peak=float(peak), threads=threads, gaussian=gaussian)
+    return denoise_ultrasound(image, peak=float(peak), threads=threads)

@@ -10,13 +10,15 @@ Poisson-Gaussian noise", IEEE Trans. Image Processing 22(1), 2013.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
 
-_SMALLEST = 2 * np.sqrt(3 / 8)
+_SMALLEST = 2 * sqrt(3 / 8)
+_C = sqrt(3 / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ def inverse(stabilised: Image, noise: PoissonGauss) -> Image:
     exact unbiased inverse of the Anscombe variance-stabilizing transformation", IEEE Trans. Image
     Processing 20(9), 2011). Its bias stays below 0.04 gain for counts of 0.5 and more.
     """
-    d = np.maximum(stabilised.astype(np.float64), _SMALLEST)
-    c = np.sqrt(1.5)
+    d = np.maximum(stabilised, np.float32(_SMALLEST))
     r = 1 / d
-    polynomial = r * (c / 4 + r * (-11 / 8 + r * (5 / 8 * c)))
-    count = 0.25 * d * d + polynomial - 1 / 8 - (noise.sigma / noise.gain) ** 2
-    return np.asarray(noise.gain * np.maximum(count, 0) + noise.mu, np.float32)
+    # Of single precision numpy keeps the type where the factors are plain Python numbers.
+    polynomial = r * (_C / 4 + r * (-11 / 8 + r * (5 / 8 * _C)))
+    count = 0.25 * d * d + (polynomial - (1 / 8 + (noise.sigma / noise.gain) ** 2))
+    return np.asarray(np.maximum(count, 0) * noise.gain + noise.mu, np.float32)

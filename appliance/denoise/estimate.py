@@ -12,6 +12,13 @@ Mask = NDArray[np.bool_]
 # Turns the median of |x| of a normal variable into its standard deviation.
 _MAD_TO_STD = 1 / 0.6745
 
+BINS = 12
+"""Levels at which noise is measured."""
+_BLOCK = 8
+
+# Pixels for a median: its standard error is then half a percent.
+_ENOUGH = 60_000
+
 
 def residual(image: Image) -> Image:
     """High-frequency residual, float32 [height, width], which keeps the variance of white noise.
@@ -32,20 +39,32 @@ def noise_std(image: Image, where: Mask | None = None) -> float | None:
     """
     if min(image.shape) < 3:
         return None
-    values = np.abs(residual(image))
-    chosen = values.ravel() if where is None else values[where]
+    # Odd, so that it shares no factor with an even width: every column has its turn.
+    every = image.size // _ENOUGH | 1
+    values = np.abs(residual(image).ravel()[::every])
+    chosen = values if where is None else values[where.ravel()[::every]]
     return float(np.median(chosen)) * _MAD_TO_STD if chosen.size else None
 
 
-def patch_std(image: Image, radius: int) -> Image:
-    """Standard deviation inside the (2 radius + 1)^2 patch around each pixel, [height, width]."""
-    side = (2 * radius + 1, 2 * radius + 1)
+def block_std(image: Image, side: int, where: Mask) -> NDArray[np.float32]:
+    """Standard deviation inside each side x side block whose middle lies in `where`.
+
+    float32 [blocks], in the image's units. Rows and columns that do not fill a block are left out.
+    """
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    if not rows or not columns:
+        return np.empty(0, np.float32)
+    cut = image[: rows * side, : columns * side]
     # Centred first: the difference of squares would lose its digits to a large mean.
-    centred = image - image.mean()
-    mean = cv2.boxFilter(centred, cv2.CV_32F, side)
-    square = cv2.sqrBoxFilter(centred, cv2.CV_32F, side)
-    variance = cv2.subtract(square, cv2.multiply(mean, mean))
-    return np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
+    centred = cut - cut.mean()
+    mean, square = (
+        cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        for part in (centred, np.square(centred))
+    )
+    variance = np.maximum(square - np.square(mean), 0)
+    half = side // 2
+    middles = where[half : rows * side : side, half : columns * side : side]
+    return np.asarray(np.sqrt(variance[middles]), np.float32)
 
 
 def block_statistics(
@@ -58,9 +77,30 @@ def block_statistics(
     """
     rows, columns = image.shape[0] // side, image.shape[1] // side
 
+    if not (rows and columns):
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+
     def blocks(array: NDArray[np.float32]) -> NDArray[np.float32]:
-        cut = array[: rows * side, : columns * side].reshape(rows, side, columns, side)
-        return np.asarray(cut.mean(axis=(1, 3)).ravel(), np.float32)
+        cut = array[: rows * side, : columns * side]
+        # By a whole factor this is the mean of each block, many times as fast as numpy's.
+        mean = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA)
+        return np.asarray(mean, np.float32).ravel()
 
     inside = blocks(where.astype(np.float32)) == 1
     return blocks(image)[inside], blocks(np.square(residual(image)))[inside]
+
+
+def noise_by_level(
+    image: Image, where: Mask
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Grey level, ascending, and noise variance of BINS bins of as many blocks each.
+
+    The medians of the blocks, so that the few that hold an edge have no say. None where there
+    are too few blocks in `where`.
+    """
+    means, variances = block_statistics(image, _BLOCK, where)
+    if means.size < BINS:
+        return None
+    order = np.argsort(means, kind="stable")[: means.size // BINS * BINS].reshape(BINS, -1)
+    level, variance = (np.median(values[order], axis=1) for values in (means, variances))
+    return level.astype(np.float64), variance.astype(np.float64)

@@ -1,6 +1,8 @@
-"""Remove white Gaussian noise of known strength. A small network can take this function's place."""
+"""Remove white Gaussian noise of known strength: the contract, and the classical way."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +11,19 @@ from appliance.denoise.nlm import nonlocal_means
 
 Image = NDArray[np.float32]
 
+Gaussian = Callable[[Image], Image]
+"""float32 [height, width] with white noise of std 1, whatever its level, to the same without."""
+
 # Chosen on mammogram phantoms: a wider search averages more tissue that only looks alike.
 STRENGTH = 0.75
 SEARCH_RADIUS = 4
 PATCH_RADIUS = 3
+PARAMETERS = {
+    "strength": STRENGTH,
+    "search_radius": float(SEARCH_RADIUS),
+    "patch_radius": float(PATCH_RADIUS),
+}
+"""For the record."""
 
 
 def denoise(stabilised: Image, sigma: float = 1.0, *, threads: int = 2) -> Image:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise import gaussian
+from appliance.denoise import gaussian as classical
 from appliance.denoise.anscombe import PoissonGauss, forward, inverse
-from appliance.denoise.estimate import block_statistics, noise_std
+from appliance.denoise.curve import curve
+from appliance.denoise.estimate import BINS, noise_by_level, noise_std
+from appliance.denoise.gaussian import Gaussian
 from appliance.values import DenoiseRecord
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-_BLOCK = 8
-_BINS = 12
 
 # Scanned film is Poisson in name only, so a fit that claims more noise than this fraction of the
 # peak at the median grey value is taken for structure, and removed only this far.
@@ -25,28 +26,44 @@ _CAP = 0.06
 _LEAST_SHARE = 0.02
 
 
-def denoise_mammogram(image: Image, *, peak: float, threads: int) -> tuple[Image, DenoiseRecord]:
+def denoise_mammogram(
+    image: Image, *, peak: float, threads: int, gaussian: Gaussian | None = None
+) -> tuple[Image, DenoiseRecord]:
     """float32 [height, width] in 0..peak to the same without counting noise, and the record.
 
+    gaussian: takes the noise out of the stabilised picture; None is non-local means.
     A picture without measurable noise (constant, posterised, narrower than three pixels) comes
-    back unchanged, method "none".
+    back unchanged, method "none". Of the record's parameters, gain, sigma and mu are grey values;
+    `unevenness` is the largest over the least noise of the grey levels once it is stabilised, and
+    `straightened` 1 where that was too much for counts and read-out noise, as after a display
+    curve or on film, and was evened out by level.
     """
-    breast = _foreground(image)
+    breast = foreground(image)
     before = noise_std(image, breast)
     noise = estimate(image, breast, peak)
     if noise is None:
         return image.copy(), DenoiseRecord("none", {}, before, before)
-    stabilised = gaussian.denoise(forward(image, noise), threads=threads)
-    result = np.clip(inverse(stabilised, noise), image.min(), image.max())
+    stabilised = forward(image, noise)
+    found = curve(stabilised, breast)
+    bent = found is not None and found.bends
     parameters = {
         "gain": noise.gain,
         "sigma": noise.sigma,
         "mu": noise.mu,
-        "strength": gaussian.STRENGTH,
-        "search_radius": float(gaussian.SEARCH_RADIUS),
-        "patch_radius": float(gaussian.PATCH_RADIUS),
+        "unevenness": found.unevenness if found else 1.0,
+        "straightened": float(bent),
     }
-    return result, DenoiseRecord("anscombe-nlm", parameters, before, noise_std(result, breast))
+    if gaussian is None:
+        method, parameters = "anscombe-nlm", parameters | classical.PARAMETERS
+        gaussian = partial(classical.denoise, threads=threads)
+    else:
+        method = "anscombe-cnn"
+    if found and bent:
+        clean = found.bend(gaussian(found.straighten(stabilised)))
+    else:
+        clean = gaussian(stabilised)
+    result = np.clip(inverse(clean, noise), image.min(), image.max())
+    return result, DenoiseRecord(method, parameters, before, noise_std(result, breast))
 
 
 def estimate(image: Image, where: Mask, peak: float) -> PoissonGauss | None:
@@ -56,27 +73,23 @@ def estimate(image: Image, where: Mask, peak: float) -> PoissonGauss | None:
     Processing 17(10), 2008; then all of it is scaled so that the stabilised noise has std 1.
     Where the variance does not grow with the mean (film), the noise is taken as Gaussian.
     """
-    means, variances = block_statistics(image, _BLOCK, where)
-    if means.size < _BINS or not np.median(variances) > 0:
+    measured_at = noise_by_level(image, where)
+    if measured_at is None or not np.median(measured_at[1]) > 0:
         return None
-    noise = _fit(means, variances, float(image.min()))
+    levels, variances = measured_at
+    noise = _fit(levels, variances, float(image.min()))
     measured = noise_std(forward(image, noise), where)
     if not measured:
         return None
     noise = noise.scaled(measured)
-    level = float(np.median(means)) - noise.mu
+    level = float(np.median(levels)) - noise.mu
     std = np.sqrt(noise.gain * max(level, 0.0) + noise.sigma**2)
     return noise.scaled(min(1.0, _CAP * peak / float(std)))
 
 
-def _fit(
-    means: NDArray[np.float32], variances: NDArray[np.float32], darkest: float
-) -> PoissonGauss:
-    """The line variance = gain (mean - mu) + sigma^2 through the medians of bins of equal count."""
-    bins = np.array_split(np.argsort(means, kind="stable"), _BINS)
-    mean = np.array([np.median(means[b]) for b in bins], np.float64)
-    variance = np.array([np.median(variances[b]) for b in bins], np.float64)
-    i, j = np.triu_indices(_BINS, 1)
+def _fit(mean: NDArray[np.float64], variance: NDArray[np.float64], darkest: float) -> PoissonGauss:
+    """The line variance = gain (mean - mu) + sigma^2 through the bins [BINS]."""
+    i, j = np.triu_indices(BINS, 1)
     apart = mean[j] > mean[i]
     rise, run = (variance[j] - variance[i])[apart], (mean[j] - mean[i])[apart]
     gain = float(np.median(rise / run)) if run.size else 0.0
@@ -93,7 +106,7 @@ def _fit(
     return PoissonGauss(gain, float(np.sqrt(constant)), 0.0)
 
 
-def _foreground(image: Image) -> Mask:
+def foreground(image: Image) -> Mask:
     """The breast: brighter than a tenth of the way from dark to bright, and not saturated."""
     dark, bright = np.quantile(image[::4, ::4], [0.01, 0.99])
     return np.asarray((image > dark + 0.1 * (bright - dark)) & (image < image.max()))

@@ -68,6 +68,8 @@ BOUNDS: Dict[str, Tuple[Bound, ...]] = {
     "masks": (Bound("largest", largest, 0.15), Bound("mean", mean, 0.01)),
     # In tenths of the proposal's side and fifths of its logarithm: 0.15 is 1.5 px of 100.
     "box_deltas": (Bound("largest", largest, 0.15),),
+    # In standard deviations of the noise that is being removed.
+    "noise": (Bound("largest", largest, 0.25), Bound("mean", mean, 0.01)),
 }
 OTHERS = (Bound("relative", relative, 0.02),)
 """Of an output that is not named above."""

@@ -66,7 +66,7 @@ def reads(stage: Stage, other: Stage) -> bool:
 def try_plans(
     engine: Engine, bundle: Bundle, tensors: Arrays, trying: Callable[[str], None]
 ) -> List[Verdict]:
-    """Run every stage on every case and compare; a verdict for each stage, in order.
+    """Run every stage on every case that reaches it, and compare; a verdict each, in order.
 
     One verdict alone if the device was lost over a stage: what was to come could not be tried.
     trying: told the stage before it is run, since a bad plan may take the process with it.
@@ -78,6 +78,8 @@ def try_plans(
     for case in sorted({name.split("/")[0] for name in tensors}):
         kept: Dict[str, Tensor] = {}
         for stage in stages:
+            if not _reached(stage, case, tensors):
+                continue
             inputs = _inputs(stage, case, tensors, kept)
             if inputs is None:
                 reasons.setdefault(stage.name, "a stage before it failed")
@@ -106,6 +108,11 @@ def _run(
     outputs = {name: np.asarray(value) for name, value in engine.run(stage.name, inputs).items()}
     again = engine.run(stage.name, inputs, keep) if keep else {}
     return outputs, {name: again[name] for name in keep}
+
+
+def _reached(stage: Stage, case: str, tensors: Arrays) -> bool:
+    """Not every image needs every stage: an ultrasound has no use for a mammogram's."""
+    return any(name.startswith("%s/%s/out/" % (case, stage.name)) for name in tensors)
 
 
 def _inputs(

@@ -15,6 +15,9 @@ from tools.bench.pair import NETWORK, STEPS, TimedPair
 TARGET_MS = 1000.0
 """A pair is to take less than this on two cores."""
 
+DENOISING_SHARE = 0.25
+"""Denoising may take this much of a pair's time."""
+
 Size = tuple[int, int]
 """(height, width) in px."""
 
@@ -40,11 +43,13 @@ class PeerRun:
 class Round:
     """One of everything, in the order of the fields, right after each other.
 
+    raw: the same pair with its noise left in it.
     alone: wall milliseconds of each stage for both images with nothing beside it.
     ceiling: GFLOP/s of a matrix product.
     """
 
     pair: TimedPair
+    raw: TimedPair
     alone: Mapping[str, float]
     ceiling: float
     peers: tuple[PeerRun, ...]
@@ -74,6 +79,7 @@ class PeerFigures:
 class Bench:
     """steps: wall milliseconds for the pair. outside: share of the total, 0..1.
 
+    denoising: what the pair's total has more than the raw pair's, as a share of it, by round.
     rate: GFLOP/s of the three stages alone; of_ceiling: its share of the ceiling, by round.
     """
 
@@ -86,6 +92,7 @@ class Bench:
     runs: int
     steps: Mapping[str, Spread]
     outside: Spread
+    denoising: Spread
     findings: tuple[int, ...]
     stages: Mapping[str, StageFigures]
     rate: Spread
@@ -130,6 +137,11 @@ def network_rates(
     rates = [gflops(work, sum(one.alone.values())) for one in rounds]
     shares = [rate / one.ceiling for rate, one in zip(rates, rounds, strict=True)]
     return spread(rates), spread(shares)
+
+
+def denoising_share(rounds: Sequence[Round]) -> Spread:
+    pairs = [(one.raw.milliseconds["total"], one.pair.milliseconds["total"]) for one in rounds]
+    return spread([1 - raw / whole for raw, whole in pairs])
 
 
 def peer_figures(rounds: Sequence[Round]) -> tuple[PeerFigures, ...]:

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from appliance.detector.detector import Detector
 from appliance.intake import read_image
 from appliance.model import SHIPPED, Model, open_model
-from appliance.prepare import prepare
+from appliance.prepare import denoiser, prepare
 from appliance.reader import Reader
 from appliance.runtime import Runtime
 from appliance.stopwatch import Stopwatch
 from engines.bundle import open_bundle, read_stage
+from engines.interface import Engine
 from tools.bench.ceiling import matrix_product
 from tools.bench.figures import (
     Bench,
     Round,
+    denoising_share,
     network_rates,
     peer_figures,
     spread,
@@ -34,6 +36,7 @@ from tools.bench.flops import Flops, count_flops
 from tools.bench.machine import Machine, this_machine
 from tools.bench.pair import NETWORK, Posted, draw_pair, read_pair
 from tools.bench.peer import USUAL_SIZE, Peer
+from tools.judge.readers import untouched
 
 THREADS = 2
 """Of the reader, the matrix product and the peer alike."""
@@ -49,14 +52,16 @@ def run_bench(
     machine = this_machine()
     engine, model = open_model(bundle, Runtime(threads=THREADS))
     pair, input_size = draw_pair(), model.geometry.input_size
+    raw = Reader(engine, model, THREADS, untouched)  # on the same engine
     with Reader(engine, model, THREADS) as reader, _torch_threads(THREADS):
-        detector, canvases = Detector(engine, model.geometry), _canvases(pair, model)
+        detector, canvases = Detector(engine, model.geometry), _canvases(pair, engine, model)
         product = matrix_product()
         peers = [Peer(USUAL_SIZE), Peer(input_size)] if with_peer else []
         rounds = []
         for done in range(1, runs + 2):
             one = Round(
                 read_pair(reader, pair),
+                read_pair(raw, pair),
                 _alone(detector, canvases),
                 product(),
                 tuple(peer.read(pair) for peer in peers),
@@ -84,6 +89,7 @@ def _summary(
         runs=len(rounds),
         steps=step_figures(rounds),
         outside=spread([one.pair.outside for one in rounds]),
+        denoising=denoising_share(rounds),
         findings=rounds[-1].pair.findings,
         stages=stage_figures(rounds, flops, len(pair)),
         rate=rate,
@@ -101,9 +107,10 @@ def stage_flops(folder: Path) -> dict[str, Flops]:
     }
 
 
-def _canvases(pair: tuple[Posted, ...], model: Model) -> list[NDArray[np.float32]]:
+def _canvases(pair: tuple[Posted, ...], engine: Engine, model: Model) -> list[NDArray[np.float32]]:
+    remove = denoiser(engine, model, THREADS)
     images = [read_image(posted.data, posted.modality) for posted in pair]
-    return [prepare(image, model, THREADS, Stopwatch()).canvas for image in images]
+    return [prepare(image, model, remove, Stopwatch()).canvas for image in images]
 
 
 def _alone(detector: Detector, canvases: Sequence[NDArray[np.float32]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tools.bench.figures import TARGET_MS, Bench, Size, Spread
+from tools.bench.figures import DENOISING_SHARE, TARGET_MS, Bench, Size, Spread
 from tools.bench.pair import NETWORK
 
 SCHEMA = 1
@@ -44,6 +44,7 @@ def as_dict(bench: Bench) -> dict[str, Any]:
         "runs": bench.runs,
         "steps_ms": {step: asdict(value) for step, value in bench.steps.items()},
         "outside_network": asdict(bench.outside),
+        "denoising": {**asdict(bench.denoising), "most": DENOISING_SHARE},
         "findings": list(bench.findings),
         "stages": {
             stage: {
@@ -90,6 +91,11 @@ def _parts(bench: Bench) -> Iterator[RenderableType]:
         f"{_counts(bench.findings)} (the masks stage runs where there are any)."
     )
     yield f"Outside the network: {_percent(bench.outside)} of the total. {OVERLAP}"
+    low = "met" if bench.denoising.median <= DENOISING_SHARE else "NOT met"
+    yield (
+        f"Denoising takes {_percent(bench.denoising)} of the total, against the same pair left "
+        f"noisy, in turns; target, at most {DENOISING_SHARE:.0%}: {low}."
+    )
     yield _network(bench)
     yield f"The network reaches {_percent(bench.of_ceiling)} of the ceiling. {CEILING}"
     if bench.peers:

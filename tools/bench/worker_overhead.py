@@ -11,7 +11,7 @@ from time import perf_counter
 from appliance.detector.detector import Detector
 from appliance.intake import read_image
 from appliance.model import SHIPPED, Model, model_of
-from appliance.prepare import prepare
+from appliance.prepare import denoiser, prepare
 from appliance.stopwatch import Stopwatch
 from engines.bundle import open_bundle
 from engines.interface import Engine
@@ -62,7 +62,7 @@ def worker_overhead(
         closing(SupervisedEngine(python, bundle, threads=threads, runtime="onnxruntime")) as worker,
     ):
         model = model_of(bundle, direct.runtime)
-        network = _network(model, threads)
+        network = _network(direct, model, threads)
         times: dict[Engine, list[float]] = {direct: [], worker: []}
         for done in range(pairs + 1):
             # Who goes first changes, so that neither always finds the caches warm.
@@ -88,10 +88,11 @@ def as_text(measured: WorkerOverhead) -> str:
     )
 
 
-def _network(model: Model, threads: int) -> Callable[[Engine], float]:
+def _network(direct: Engine, model: Model, threads: int) -> Callable[[Engine], float]:
     """Milliseconds that an engine takes over both canvases of the pair."""
     images = [read_image(posted.data, posted.modality) for posted in draw_pair()]
-    canvases = [prepare(image, model, threads, Stopwatch()).canvas for image in images]
+    remove = denoiser(direct, model, threads)
+    canvases = [prepare(image, model, remove, Stopwatch()).canvas for image in images]
 
     def run(engine: Engine) -> float:
         detector = Detector(engine, model.geometry)

@@ -12,7 +12,7 @@ from appliance.detector.detector import Detections, Detector
 from appliance.detector.paste import paste
 from appliance.intake import read_image
 from appliance.model import Model
-from appliance.prepare import prepare
+from appliance.prepare import Denoise, denoiser, prepare
 from appliance.stopwatch import Stopwatch
 from appliance.values import Modality
 from engines.interface import Engine
@@ -62,10 +62,10 @@ def calibrate(
     Raises ValueError if a modality has no malignant or no other image, or none with a lesion
     mask, or if a mask does not fit its image; IntakeError if an image cannot be read.
     """
-    detector = Detector(engine, model.geometry)
+    detector, remove = Detector(engine, model.geometry), denoiser(engine, model, 2)
     seen: dict[Modality, list[_Seen]] = {modality: [] for modality in Modality}
     for done, record in enumerate(records, start=1):
-        seen[record.modality].append(_look(detector, model, record))
+        seen[record.modality].append(_look(detector, model, remove, record))
         on_image(done, len(records))
     return {m: _choose(m, images, sensitivity) for m, images in seen.items()}
 
@@ -95,9 +95,9 @@ def _choose(modality: Modality, images: Sequence[_Seen], sensitivity: float) -> 
     return Calibration(len(images), threshold, float(means[best]), score, point)
 
 
-def _look(detector: Detector, model: Model, record: Record) -> _Seen:
+def _look(detector: Detector, model: Model, remove: Denoise, record: Record) -> _Seen:
     image = read_image(record.image.read_bytes(), record.modality)
-    prepared = prepare(image, model, 2, Stopwatch())
+    prepared = prepare(image, model, remove, Stopwatch())
     detections = detector.detect(prepared.canvas, LOWEST)
     overlaps = None
     size = (image.height, image.width)

@@ -43,7 +43,8 @@ def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
 def fp16_range(subject: Subject) -> Iterator[Check]:
     what = "FP16 range"
     try:
-        seen = peaks(subject.bundle, [c for c, _ in subject.canvases], subject.model.geometry)
+        canvases = [canvas for canvas, _ in subject.canvases]
+        seen = peaks(subject.bundle, canvases, subject.model.geometry, subject.noisy)
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return

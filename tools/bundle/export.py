@@ -13,19 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.denoise.network import STAGE
 from appliance.intake import read_image
 from appliance.model import Model, model_of
-from appliance.prepare import prepare
+from appliance.prepare import denoiser, prepare
 from appliance.reader import Reader
 from appliance.stopwatch import Stopwatch
 from appliance.values import Modality
 from engines.bundle import MANIFEST, open_bundle, write_manifest
+from engines.interface import Engine
 from engines.onnx_engine import OnnxEngine
 from tools.bundle.calibrate import Calibration, calibrate
 from tools.bundle.graphs import export_stage
 from tools.bundle.half_precision import add_half_precision
+from tools.bundle.noisy import Overheard
 from tools.bundle.parity import compare
 from tools.data.index import SPLITS, Record, select, split_hash
+from tools.denoiser.export import compare_denoiser, export_denoiser
+from tools.denoiser.network import Denoiser
+from tools.denoiser.training import best_denoiser
 from tools.judge.evaluate import evaluate
 from tools.judge.table import as_dict
 from tools.network.config import TrainConfig
@@ -51,9 +57,11 @@ def export_bundle(
     version: str,
     sensitivity: float,
     on_image: OnImage,
+    denoiser_run: Path | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of a run's best checkpoint into `out` and return its manifest.
 
+    denoiser_run: of `train-denoiser`; None for a bundle without the mammogram's network.
     records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
     `out` is touched when the bundle is complete: a refused one leaves there what was there.
     Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
@@ -65,8 +73,14 @@ def export_bundle(
     with TemporaryDirectory(prefix=".export-", dir=out) as temporary:
         folder = Path(temporary)
         manifest = _draft(config, network, folder, name, version)
+        cleaner = None
+        if denoiser_run is not None:
+            cleaner, provenance = best_denoiser(denoiser_run)
+            size = config.network.geometry.input_size
+            manifest["stages"][STAGE] = export_denoiser(cleaner, size, folder)
+            manifest["denoiser"] = provenance
         write_manifest(folder, manifest)
-        parity, chosen = _choose(network, folder, val, sensitivity, on_image)
+        parity, chosen = _choose(network, cleaner, folder, val, sensitivity, on_image)
         _enter(manifest, chosen, sensitivity)
         manifest["training"] = {
             "config": asdict(config),
@@ -92,18 +106,21 @@ def export_bundle(
 
 def _choose(
     network: RefinedMaskRcnn,
+    cleaner: Denoiser | None,
     folder: Path,
     val: Sequence[Record],
     sensitivity: float,
     on_image: OnImage,
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
-    """The graphs' parity with the network, and the numbers that validation images give."""
+    """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
-    engine = OnnxEngine(bundle)
+    engine = Overheard(OnnxEngine(bundle))
     try:
         model = model_of(bundle, engine.runtime)
-        canvases = _canvases(val, model)
+        canvases = _canvases(val, engine, model)
         parity = compare(TorchEngine(network), engine, canvases, model.geometry)
+        if cleaner is not None:
+            parity |= compare_denoiser(cleaner, engine, tuple(engine.noisy))
         chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
     finally:
         engine.close()
@@ -180,8 +197,9 @@ def _enter(
     }
 
 
-def _canvases(records: Sequence[Record], model: Model) -> list[NDArray[np.float32]]:
+def _canvases(records: Sequence[Record], engine: Engine, model: Model) -> list[NDArray[np.float32]]:
     """Real images, spread over the list so that both modalities are among them."""
     step = -(-len(records) // PARITY_IMAGES)
     images = [read_image(r.image.read_bytes(), r.modality) for r in records[::step]]
-    return [prepare(image, model, 2, Stopwatch()).canvas for image in images]
+    remove = denoiser(engine, model, 2)
+    return [prepare(image, model, remove, Stopwatch()).canvas for image in images]

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from engines.bundle import TensorSpec
+from tools.denoiser.network import Denoiser
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage
 
 OPSET = 13
 """The last that TensorRT 8.2 parses; torch's newer exporter cannot write it."""
 IR_VERSION = 7
 
-Stage = TrunkStage | HeadsStage | MasksStage
+Stage = TrunkStage | HeadsStage | MasksStage | Denoiser
 
 
 def export_stage(stage: Stage, inputs: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from appliance.denoise.network import STAGE
 from appliance.detector.detector import Detector
 from appliance.detector.geometry import Geometry
 from engines.bundle import Bundle, read_stage
@@ -27,9 +28,15 @@ Peaks = dict[str, dict[str, float]]
 """By stage and tensor, the largest magnitude."""
 
 
-def peaks(bundle: Bundle, canvases: Sequence[NDArray[np.float32]], geometry: Geometry) -> Peaks:
+def peaks(
+    bundle: Bundle,
+    canvases: Sequence[NDArray[np.float32]],
+    geometry: Geometry,
+    noisy: Sequence[NDArray[np.float32]] = (),
+) -> Peaks:
     """The largest magnitude, over all canvases [H, W], of every tensor that is FP16 on a device.
 
+    noisy: [1, 1, H, W], for the denoiser's stage.
     Raises EngineFault if a stage answers with NaN or Inf, EngineUnavailable.
     """
     graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
@@ -43,6 +50,8 @@ def peaks(bundle: Bundle, canvases: Sequence[NDArray[np.float32]], geometry: Geo
         try:
             for canvas in canvases:
                 Detector(watching, geometry).detect(canvas, EVERY)
+            for tensor in noisy:
+                watching.run(STAGE, {"noisy": tensor})
         finally:
             engine.close()
     return watching.seen

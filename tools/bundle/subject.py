@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +13,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from appliance.denoise.network import STAGE
 from appliance.model import Model, model_of
-from appliance.prepare import prepare
+from appliance.prepare import denoiser, prepare
 from appliance.stopwatch import Stopwatch
 from appliance.values import SourceImage
 from engines.bundle import Bundle, open_bundle, read_file, read_stage
+from tools.bundle.noisy import Overheard
+from tools.bundle.variant import alone
 
 State = Literal["ok", "fail", "skipped"]
 
@@ -37,6 +41,7 @@ class Subject:
     """One opened bundle with all that the checks look at.
 
     mixed: empty where the bundle has none. canvases: [H, W], each with its finding threshold.
+    noisy: [1, 1, H, W], what the denoiser's stage was fed for them; empty where there is none.
     """
 
     bundle: Bundle
@@ -44,6 +49,7 @@ class Subject:
     graphs: Mapping[str, ModelProto]
     mixed: Mapping[str, ModelProto]
     canvases: Sequence[tuple[NDArray[np.float32], float]]
+    noisy: Sequence[NDArray[np.float32]] = ()
 
     @classmethod
     def open(cls, folder: Path, images: Sequence[SourceImage]) -> Subject:
@@ -55,11 +61,15 @@ class Subject:
             for name, stage in bundle.stages.items()
             if stage.mixed is not None
         }
-        canvases = [
-            (prepare(i, model, 1, Stopwatch()).canvas, model.finding_threshold[i.modality])
-            for i in images
-        ]
-        return cls(bundle, model, graphs, mixed, canvases)
+        # This stage alone: what is wrong with the others is for the checks to say.
+        denoising = {name: stage for name, stage in bundle.stages.items() if name == STAGE}
+        with closing(Overheard(alone(bundle._replace(stages=denoising)))) as engine:
+            remove = denoiser(engine, model, 1)
+            canvases = [
+                (prepare(i, model, remove, Stopwatch()).canvas, model.finding_threshold[i.modality])
+                for i in images
+            ]
+        return cls(bundle, model, graphs, mixed, canvases, engine.noisy)
 
     def result(self, stage: str, what: str, wrong: Sequence[str], said: str = "") -> Check:
         return self._check(stage, what, "fail" if wrong else "ok", tuple(wrong) or (said,))

@@ -24,6 +24,10 @@ def export(
         float,
         typer.Option(metavar="X", min=0.01, max=1.0, help="Of each modality's verdict, on val."),
     ] = 0.9,
+    denoiser: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run folder of `train-denoiser`; without, no such stage."),
+    ] = None,
 ) -> None:
     """Turn a run's best weights into a bundle: ONNX stages, thresholds, manifest.
 
@@ -38,6 +42,7 @@ def export(
             manifest = export_bundle(
                 run, out, read_index(data), source or TRAINED_SOURCES,
                 name=name, version=version, sensitivity=sensitivity, on_image=told,
+                denoiser_run=denoiser,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)

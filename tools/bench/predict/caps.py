@@ -13,7 +13,7 @@ from appliance.detector.detector import Detector
 from appliance.detector.frame import frame
 from appliance.intake import read_image
 from appliance.model import SHIPPED, Model, open_model
-from appliance.prepare import Prepared, prepare
+from appliance.prepare import Prepared, denoiser, prepare
 from appliance.runtime import Runtime
 from appliance.stopwatch import Stopwatch
 from appliance.values import ImageReading, Modality, SourceImage
@@ -79,12 +79,12 @@ def check_on_val(
         raise ValueError("the index has no val image of these sources: check --source")
     engine, model = open_model(bundle or SHIPPED, Runtime(threads=1, name="onnxruntime"))
     try:
-        readers = _readers(engine, model)
+        readers, remove = _readers(engine, model), denoiser(engine, model, 1)
         outcomes: dict[Caps, list[Outcome]] = {caps: [] for caps in readers}
         narrower: dict[Modality, list[float]] = {}
         for done, record in enumerate(records, start=1):
             image = read_image(record.image.read_bytes(), record.modality)
-            prepared = prepare(image, model, 1, Stopwatch())
+            prepared = prepare(image, model, remove, Stopwatch())
             narrower.setdefault(image.modality, []).append(_narrower(image))
             for caps, read in readers.items():
                 reading = read(image, prepared)

@@ -1,0 +1,1 @@
+"""What the denoisers gain, keep and cost, beside what else there is."""
