@@ -3,163 +3,24 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from labelled_world import SIZE, World, both, busi, finding, png
 from rich.console import Console
 
 from appliance.errors import ModelFault, ModelUnavailable
-from appliance.rle import encode
-from appliance.values import (
-    DenoiseRecord,
-    Finding,
-    ImageReading,
-    Label,
-    Modality,
-    ModelInfo,
-    Reading,
-    SourceImage,
-    Verdict,
-)
-from tools.data.index import LesionMark, Record
-from tools.judge.evaluate import Reader, evaluate, run_evaluation
-from tools.judge.evaluation import Evaluation
-from tools.judge.table import COLUMNS, as_dict, as_markdown, as_rich, write_per_image
-
-SIZE = 256
-MODEL = ModelInfo("test", "1", "ab" * 32, "no runtime", {"MG": 0.4, "US": 0.5})
-Square = tuple[int, int, int, int]
-"""x, y, width, height"""
-
-
-def png(pixels: np.ndarray) -> bytes:
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-def picture(seed: int) -> bytes:
-    noise = np.random.default_rng(seed).normal(0, 20, (SIZE, SIZE))
-    ramp = np.linspace(20, 200, SIZE)[:, None]
-    return png(np.clip(ramp + noise, 0, 255).astype(np.uint8))
-
-
-def mask(square: Square) -> bytes:
-    x, y, w, h = square
-    pixels = np.zeros((SIZE, SIZE), np.uint8)
-    pixels[y : y + h, x : x + w] = 255
-    return png(pixels)
-
-
-def finding(square: Square, score: float, lesion_score: float = 0.5) -> Finding:
-    x, y, w, h = square
-    return Finding(
-        label=Label.MALIGNANT if score >= 0.5 else Label.BENIGN,
-        score=score,
-        lesion_score=lesion_score,
-        box=(x, y, x + w, y + h),
-        centroid=(x + w / 2, y + h / 2),
-        area_px=w * h,
-        area_mm2=None,
-        diameter_mm=None,
-        contour=(),
-        mask=encode(np.ones((h, w), bool), y, x, (SIZE, SIZE)),
-    )
-
-
-class World:
-    """Labelled images in memory, and a reader that gives each the answer written for it."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.files: dict[Path, bytes] = {}
-        self.answers: dict[str, Callable[[SourceImage], ImageReading]] = {}
-        self.reads = 0
-
-    def add(
-        self,
-        label: str,
-        score: float | None,
-        *findings: Finding,
-        modality: Modality = Modality.US,
-        source: str = "BUSI",
-        lesions: Sequence[Square] = (),
-        circles: Sequence[tuple[int, int, int]] = (),
-        fault: Exception | None = None,
-        data: bytes | None = None,
-    ) -> None:
-        n = len(self.records)
-        name = f"{n}.png"
-        masks = tuple(Path(f"{n}_mask_{i}.png") for i in range(len(lesions)))
-        marks = [LesionMark(Label.BENIGN, (x, y, x + w, y + h)) for x, y, w, h in lesions]
-        marks += [
-            LesionMark(Label.BENIGN, (x - r, y - r, x + r, y + r), is_circle=True)
-            for x, y, r in circles
-        ]
-        self.files |= {path: mask(square) for path, square in zip(masks, lesions, strict=True)}
-        posted = picture(n) if data is None else data
-        self.files[Path(name)] = posted
-        self.records.append(
-            Record(modality, label, name, Path(name), masks, tuple(marks), str(n), source, "test")
-        )
-        sha256 = hashlib.sha256(posted).hexdigest()
-        self.answers[sha256] = self._answer(score, findings, fault)
-
-    def _answer(
-        self, score: float | None, findings: tuple[Finding, ...], fault: Exception | None
-    ) -> Callable[[SourceImage], ImageReading]:
-        def answer(image: SourceImage) -> ImageReading:
-            if fault is not None:
-                raise fault
-            point = MODEL.operating_points[image.modality.value]
-            verdict = Verdict.INDETERMINATE
-            if score is not None:
-                verdict = Verdict.POSITIVE if score >= point else Verdict.NEGATIVE
-            return ImageReading(
-                0,
-                image.modality,
-                image.width,
-                image.height,
-                image.sha256,
-                verdict,
-                score,
-                findings,
-                DenoiseRecord("none"),
-            )
-
-        return answer
-
-    def read(self, images: Sequence[SourceImage]) -> Reading:
-        (image,) = images
-        self.reads += 1
-        reading = self.answers[image.sha256](image)
-        return Reading(reading.verdict, (), True, (reading,), (), MODEL, {"total": 1.0})
-
-    def evaluate(self) -> Evaluation:
-        return evaluate(self, self.records, read_bytes=self.files.__getitem__)
-
-
-def busi() -> World:
-    """Six images: half found, all found, missed, false alarm, benign, normal."""
-    world = World()
-    world.add("malignant", 0.9, finding((30, 20, 20, 20), 0.9), lesions=[(20, 20, 20, 20)])
-    world.add(
-        "malignant",
-        0.6,
-        finding((20, 20, 20, 20), 0.6),
-        finding((100, 100, 10, 10), 0.3),
-        lesions=[(20, 20, 20, 20), (100, 100, 10, 10)],
-    )
-    world.add("malignant", 0.1, lesions=[(50, 50, 20, 20)])
-    world.add("benign", 0.7, finding((200, 200, 9, 9), 0.7), lesions=[(20, 20, 20, 20)])
-    world.add("benign", 0.2, finding((5, 5, 30, 30), 0.2, 0.8), lesions=[(5, 5, 30, 30)])
-    world.add("normal", 0.05, finding((9, 9, 9, 9), 0.05, 0.6))
-    return world
+from appliance.values import Modality
+from tools.judge import files
+from tools.judge.evaluate import evaluate
+from tools.judge.files import COLUMNS, run_evaluation, write_per_image
+from tools.judge.readers import Denoising
+from tools.judge.table import as_dict, as_markdown, as_rich
 
 
 def test_every_figure_of_six_images_is_that_of_the_hand_computation() -> None:
@@ -174,6 +35,11 @@ def test_every_figure_of_six_images_is_that_of_the_hand_computation() -> None:
     # Malignant .9 .6 .1 against .7 .2 .05: 3 + 2 + 1 of 9 pairs; without the normal one of 6.
     assert value["auc"] == pytest.approx(6 / 9)
     assert value["auc_malignant_benign"] == pytest.approx(3 / 6)
+    # Falling: M .9, benign .7, M .6, .2, M .1, .05.
+    assert value["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+    # Every image is alone in its bin.
+    gaps = [0.1, 0.7, 0.4, 0.2, 0.9, 0.05]
+    assert value["ece"] == pytest.approx(np.mean(gaps))
     # Highest lesion score: .5 .5 0 .5 .8 against .6.
     assert value["auc_lesion_normal"] == pytest.approx(1 / 5)
     dice = [0.5, 1.0, 0.0, 0.0, 1.0]
@@ -255,14 +121,6 @@ def test_a_mask_of_another_size_is_refused() -> None:
         world.evaluate()
 
 
-def both() -> World:
-    world = busi()
-    for source, score in (("CBIS-DDSM", 0.9), ("mini-MIAS", 0.1)):
-        for label in ("benign", "malignant"):
-            world.add(label, score, modality=Modality.MG, source=source)
-    return world
-
-
 def test_the_outside_source_is_neither_pooled_nor_paired() -> None:
     evaluation = both().evaluate()
     assert {name: group.n for name, group in evaluation.groups.items()} == {
@@ -304,6 +162,7 @@ def test_the_json_is_strict_the_same_every_time_and_has_the_stated_keys() -> Non
     plain = as_dict(both().evaluate())
     text = json.dumps(plain, allow_nan=False)
     assert text == json.dumps(as_dict(both().evaluate()), allow_nan=False)
+    assert plain["schema"] == 2
     assert list(plain) == [
         "schema",
         "model",
@@ -312,10 +171,12 @@ def test_the_json_is_strict_the_same_every_time_and_has_the_stated_keys() -> Non
         "definitions",
         "groups",
         "pairs",
+        "found",
     ]
     assert plain["groups"]["US/BUSI"]["estimates"]["tpr"]["value"] == pytest.approx(2 / 3)
     assert plain["groups"]["MG/CBIS-DDSM"]["estimates"]["dice_mean"]["value"] is None
     assert plain["pairs"]["protocol"].startswith("Simulated pairs")
+    assert plain["found"]["groups"] == {}
     assert plain["model"]["operating_points"] == {"MG": 0.4, "US": 0.5}
 
 
@@ -354,7 +215,65 @@ def test_the_per_image_table_has_a_row_an_image_and_empty_fields_for_undefined()
     assert (normal["label"], normal["dice"], normal["findings"]) == ("normal", "", "1")
 
 
-def test_a_run_over_an_index_writes_the_three_files_for_the_asked_split_and_sources(
+def test_a_search_finds_the_lesions_that_the_findings_hit() -> None:
+    evaluation = busi().search()
+    found = evaluation.found["US/BUSI"]
+    assert (found.n, found.cases, found.lesions) == (6, 6, 6)
+    value = {name: estimate.value for name, estimate in found.estimates.items()}
+    # Hit: one, two and one of the lesions of images 0, 1 and 4; false: one each on 3 and 5.
+    assert value["sensitivity"] == pytest.approx(4 / 6)
+    assert value["false_positives"] == pytest.approx(2 / 6)
+    # Lesion scores falling: found .8, false .6, then three found and a false one at .5.
+    assert value["froc_0.25"] == pytest.approx(1 / 6)
+    assert value["froc_0.5"] == value["froc_2"] == pytest.approx(4 / 6)
+    # 17 of the 101 recalls have precision 1, 34 have 3/5; what overlaps by a third never counts.
+    assert value["box_ap"] == value["box_ap50"] == pytest.approx((17 + 34 * 3 / 5) / 101)
+    assert {name: (part.lesions, part.images) for name, part in found.parts.items()} == {
+        "under 1/16": (1, 0),
+        "1/16 to 1/8": (5, 5),
+        "benign": (6, 5),
+    }
+    small = found.parts["1/16 to 1/8"].estimates
+    assert small["sensitivity"].value == pytest.approx(3 / 5)
+    assert small["dice"].value == pytest.approx(np.mean([0.5, 1, 0, 0, 1]))
+
+
+def test_the_curves_of_a_search_end_where_the_figures_do() -> None:
+    curves = busi().search().curves["US/BUSI"]
+    assert (curves.n, curves.malignant, curves.lesions) == (6, 3, 6)
+    assert (curves.roc[0], curves.roc[-1]) == ((0, 0), (1, 1))
+    assert curves.roc[1] == pytest.approx((0, 1 / 3))
+    assert [round(recall, 3) for recall, _ in curves.pr] == [0.333, 0.333, 0.667, 0.667, 1, 1]
+    assert curves.pr[-1][1] == 0.5
+    assert curves.froc is not None
+    assert curves.froc[-1] == pytest.approx((2 / 6, 4 / 6))
+    assert sum(each.n for each in curves.reliability) == 6
+
+
+def test_circles_are_searched_for_without_precision_and_unlocated_lesions_not_at_all() -> None:
+    world = World()
+    mias = {"modality": Modality.MG, "source": "mini-MIAS"}
+    world.add("benign", 0.1, finding((95, 95, 10, 10), 0.5), circles=[(100, 100, 20)], **mias)
+    world.add("malignant", 0.9, finding((9, 9, 9, 9), 0.9), **mias)
+    world.add("normal", 0.1, **mias)
+    found = world.search().found["MG/mini-MIAS"]
+    assert (found.n, found.lesions) == (2, 1)
+    assert found.estimates["froc_1"].value == 1
+    assert found.estimates["false_positives"].value == 0
+    assert math.isnan(found.estimates["box_ap"].value)
+
+
+def test_an_unread_image_has_all_its_lesions_missed() -> None:
+    world = World()
+    world.add("benign", 0.1, finding((9, 9, 20, 20), 0.1), lesions=[(9, 9, 20, 20)])
+    world.add("malignant", None, lesions=[(9, 9, 20, 20), (50, 50, 9, 9)], data=b"no picture")
+    found = world.search().found["US"]
+    assert found.lesions == 3
+    assert found.estimates["sensitivity"].value == pytest.approx(1 / 3)
+    assert found.estimates["box_ap50"].value == pytest.approx(34 / 101)
+
+
+def test_a_run_over_an_index_writes_its_files_for_the_asked_split_and_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = busi()
@@ -366,12 +285,21 @@ def test_a_run_over_an_index_writes_the_three_files_for_the_asked_split_and_sour
     (tmp_path / "index.csv").write_text("\n".join(rows), encoding="utf-8")
     for path, data in world.files.items():
         (tmp_path / path).write_bytes(data)
-    monkeypatch.setattr(Reader, "open", lambda bundle: world)
+    opened = nullcontext(world)
+    opened.read = world.read  # type: ignore[attr-defined]
+    monkeypatch.setattr(files, "open_readers", lambda bundle, denoising: (opened, world))
     out = tmp_path / "new" / "out"
-    run_evaluation(tmp_path, tmp_path / "index.csv", "test", out, sources={"BUSI"})
+    index = tmp_path / "index.csv"
+    run_evaluation(tmp_path, index, "test", out, sources={"BUSI"}, denoising=Denoising.off)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["groups"]["US"]["n"] == 4
     assert metrics["data"]["splits"] == ["test"]
     assert (out / "table.md").read_text().startswith("|  | US/BUSI |")
     assert len((out / "per_image.csv").read_text().splitlines()) == 5
     assert str(tmp_path) not in "".join(file.read_text() for file in out.iterdir())
+    assert metrics["data"]["denoising"] == "off"
+    assert list(json.loads((out / "curves.json").read_text())) == ["US", "US/BUSI"]
+    truth = json.loads((out / "truth.coco.json").read_text())
+    assert [image["file_name"] for image in truth["images"]] == [f"{i}.png" for i in range(4)]
+    assert len(json.loads((out / "findings.coco.json").read_text())) == 4
+    assert "| Located lesions | 5 |" in (out / "table.md").read_text()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tools.judge.metrics import (
     auc,
+    average_precision,
     box_iou,
     confusion,
     dice,
@@ -122,6 +123,31 @@ def test_auc_takes_infinite_scores_and_is_undefined_for_one_class() -> None:
     assert auc(np.array([-np.inf, 2.0, 1.0]), truth) == 0.5
     assert math.isnan(auc(np.array([0.1, 0.2]), np.array([True, True])))
     assert math.isnan(auc(np.zeros(0), np.zeros(0, bool)))
+
+
+def test_average_precision_of_five_images_is_that_of_the_hand_computation() -> None:
+    scores = np.array([0.9, 0.8, 0.8, 0.4, -np.inf])
+    truth = np.array([True, True, False, False, True])
+    # Precision 1 at the first third, 2/3 at the tie, 3/5 at the end.
+    assert average_precision(scores, truth) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+    assert average_precision(np.zeros(5), truth) == pytest.approx(3 / 5)
+    assert math.isnan(average_precision(scores, np.zeros(5, bool)))
+    copies = np.array([[2.0, 0, 1, 3, 1], [0, 0, 1, 1, 0]])
+    index = np.repeat(np.arange(5), [2, 0, 1, 3, 1])
+    weighted = average_precision(scores, truth, copies)
+    assert weighted[0] == pytest.approx(float(average_precision(scores[index], truth[index])))
+    assert math.isnan(weighted[1])
+
+
+@few
+@given(labelled)
+def test_average_precision_is_one_only_if_every_positive_is_ahead(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = both_classes(rows)
+    found = average_precision(scores, truth)
+    assert 0 < found <= 1
+    assert (found > 1 - 1e-12) == (scores[truth].min() > scores[~truth].max())
 
 
 def test_mean_and_median_leave_out_what_is_nan() -> None:

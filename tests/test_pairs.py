@@ -38,14 +38,19 @@ def test_the_closed_form_is_the_device_fusion_over_every_pair() -> None:
     assert found.estimates["fused.tnr"].value == pytest.approx(well.count(N) / len(well))
 
 
-def test_drawing_ten_thousand_pairs_gives_the_same_within_chance() -> None:
+def test_ten_thousand_drawn_pairs_show_the_same_within_chance_and_the_same_again() -> None:
     mg, us = side(3, 60), side(4, 40)
-    rng = np.random.default_rng(5)
-    sick = [[v for t, v in zip(s.truth, s.verdicts, strict=True) if t] for s in (mg, us)]
-    a, b = (rng.integers(0, len(verdicts), 10_000) for verdicts in sick)
-    positive = sum(P in (sick[0][i], sick[1][j]) for i, j in zip(a, b, strict=True))
-    tpr = pair_figures(mg, us).estimates["fused.tpr"].value
-    assert tpr == pytest.approx(positive / 10_000, abs=0.02)
+    found = pair_figures(mg, us)
+    sick, well = found.drawn["malignant"], found.drawn["non_malignant"]
+    assert sick.pairs + well.pairs == 10_000
+    for drawn in (sick, well):
+        assert drawn.both + drawn.mg_only + drawn.us_only + drawn.neither == drawn.pairs
+    # The OR is right of the sick if either test is, of the well only if both are.
+    assert sick.fused == sick.pairs - sick.neither
+    assert well.fused == well.both
+    assert sick.fused / 5000 == pytest.approx(found.estimates["fused.tpr"].value, abs=0.02)
+    assert well.fused / 5000 == pytest.approx(found.estimates["fused.tnr"].value, abs=0.02)
+    assert pair_figures(mg, us) == found
 
 
 def test_two_tests_of_90_percent_fuse_to_99_sensitive_and_81_specific() -> None:
@@ -80,5 +85,6 @@ def test_gain_and_price_are_never_negative_in_any_draw() -> None:
 def test_a_missing_modality_leaves_the_fused_figures_undefined() -> None:
     found = pair_figures(side(8, 20), Side([], [], []))
     assert found.malignant == found.non_malignant == 0
+    assert found.drawn == {}
     assert np.isnan(found.estimates["fused.tpr"].value)
     assert np.isnan(found.estimates["fused.tnr"].value)

@@ -9,10 +9,11 @@ from tools.commands.bench_denoise import bench_denoise
 from tools.commands.bundle import check_graphs, export, half_precision
 from tools.commands.denoiser import train_denoiser
 from tools.commands.engine import build_engine
-from tools.commands.judge import evaluate
+from tools.commands.judge import evaluate, operating_points
 from tools.commands.load import load
 from tools.commands.phantoms import phantoms
 from tools.commands.prepare import prepare
+from tools.commands.report import report
 from tools.commands.sweep import sweep
 from tools.commands.train import train
 
@@ -46,6 +47,8 @@ for command in (
     check_graphs,
     build_engine,
     evaluate,
+    operating_points,
+    report,
     bench,
     bench_denoise,
     load,

@@ -1,4 +1,4 @@
-"""`evaluate`."""
+"""`evaluate` and `operating-points`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import Index, Sources
+from tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
 from tools.console import bar, refusals
 
 
@@ -20,12 +20,21 @@ class Split(str, Enum):
     test = "test"
 
 
+class Denoise(str, Enum):
+    on = "on"
+    off = "off"
+    log = "log"
+
+
 def evaluate(
     bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to judge.")],
     data: Index,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for tables and per-image rows.")],
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.test,
     source: Sources = None,
+    denoise: Annotated[
+        Denoise, typer.Option(help="As on the device; not at all; ultrasound by log shrinkage.")
+    ] = Denoise.on,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print metrics.json, nothing else.")
     ] = False,
@@ -33,14 +42,77 @@ def evaluate(
     """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
     console = Console()
     with refusals():
-        from tools.judge.evaluate import run_evaluation
+        from tools.judge.files import run_evaluation
+        from tools.judge.readers import Denoising
         from tools.judge.table import as_dict, as_rich
 
         with bar(Console(stderr=True) if as_json else console, "reading") as told:
             evaluation = run_evaluation(
-                bundle, data, split.value, out, sources=source, progress=told
-            )
+                bundle, data, split.value, out,
+                sources=source, denoising=Denoising(denoise.value), progress=told,
+            )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
         console.print(as_rich(evaluation))
+
+
+def operating_points(
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to choose for.")],
+    data: Index,
+    target_sensitivity: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0.01, max=1.0, help="Of the fused verdict, at least."),
+    ] = None,
+    target_specificity: Annotated[
+        float | None,
+        typer.Option(metavar="S", min=0.01, max=1.0, help="Of the fused verdict, at least."),
+    ] = None,
+    least: Annotated[
+        float,
+        typer.Option(
+            metavar="S", min=0.0, max=1.0, help="Sensitivity that either modality keeps alone."
+        ),
+    ] = 0.5,
+    split: Annotated[Split, typer.Option(help="Images to choose on.")] = Split.val,
+    source: Sources = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the points as JSON.", dir_okay=False)
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Enter the points into the bundle's manifest.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Choose the two operating points together, so that the fused verdict meets a target.
+
+    Every pair of thresholds is tried; give one target. The bundle is only changed with --write.
+    """
+    console = Console()
+    with refusals():
+        if split is Split.test:
+            raise ValueError("test images choose nothing; take val")
+        from tools.data.index import read_index, select
+        from tools.judge.choose import choose_for_bundle, enter
+        from tools.judge.joint import Target
+
+        target = Target(target_sensitivity, target_specificity, least)
+        records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)
+        with bar(Console(stderr=True) if as_json else console, "reading") as told:
+            chosen = choose_for_bundle(bundle, records, target, told)
+        text = json.dumps(chosen, indent=2, allow_nan=False)
+        if out:
+            out.write_text(text + "\n", encoding="utf-8")
+        sha256 = enter(bundle, chosen) if write else None
+    if as_json:
+        typer.echo(text)
+        return
+    why = chosen["operating_points_chosen"]
+    console.print(f"{why['for']}, on {why['on']}", highlight=False)
+    for name, rates in why["reached"].items():
+        point = chosen["operating_points"].get(name)
+        at = "" if point is None else f" at {point:.4f}, {rates['n']} images"
+        line = f"{name}{at}: sensitivity {rates['tpr']:.3f}, specificity {rates['tnr']:.3f}"
+        console.print(line, highlight=False)
+    if sha256:
+        console.print(f"Written; the bundle is now sha256 {sha256[:12]}.", highlight=False)

@@ -50,16 +50,23 @@ def estimates(
     *cases: Sequence[str],
     draws: int = DRAWS,
     seed: int = SEED,
+    block: int = DRAWS,
 ) -> dict[str, Estimate]:
     """Every figure with its 95 % interval.
 
     cases: the case of each image, one sequence for every set of images resampled on its own.
     figures: takes one weights array [..., n] for each of these sequences and answers named
     figures of the leading shape. All figures share the draws, so differences are paired.
+    block: how many draws are given at once; fewer need less memory and change no number.
     """
     rng = np.random.default_rng(seed)
     plain = figures(*(np.ones(len(each)) for each in cases))
-    drawn = figures(*(case_weights(each, draws, rng) for each in cases))
+    weights = [case_weights(each, draws, rng) for each in cases]
+    parts = [
+        figures(*(each[start : start + block] for each in weights))
+        for start in range(0, draws, block)
+    ]
+    drawn = {name: np.concatenate([part[name] for part in parts]) for name in plain}
     return {name: interval(float(plain[name]), drawn[name]) for name in plain}
 
 

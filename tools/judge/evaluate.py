@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from appliance.errors import IntakeError, ModelFault
 from appliance.intake import read_image
-from appliance.reader import Reader
 from appliance.values import Modality, ModelInfo, Reading, SourceImage
-from tools.data.index import Record, read_index, select, split_hash
+from tools.data.index import Record, split_hash
+from tools.judge.curves import curves
 from tools.judge.evaluation import OUTSIDE, Evaluation
 from tools.judge.figures import figures
+from tools.judge.found import found, located
 from tools.judge.outcome import Outcome, ReadBytes, read_outcome, unread_outcome
 from tools.judge.pairs import PairFigures, Side, pair_figures
-from tools.judge.table import as_dict, as_markdown, write_per_image
+from tools.judge.search import Search, search_of
 
+T = TypeVar("T")
+U = TypeVar("U")
 Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
 
@@ -33,60 +35,74 @@ def evaluate(
     reader: Reads,
     records: Sequence[Record],
     *,
+    searcher: Reads | None = None,
     read_bytes: ReadBytes = Path.read_bytes,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Read every record as a study of its own and measure the answers.
 
+    searcher: the same model with a low finding threshold; with it every image is read twice, and
+    the lesions are searched for as well.
     An image the device refuses, or whose answer it does not trust, counts as wrong.
     Raises ValueError if there is no record, no image could be read, or a mask does not fit its
     image; ModelUnavailable and OSError as they come.
     """
     outcomes: list[Outcome] = []
+    searches: list[Search] = []
     model: ModelInfo | None = None
     for done, record in enumerate(records, start=1):
         try:
             image = read_image(read_bytes(record.image), record.modality)
-            reading = reader.read([image])
+            answer = reader.read([image])
+            seen = searcher.read([image]) if searcher else None
         except (IntakeError, ModelFault) as error:
             outcomes.append(unread_outcome(record, error.code))
+            if searcher:
+                searches.append(search_of(record, None, (), read_bytes))
         else:
-            model = reading.model
-            outcomes.append(read_outcome(record, reading.images[0], read_bytes))
+            model = answer.model
+            outcomes.append(read_outcome(record, answer.images[0], read_bytes))
+            if seen:
+                findings = seen.images[0].findings
+                searches.append(search_of(record, answer.images[0], findings, read_bytes))
         progress(done, len(records))
     if model is None:
         raise ValueError("no image could be read: check the index, its split and sources")
+    return judged(model, outcomes, searches)
+
+
+def judged(model: ModelInfo, outcomes: Sequence[Outcome], searches: Sequence[Search]) -> Evaluation:
+    """All figures of the outcomes; searches: of the same images, or none."""
+    groups = dict(sorted(_groups(outcomes).items()))
+    by_name = {o.record.name: o for o in outcomes}
+    search = {s.record.name: s for s in searches}
+    searched = {
+        name: located([search[o.record.name] for o in group])
+        for name, group in groups.items()
+        if searches
+    }
     return Evaluation(
         model=model,
-        split_hash=split_hash(records),
+        split_hash=split_hash([o.record for o in outcomes]),
         outcomes=tuple(outcomes),
-        groups={name: figures(group) for name, group in sorted(_groups(outcomes).items())},
+        groups=_each(groups, figures),
         pairs=_pairs(outcomes),
+        searches=tuple(searches),
+        found=_each(
+            {name: group for name, group in searched.items() if any(s.lesions for s in group)},
+            lambda group: found(group, by_name),
+        ),
+        curves={name: curves(groups[name], group) for name, group in searched.items()},
     )
 
 
-def run_evaluation(
-    bundle: Path,
-    index: Path,
-    split: str,
-    out: Path,
-    *,
-    sources: Collection[str] | None = None,
-    progress: Progress = lambda done, total: None,
-) -> Evaluation:
-    """Evaluate a bundle on one split; write metrics.json, table.md and per_image.csv into `out`.
-
-    Raises BadIndex, BundleError or EngineUnavailable, and what `evaluate` raises.
-    """
-    records = select(read_index(index), split=split, sources=sources)
-    evaluation = evaluate(Reader.open(bundle), records, progress=progress)
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(as_dict(evaluation), indent=2, allow_nan=False)
-    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (out / "table.md").write_text(as_markdown(evaluation), encoding="utf-8")
-    with (out / "per_image.csv").open("w", newline="", encoding="utf-8") as file:
-        write_per_image(evaluation, file)
-    return evaluation
+def _each(groups: Mapping[str, list[T]], measure: Callable[[list[T]], U]) -> dict[str, U]:
+    """Every group measured; a modality with one source is measured once."""
+    out: dict[str, U] = {}
+    for name, group in groups.items():
+        same = next((other for other in out if groups[other] == group), None)
+        out[name] = measure(group) if same is None else out[same]
+    return out
 
 
 def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.values import ModelInfo
+from tools.judge.curves import Curves
 from tools.judge.figures import Figures
+from tools.judge.found import Found
 from tools.judge.outcome import Outcome
 from tools.judge.pairs import PairFigures
+from tools.judge.search import Search
 
 OUTSIDE = frozenset({"mini-MIAS"})
 """Sources never trained on: reported by themselves, neither pooled with others nor paired."""
@@ -21,6 +24,10 @@ class Evaluation:
     split_hash: which image belonged to which split, see tools.data.index.
     groups: by modality ("MG": all its sources but those OUTSIDE) and by source ("US/BUSI").
     pairs: None unless both modalities have images that are not from outside.
+    searches, found, curves: every image searched for lesions, and what came of it by group; empty
+    if the images were read only as the device reads them. A group without a located lesion is not
+    in `found`.
+    denoising: "on" as on the device, "off" or "log", see tools.judge.readers.
     """
 
     model: ModelInfo
@@ -28,3 +35,7 @@ class Evaluation:
     outcomes: tuple[Outcome, ...]
     groups: Mapping[str, Figures]
     pairs: PairFigures | None
+    searches: tuple[Search, ...]
+    found: Mapping[str, Found]
+    curves: Mapping[str, Curves]
+    denoising: str = "on"

@@ -10,8 +10,17 @@ import numpy as np
 from appliance.values import Verdict
 from tools.data.index import LABELS
 from tools.judge.bootstrap import DRAWS, Estimate, estimates
-from tools.judge.metrics import Bools, Floats, auc, confusion, mean, median
+from tools.judge.metrics import (
+    Bools,
+    Floats,
+    auc,
+    average_precision,
+    confusion,
+    mean,
+    median,
+)
 from tools.judge.outcome import Outcome
+from tools.judge.reliability import error_if_calibrated, expected_error
 
 DEFINITIONS = {
     "positive": "an image with a malignant lesion; called so by the device's verdict",
@@ -21,6 +30,12 @@ DEFINITIONS = {
     "auc_malignant_benign": "image score, malignant against benign images only",
     "auc_lesion_normal": "highest lesion score of the findings, lesion against normal images; "
     "within one source only",
+    "average_precision": "image score, malignant against all others: area under the "
+    "precision-recall curve by steps; that of a score that knows nothing is the prevalence",
+    "ece": "expected calibration error of the image score in ten bins of width 0.1: mean over "
+    "images of their bin's |mean score - share of malignant images|; unread images left out",
+    "ece_if_calibrated": "mean ECE that these scores would have were they right: few "
+    "images alone make one above zero",
     "dice_mean": "mean over images with lesion masks of the Dice of all findings' masks "
     "together against all lesions' masks together, 0 where nothing is found",
     "dice_median": "median instead of mean",
@@ -47,6 +62,7 @@ class Figures:
     with_mask, located: images with a lesion mask, with a lesion's box or circle.
     tp, fp, tn, fn: images, unread ones counted as wrong.
     three_way: counts [truth][call], see DEFINITIONS.
+    ece_if_calibrated: see DEFINITIONS.
     prevalence, majority_baseline: share of malignant images; accuracy of the more frequent class.
     estimates: figures by name, see DEFINITIONS.
     """
@@ -64,6 +80,7 @@ class Figures:
     three_way: tuple[tuple[int, ...], ...]
     prevalence: float
     majority_baseline: float
+    ece_if_calibrated: float
     estimates: dict[str, Estimate]
 
 
@@ -89,6 +106,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
         three_way=_three_way(outcomes),
         prevalence=float(truth.mean()),
         majority_baseline=float(counts.majority_baseline),
+        ece_if_calibrated=error_if_calibrated(np.array([o.score for o in outcomes])),
         estimates=estimates(_named(outcomes, truth, called), cases),
     )
 
@@ -99,8 +117,9 @@ def _named(
     """Every figure by name, as a function of the images' weights [..., n]."""
     label = np.array([o.record.label for o in outcomes])
     normal = label == "normal"
-    score = _ranked([o.score for o in outcomes], truth)
-    lesion_score = _ranked([o.lesion_score for o in outcomes], ~normal)
+    plain = np.array([o.score for o in outcomes])
+    score = ranked(plain, truth)
+    lesion_score = ranked(np.array([o.lesion_score for o in outcomes]), ~normal)
     one_source = len({o.record.source for o in outcomes}) == 1
     dice = np.array([o.dice for o in outcomes])
     jaccard = np.array([o.jaccard for o in outcomes])
@@ -121,6 +140,8 @@ def _named(
             "auc": auc(score, truth, w),
             "auc_malignant_benign": auc(score, truth, w * ~normal),
             "auc_lesion_normal": auc(lesion_score, ~normal, w * one_source),
+            "average_precision": average_precision(score, truth, w),
+            "ece": expected_error(plain, truth, w),
             "dice_mean": mean(dice, w),
             "dice_median": median(dice, w),
             "dice_over_half": mean(np.where(np.isnan(dice), np.nan, dice > 0.5), w),
@@ -134,10 +155,9 @@ def _named(
     return at
 
 
-def _ranked(scores: Sequence[float], truth: Bools) -> Floats:
+def ranked(scores: Floats, truth: Bools) -> Floats:
     """Scores [n] with every unread image (NaN) on the wrong end."""
-    values = np.array(scores, np.float64)
-    return np.where(np.isnan(values), np.where(truth, -np.inf, np.inf), values)
+    return np.where(np.isnan(scores), np.where(truth, -np.inf, np.inf), scores)
 
 
 def _three_way(outcomes: Sequence[Outcome]) -> tuple[tuple[int, ...], ...]:

@@ -98,6 +98,27 @@ def auc(scores: Floats, truth: Bools, weights: Floats | None = None) -> Floats:
     return ratio(wins, hits.sum(axis=-1) * misses.sum(axis=-1))
 
 
+def average_precision(scores: Floats, truth: Bools, weights: Floats | None = None) -> Floats:
+    """Area under the precision-recall curve of scores [n], as a sum of steps.
+
+    sum over falling thresholds of precision times the recall gained, equal scores together;
+    nothing is interpolated. Its value for a score that knows nothing is the prevalence. NaN
+    without a positive image.
+    """
+    w = np.ones(truth.size) if weights is None else weights
+    if not scores.size:
+        return np.full(w.shape[:-1], np.nan)
+    order = np.argsort(-scores, kind="stable")
+    ranked, w, positive = scores[order], w[..., order], truth[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    hits = np.cumsum(w * positive, axis=-1)[..., ends]
+    called = np.cumsum(w, axis=-1)[..., ends]
+    # Nobody called yet: nothing gained either, so the undefined precision does not matter.
+    precision = np.nan_to_num(ratio(hits, called))
+    gained = np.diff(hits, axis=-1, prepend=0)
+    return ratio((precision * gained).sum(axis=-1), hits[..., -1])
+
+
 def mean(values: Floats, weights: Floats | None = None) -> Floats:
     """Weighted mean of values [n] that are not NaN."""
     known = ~np.isnan(values)

@@ -24,6 +24,20 @@ class OperatingPoint:
     tnr: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cuts:
+    """threshold, tpr, tnr: float [k]."""
+
+    threshold: Floats
+    tpr: Floats
+    tnr: Floats
+
+    def point(self, index: int) -> OperatingPoint:
+        return OperatingPoint(
+            float(self.threshold[index]), float(self.tpr[index]), float(self.tnr[index])
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ImageScore:
     """score = weight * head + (1 - weight) * finding, and its AUC where it was chosen."""
@@ -49,20 +63,25 @@ def choose_threshold(
     """
     if sensitivity is not None and specificity is not None:
         raise ValueError("state a sensitivity or a specificity, not both")
+    each = cuts(scores, truth)
+    if specificity is not None:
+        reached = np.flatnonzero(each.tnr >= _goal(specificity))
+        if not reached.size:
+            raise ValueError(f"no threshold reaches specificity {specificity:g}: scores of 1")
+        return each.point(int(reached[0]))
+    goal = SENSITIVITY if sensitivity is None else sensitivity
+    return each.point(int(np.flatnonzero(each.tpr >= _goal(goal))[-1]))
+
+
+def cuts(scores: Floats, truth: Bools) -> Cuts:
+    """Every threshold that tells neighbouring scores apart, ascending, and what it reaches.
+
+    Raises ValueError if a class is missing or a score is outside [0, 1] or NaN.
+    """
     _check(truth, scores)
     thresholds = _midway(scores)
     positive = scores >= thresholds[:, None]
-    tpr = positive[:, truth].mean(axis=1)
-    tnr = 1 - positive[:, ~truth].mean(axis=1)
-    if specificity is not None:
-        reached = np.flatnonzero(tnr >= _goal(specificity))
-        if not reached.size:
-            raise ValueError(f"no threshold reaches specificity {specificity:g}: scores of 1")
-        best = reached[0]
-    else:
-        goal = SENSITIVITY if sensitivity is None else sensitivity
-        best = np.flatnonzero(tpr >= _goal(goal))[-1]
-    return OperatingPoint(float(thresholds[best]), float(tpr[best]), float(tnr[best]))
+    return Cuts(thresholds, positive[:, truth].mean(axis=1), 1 - positive[:, ~truth].mean(axis=1))
 
 
 def choose_image_score(head: Floats, finding: Floats, truth: Bools) -> ImageScore:

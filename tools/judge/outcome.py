@@ -13,10 +13,10 @@ from appliance.rle import decode
 from appliance.values import Finding, ImageReading, Verdict
 from tools.data.index import LesionMark, Record
 from tools.data.masks import union_mask
+from tools.judge.froc import HIT_IOU
 from tools.judge.metrics import box_iou, dice, jaccard
 
 ReadBytes = Callable[[Path], bytes]
-HIT_IOU = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,25 @@
-"""An evaluation for machines (JSON, CSV) and for people (Markdown, terminal)."""
+"""An evaluation for machines (JSON) and for people (Markdown, terminal)."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
-from tools.judge.bootstrap import DRAWS, LEVEL, SEED, Estimate
+from tools.judge.bootstrap import DRAWS, LEVEL, SEED
+from tools.judge.cells import Rows, cell, markdown, number, terminal
 from tools.judge.evaluation import OUTSIDE, Evaluation
 from tools.judge.figures import DEFINITIONS, Figures
-from tools.judge.pairs import PROTOCOL, PairFigures
+from tools.judge.found import DEFINITIONS as FOUND_DEFINITIONS
+from tools.judge.found import Found
+from tools.judge.found_table import found_rows, part_rows
+from tools.judge.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
 
-SCHEMA = 1
+SCHEMA = 2
+AnyFigures = TypeVar("AnyFigures", Figures, Found)
 NAMES = {
     "accuracy": "Accuracy",
     "tpr": "TPR (sensitivity)",
@@ -28,6 +31,8 @@ NAMES = {
     "auc": "AUC, malignant against the rest",
     "auc_malignant_benign": "AUC, malignant against benign",
     "auc_lesion_normal": "AUC, lesion against normal",
+    "average_precision": "Average precision, malignant",
+    "ece": "ECE of the image score",
     "dice_mean": "Dice, mean on lesion images",
     "dice_median": "Dice, median on lesion images",
     "dice_over_half": "Share with Dice > 0.5",
@@ -45,24 +50,6 @@ FUSED_NAMES = {
     "gain_tpr": "TPR gained by fusing",
     "price_tnr": "TNR given for it",
 }
-COLUMNS = (
-    "image",
-    "modality",
-    "source",
-    "split",
-    "patient_or_case",
-    "label",
-    "verdict",
-    "score",
-    "lesion_score",
-    "findings",
-    "dice",
-    "jaccard",
-    "box_hit",
-    "centre_hit",
-    "error",
-)
-Rows = list[list[str]]
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -82,11 +69,18 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "splits": sorted({o.record.split for o in evaluation.outcomes}),
             "split_sha256": evaluation.split_hash,
             "outside": sorted(OUTSIDE),
+            "denoising": evaluation.denoising,
         },
         "bootstrap": {"draws": DRAWS, "level": LEVEL, "seed": SEED, "unit": "patient_or_case"},
         "definitions": DEFINITIONS,
         "groups": {name: asdict(group) for name, group in evaluation.groups.items()},
-        "pairs": None if pairs is None else {"protocol": PROTOCOL, **asdict(pairs)},
+        "pairs": None
+        if pairs is None
+        else {"protocol": PROTOCOL, "drawn_protocol": DRAWN, "draws": PAIRS, **asdict(pairs)},
+        "found": {
+            "definitions": FOUND_DEFINITIONS,
+            "groups": {name: asdict(group) for name, group in evaluation.found.items()},
+        },
     }
     out: dict[str, Any] = _without_nan(plain)
     return out
@@ -94,63 +88,53 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 def as_markdown(evaluation: Evaluation) -> str:
     """The tables for the model card, with what one needs to read them."""
-    lines = [*_markdown(_figure_rows(evaluation)), ""]
+    lines = [*markdown(_figure_rows(evaluation)), ""]
     if evaluation.pairs is not None:
-        lines += [*_markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
+        lines += [*markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
+        lines += [*_drawn_lines(evaluation.pairs), ""]
+    if evaluation.found:
+        groups = shown(evaluation.found)
+        lines += [*markdown(found_rows(groups)), "", *markdown(part_rows(groups)), ""]
+        lines += [_found_note(), ""]
     lines += _notes(evaluation)
     return "\n".join(lines) + "\n"
 
 
 def as_rich(evaluation: Evaluation) -> RenderableType:
     """The same tables for the terminal."""
-    tables: list[RenderableType] = [_rich(_figure_rows(evaluation))]
+    tables: list[RenderableType] = [terminal(_figure_rows(evaluation))]
     if evaluation.pairs is not None:
-        tables += [_rich(_fused_rows(evaluation.pairs)), PROTOCOL]
+        tables += [terminal(_fused_rows(evaluation.pairs)), PROTOCOL]
+        tables += _drawn_lines(evaluation.pairs)
+    if evaluation.found:
+        groups = shown(evaluation.found)
+        tables += [terminal(found_rows(groups)), terminal(part_rows(groups)), _found_note()]
     return Group(*tables)
 
 
-def write_per_image(evaluation: Evaluation, file: TextIO) -> None:
-    """One CSV row an image, COLUMNS; an empty field is undefined."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for o in evaluation.outcomes:
-        record = o.record
-        numbers = (o.score, o.lesion_score, o.findings, o.dice, o.jaccard, o.box_hit, o.centre_hit)
-        writer.writerow(
-            (
-                record.name,
-                record.modality.value,
-                record.source,
-                record.split,
-                record.case,
-                record.label,
-                o.verdict.value,
-                *("" if math.isnan(number) else f"{number:.6g}" for number in numbers),
-                o.error,
-            )
-        )
-
-
 def _figure_rows(evaluation: Evaluation) -> Rows:
-    shown = _shown(evaluation.groups)
+    columns = shown(evaluation.groups)
     points = evaluation.model.operating_points
     rows = [
-        ["", *shown],
-        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in shown.values())],
-        ["Malignant", *(f"{g.malignant}" for g in shown.values())],
-        ["Not read", *(f"{g.unread}" for g in shown.values())],
-        ["Operating point", *(_number(points.get(_modality(name), math.nan)) for name in shown)],
-        ["Prevalence", *(_number(g.prevalence) for g in shown.values())],
-        ["Majority baseline", *(_number(g.majority_baseline) for g in shown.values())],
+        ["", *columns],
+        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in columns.values())],
+        ["Malignant", *(f"{g.malignant}" for g in columns.values())],
+        ["Not read", *(f"{g.unread}" for g in columns.values())],
+        ["Operating point", *(number(points.get(_modality(name), math.nan)) for name in columns)],
+        ["Prevalence", *(number(g.prevalence) for g in columns.values())],
+        ["Majority baseline", *(number(g.majority_baseline) for g in columns.values())],
     ]
     for key, name in NAMES.items():
-        cells = [group.estimates[key] for group in shown.values()]
-        if not all(math.isnan(cell.value) for cell in cells):
-            rows.append([name, *map(_cell, cells)])
+        cells = [group.estimates[key] for group in columns.values()]
+        if not all(math.isnan(each.value) for each in cells):
+            rows.append([name, *map(cell, cells)])
+        if key == "ece":
+            floors = (number(g.ece_if_calibrated) for g in columns.values())
+            rows.append(["ECE that these scores would have were they right", *floors])
     return rows
 
 
-def _shown(groups: Mapping[str, Figures]) -> dict[str, Figures]:
+def shown(groups: Mapping[str, AnyFigures]) -> dict[str, AnyFigures]:
     """All groups but a modality's own where it only repeats its one source."""
     sizes = {(_modality(name), group.n) for name, group in groups.items() if "/" in name}
     return {
@@ -171,46 +155,39 @@ def _fused_rows(pairs: PairFigures) -> Rows:
     ]
     for key, name in FUSED_NAMES.items():
         cells = (pairs.estimates.get(f"{column}.{key}") for column in columns)
-        rows.append([name, *("" if cell is None else _cell(cell) for cell in cells)])
+        rows.append([name, *("" if each is None else cell(each) for each in cells)])
     return rows
+
+
+def _drawn_lines(pairs: PairFigures) -> list[str]:
+    """What drawn pairs show, in one paragraph; none if nothing could be drawn."""
+    if not pairs.drawn:
+        return []
+    said = [
+        f"{d.pairs} {name.replace('_', '-')}: both right {d.both}, mammogram alone {d.mg_only}, "
+        f"ultrasound alone {d.us_only}, neither {d.neither}; fused right {d.fused}"
+        for name, d in pairs.drawn.items()
+    ]
+    return [f"Drawn: {DRAWN}. {'. '.join(said)}."]
+
+
+def _found_note() -> str:
+    d = FOUND_DEFINITIONS
+    return (
+        f"Lesions: {d['hit']}. A false positive is {d['false_positive']}. FROC: {d['froc']}. "
+        f"AP: {d['ap']}. Size: {d['size']}. Left out: {d['left_out']}."
+    )
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
     model = evaluation.model
     return [
         f"Model {model.name} {model.version} (sha256 {model.sha256[:12]}), {model.runtime}; "
-        f"split sha256 {evaluation.split_hash[:12]}. In brackets: {DEFINITIONS['interval']}. "
+        f"denoising {evaluation.denoising}; split sha256 "
+        f"{evaluation.split_hash[:12]}. In brackets: {DEFINITIONS['interval']}. "
         f"Positive: {DEFINITIONS['positive']}. Unread: {DEFINITIONS['unread']}. "
         f"Never trained on, reported by itself: {', '.join(sorted(OUTSIDE))}."
     ]
-
-
-def _cell(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "-"
-    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _short(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
-
-
-def _markdown(rows: Rows) -> list[str]:
-    rule = ["---", *("---:" for _ in rows[0][1:])]
-    return ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
-
-
-def _rich(rows: Rows) -> Table:
-    table = Table()
-    for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if i else "left")
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,0 +1,123 @@
+"""An evaluation's folder, read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.values import Rle
+from tools.judge.bootstrap import Estimate
+
+SCHEMA = 2
+
+
+class BadEvaluation(ValueError):
+    """The folder holds no evaluation that can be reported; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image's row, and what was found in it; see tools.judge.files for the columns.
+
+    score: NaN if unread. dice: NaN without a mask. lesions, findings: COCO annotations and
+    results, malignant findings last.
+    """
+
+    name: str
+    modality: str
+    source: str
+    case: str
+    label: str
+    verdict: str
+    score: float
+    dice: float
+    lesions: tuple[Mapping[str, Any], ...]
+    findings: tuple[Mapping[str, Any], ...]
+
+    @property
+    def malignant(self) -> bool:
+        return self.label == "malignant"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """name: the folder's own; metrics, curves: as written; images: in the order of the rows."""
+
+    name: str
+    metrics: Mapping[str, Any]
+    curves: Mapping[str, Any]
+    images: tuple[Image, ...]
+
+    def groups(self) -> list[str]:
+        """The sources, and a modality's own group where it has several."""
+        groups = self.metrics["groups"]
+        sizes = {(name.split("/")[0], each["n"]) for name, each in groups.items() if "/" in name}
+        return [n for n, each in groups.items() if "/" in n or (n, each["n"]) not in sizes]
+
+
+def read_judged(folder: Path) -> Judged:
+    """Raises BadEvaluation if a file is missing, damaged or of another schema."""
+    try:
+        metrics, curves, truth, found = (
+            json.loads((folder / name).read_text("utf-8"))
+            for name in ("metrics.json", "curves.json", "truth.coco.json", "findings.coco.json")
+        )
+        with (folder / "per_image.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if metrics["schema"] != SCHEMA:
+            raise ValueError("another schema")
+        return Judged(folder.resolve().name, metrics, curves, _images(rows, truth, found))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadEvaluation(
+            f"{folder.name} is no evaluation that this version wrote; run mammosono-tools evaluate"
+        ) from error
+
+
+def estimate(plain: Mapping[str, Any]) -> Estimate:
+    """An estimate as metrics.json holds it: undefined is null there and NaN here."""
+    value, low, high = (
+        math.nan if plain[key] is None else float(plain[key]) for key in ("value", "low", "high")
+    )
+    return Estimate(value, low, high, int(plain["skipped"]))
+
+
+def rle_of(plain: Mapping[str, Any]) -> Rle:
+    height, width = plain["size"]
+    return Rle((int(height), int(width)), plain["counts"])
+
+
+def _images(
+    rows: list[dict[str, str]], truth: Mapping[str, Any], found: list[dict[str, Any]]
+) -> tuple[Image, ...]:
+    names = {image["id"]: image["file_name"] for image in truth["images"]}
+    lesions: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
+    findings: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
+    for each in truth["annotations"]:
+        lesions[names[each["image_id"]]].append(each)
+    for each in found:
+        if each["reported"]:
+            findings[names[each["image_id"]]].append(each)
+    return tuple(
+        Image(
+            row["image"],
+            row["modality"],
+            row["source"],
+            row["patient_or_case"],
+            row["label"],
+            row["verdict"],
+            _number(row["score"]),
+            _number(row["dice"]),
+            tuple(lesions[row["image"]]),
+            tuple(sorted(findings[row["image"]], key=lambda f: (f["label"], f["malignancy"]))),
+        )
+        for row in rows
+    )
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
