@@ -7,7 +7,9 @@ import io
 import json
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from rich.console import Console
 
 from appliance.errors import ModelFault, ModelUnavailable
 from appliance.values import Modality
+from tools.data.index import split_hash
 from tools.judge import files
 from tools.judge.evaluate import evaluate
 from tools.judge.files import COLUMNS, run_evaluation, write_per_image
@@ -273,6 +276,26 @@ def test_an_unread_image_has_all_its_lesions_missed() -> None:
     assert found.estimates["box_ap50"].value == pytest.approx(34 / 101)
 
 
+class Trained(NamedTuple):
+    """As much of a bundle as is asked for."""
+
+    manifest: dict[str, Any]
+
+
+def test_a_split_is_kept_if_the_models_own_sources_are_divided_as_in_its_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = busi().records
+    foreign = replace(records[0], source="mini-MIAS")
+    training = {"sources": ["BUSI"], "split_sha256": split_hash(records)}
+    monkeypatch.setattr(files, "open_bundle", lambda bundle: Trained({"training": training}))
+    assert files.split_kept(Path("bundle"), [*records, foreign]) is True
+    moved = [replace(records[0], split="train"), *records[1:]]
+    assert files.split_kept(Path("bundle"), moved) is False
+    monkeypatch.setattr(files, "open_bundle", lambda bundle: Trained({}))
+    assert files.split_kept(Path("bundle"), records) is None
+
+
 def test_a_run_over_an_index_writes_its_files_for_the_asked_split_and_sources(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,13 +311,16 @@ def test_a_run_over_an_index_writes_its_files_for_the_asked_split_and_sources(
     opened = nullcontext(world)
     opened.read = world.read  # type: ignore[attr-defined]
     monkeypatch.setattr(files, "open_readers", lambda bundle, denoising: (opened, world))
+    training = {"sources": ["BUSI"], "split_sha256": "0" * 64}
+    monkeypatch.setattr(files, "open_bundle", lambda bundle: Trained({"training": training}))
     out = tmp_path / "new" / "out"
     index = tmp_path / "index.csv"
     run_evaluation(tmp_path, index, "test", out, sources={"BUSI"}, denoising=Denoising.off)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["groups"]["US"]["n"] == 4
     assert metrics["data"]["splits"] == ["test"]
-    assert (out / "table.md").read_text().startswith("|  | US/BUSI |")
+    assert metrics["data"]["split_kept"] is False
+    assert "may have trained it" in (out / "table.md").read_text()
     assert len((out / "per_image.csv").read_text().splitlines()) == 5
     assert str(tmp_path) not in "".join(file.read_text() for file in out.iterdir())
     assert metrics["data"]["denoising"] == "off"

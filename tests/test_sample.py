@@ -175,3 +175,16 @@ def test_a_phantom_is_a_sample_with_a_noisy_and_a_clean_view(
         assert lesion.label is label
         assert lesion.exact
         assert lesion.mask.sum() == pytest.approx(source.mask.sum() * place.scale**2, rel=0.2)
+
+
+def test_a_deeper_picture_uses_the_whole_range_of_its_views(tmp_path: Path) -> None:
+    """12 bits in a file of 16, as detectors store them."""
+    shallow = record(tmp_path)
+    grey = cv2.imread(str(shallow.image), cv2.IMREAD_GRAYSCALE)
+    deep = replace(shallow, image=store(tmp_path, "deep.png", grey.astype(np.uint16) * 16))
+    before, after = load_sample(deep, INPUT, denoised=True).views
+    assert before.max() == 255
+    (plain,) = load_sample(shallow, INPUT, denoised=False).views
+    levels = before.astype(float) * plain.max() / 255
+    assert np.abs(levels - plain).max() < 1.5
+    assert 0.8 < after.mean() / before.mean() < 1.25

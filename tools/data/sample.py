@@ -51,8 +51,8 @@ class Sample:
 def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) -> Sample:
     """Read, crop and shrink one record's image and masks; what the index calls denoised is not
     denoised again. Raises BadSample."""
-    pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
+    pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise BadSample(f"{record.name}: not a readable image")
     place = frame(pixels, record.modality, input_size)
     masks = [_read_mask(record, k, pixels.shape) for k in range(len(record.masks))]
@@ -66,16 +66,18 @@ def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) 
         for mark in record.lesions:
             disc = _shrink(_disc(mark.box, pixels.shape), place)
             lesions.append(SampleLesion(mark.label, disc, False))
-    working = place.cut(pixels)
-    views = [np.rint(working).astype(np.uint8)]
+    views = [place.cut(pixels)]
     if denoised and not record.denoised:
-        clean, _ = denoise(working, record.modality, peak=255.0, threads=1)
-        views.append(np.rint(clean).astype(np.uint8))
+        peak = 65535.0 if pixels.dtype == np.uint16 else 255.0
+        clean, _ = denoise(views[0], record.modality, peak=peak, threads=1)
+        views.append(clean)
+    # Deeper pictures keep their whole range: its ends are the percentiles' business.
+    step = max(1.0, float(views[0].max()) / 255) if pixels.dtype == np.uint16 else 1.0
     return Sample(
         record.modality,
         record.label,
         record.source,
-        tuple(views),
+        tuple(np.rint(view / step).clip(0, 255).astype(np.uint8) for view in views),
         tuple(lesions),
         max(place.scale, 1.0),
     )

@@ -27,6 +27,8 @@ class Evaluation:
     searches, found, curves: every image searched for lesions, and what came of it by group; empty
     if the images were read only as the device reads them. A group without a located lesion is not
     in `found`.
+    split_kept: whether the index divides the model's own training sources as its training did; None
+    where its manifest does not say. If not, images judged here may have trained it.
     denoising: "on" as on the device, "off" or "log", see tools.judge.readers.
     """
 
@@ -38,4 +40,5 @@ class Evaluation:
     searches: tuple[Search, ...]
     found: Mapping[str, Found]
     curves: Mapping[str, Curves]
+    split_kept: bool | None = None
     denoising: str = "on"

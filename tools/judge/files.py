@@ -13,12 +13,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from tools.data.index import read_index, select
+from engines.bundle import open_bundle
+from tools.data.index import Record, read_index, select, split_hash
 from tools.judge.coco import findings_file, truth_file
 from tools.judge.evaluate import Progress, evaluate
 from tools.judge.evaluation import Evaluation
@@ -58,13 +59,29 @@ def run_evaluation(
 
     Raises BadIndex, ModelUnavailable, and what `evaluate` raises.
     """
-    records = select(read_index(index), split=split, sources=sources)
+    everything = read_index(index)
+    records = select(everything, split=split, sources=sources)
     reader, searcher = open_readers(bundle, denoising)
     with reader:
         evaluation = evaluate(reader, records, searcher=searcher, progress=progress)
-    evaluation = replace(evaluation, denoising=denoising.value)
+    evaluation = replace(
+        evaluation,
+        split_hash=split_hash(everything),
+        split_kept=split_kept(bundle, everything),
+        denoising=denoising.value,
+    )
     write_evaluation(evaluation, out)
     return evaluation
+
+
+def split_kept(bundle: Path, records: Sequence[Record]) -> bool | None:
+    """Whether `records`, of the whole index, divide the bundle's training sources as its training
+    did; None if its manifest does not tell. Raises BundleError."""
+    training = open_bundle(bundle).manifest.get("training", {})
+    if not {"sources", "split_sha256"} <= training.keys():
+        return None
+    own = split_hash(select(records, sources=training["sources"]))
+    return bool(own == training["split_sha256"])
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:

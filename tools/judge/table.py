@@ -68,6 +68,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "images": len(evaluation.outcomes),
             "splits": sorted({o.record.split for o in evaluation.outcomes}),
             "split_sha256": evaluation.split_hash,
+            "split_kept": evaluation.split_kept,
             "outside": sorted(OUTSIDE),
             "denoising": evaluation.denoising,
         },
@@ -88,7 +89,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 def as_markdown(evaluation: Evaluation) -> str:
     """The tables for the model card, with what one needs to read them."""
-    lines = [*markdown(_figure_rows(evaluation)), ""]
+    lines = [*_warnings(evaluation), *markdown(_figure_rows(evaluation)), ""]
     if evaluation.pairs is not None:
         lines += [*markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
         lines += [*_drawn_lines(evaluation.pairs), ""]
@@ -102,7 +103,7 @@ def as_markdown(evaluation: Evaluation) -> str:
 
 def as_rich(evaluation: Evaluation) -> RenderableType:
     """The same tables for the terminal."""
-    tables: list[RenderableType] = [terminal(_figure_rows(evaluation))]
+    tables: list[RenderableType] = [*_warnings(evaluation), terminal(_figure_rows(evaluation))]
     if evaluation.pairs is not None:
         tables += [terminal(_fused_rows(evaluation.pairs)), PROTOCOL]
         tables += _drawn_lines(evaluation.pairs)
@@ -110,6 +111,17 @@ def as_rich(evaluation: Evaluation) -> RenderableType:
         groups = shown(evaluation.found)
         tables += [terminal(found_rows(groups)), terminal(part_rows(groups)), _found_note()]
     return Group(*tables)
+
+
+def _warnings(evaluation: Evaluation) -> list[str]:
+    if evaluation.split_kept is not False:
+        return []
+    return [
+        "! This index divides the model's training sources otherwise than its training did: "
+        "images judged here may have trained it, and the figures flatter. Judge with the index "
+        "that it was trained with.",
+        "",
+    ]
 
 
 def _figure_rows(evaluation: Evaluation) -> Rows:
