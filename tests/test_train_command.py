@@ -55,7 +55,7 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
         "--config",
         settings(tmp_path),
         "--micro-batch",
-        3,
+        2,
         "--denoised",
         "only",
         "--rate",
@@ -63,7 +63,7 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
     )
     made = run(*command(phantom_index, tmp_path, *more))
     assert made.exit_code == 0, made.output
-    expected = replace(SMALL, micro_batch=3, views="only", learning_rate=2e-3)
+    expected = replace(SMALL, micro_batch=2, views="only", learning_rate=2e-3)
     assert checkpoint.read_config(tmp_path / "run") == expected
     entry = json.loads((tmp_path / "run" / "config.json").read_text())
     records = read_index(phantom_index)
