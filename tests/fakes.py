@@ -131,6 +131,10 @@ class FakeEngine(Engine):
             masks[row] = lesion.mask
         return {"masks": masks}
 
+    def _denoise_mg(self, inputs: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+        noisy = _array(inputs["noisy"], (1, 1, *self.geometry.input_size), np.float32)
+        return {"noise": np.zeros_like(noisy)}
+
     def _samples(self, inputs: Mapping[str, Tensor], count: int, bins: int) -> int:
         kept = inputs["pyramid"]
         assert isinstance(kept, DeviceTensor)

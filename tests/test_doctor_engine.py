@@ -252,7 +252,7 @@ def test_without_any_runtime_nothing_can_be_read(tmp_path: Path) -> None:
 
 def test_the_shipped_bundle_is_whole(shipped: Bundle) -> None:
     line, bundle = check_bundle(None)
-    assert_line(line, State.OK, shipped.name, shipped.sha256[:12], "3 stages, every hash holds")
+    assert_line(line, State.OK, shipped.name, shipped.sha256[:12], "4 stages, every hash holds")
     assert bundle == shipped
 
 

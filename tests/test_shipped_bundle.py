@@ -89,7 +89,7 @@ def test_the_weights_saw_only_what_may_be_shipped_and_the_manifest_says_how_they
     assert set(training["sources"]) <= set(TRAINED_SOURCES)
     assert len(training["split_sha256"]) == 64
     assert all(training["images"][split] > 0 for split in ("train", "val", "test"))
-    assert len(training["parity"]) == 7
+    assert len(training["parity"]) == 8
     assert max(training["parity"].values()) < BOUND
     for split in ("val", "test"):
         groups = training["metrics"][split]["groups"]
