@@ -18,9 +18,9 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Pattern, Tuple, Union
 
+from engines.disk import write_whole
 from engines.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -132,32 +132,12 @@ def write_manifest(folder: Folder, manifest: Mapping[str, Any]) -> None:
             "%s: a value is not JSON; use finite numbers, text, lists and objects" % MANIFEST
         ) from error
     try:
-        _replace(os.path.join(root, MANIFEST), (text + "\n").encode("utf-8"))
+        # Readable by the service's user, who is another than the one who writes it.
+        write_whole(os.path.join(root, MANIFEST), (text + "\n").encode("utf-8"), 0o644)
     except OSError as error:
         raise BundleError(
             "%s: it cannot be written (%s); check space and rights" % (MANIFEST, error.strerror)
         ) from error
-
-
-def _replace(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".manifest-", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would lock out the service's user
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    # The rename itself is only durable once the folder is.
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
 
 
 def _read(path: str) -> bytes:

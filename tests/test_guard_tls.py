@@ -75,7 +75,7 @@ def test_the_box_makes_a_key_of_its_own_and_a_certificate_of_its_names(state: Pa
         "127.0.0.1",
         "::1",
     }
-    assert not list(made.key.parent.glob("*.new"))
+    assert set(made.key.parent.iterdir()) == {made.key, made.certificate}
 
 
 def test_its_dates_hold_on_a_box_whose_clock_was_never_set(state: Path) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.disk import sync
+
 logger = logging.getLogger(__name__)
 
 FILE = "audit.jsonl"
@@ -42,7 +44,7 @@ class AuditLog:
         finally:
             os.close(handle)
         if size == 0:
-            _sync_folder(self._file.parent)
+            sync(self._file.parent)
         return hashlib.sha256(line).hexdigest()
 
 
@@ -107,11 +109,3 @@ def _write(handle: int, data: bytes) -> None:
     while data:
         data = data[os.write(handle, data) :]
     os.fsync(handle)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import socket
 import ssl
@@ -23,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.guard.exposure import StartRefused, is_loopback
 from appliance.settings import Settings
+from engines.disk import write_whole
 
 # A Jetson Nano's clock stands at an arbitrary date until it was set, so the certificate's dates
 # must not depend on it; RFC 5280 4.1.2.5 has this date for "no well-defined end".
@@ -32,6 +32,7 @@ _NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")
 _ANY = ("0.0.0.0", "::")
 _SIOCGIFADDR = 0x8915  # linux/sockios.h
+_OWN = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,14 @@ def self_made(folder: Path, names: Sequence[str]) -> Identity:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = Identity(folder / "key.pem", folder / "certificate.pem")
     if not identity.key.exists():
-        _store(identity.key, _pem(ec.generate_private_key(ec.SECP256R1())))
+        write_whole(str(identity.key), _pem(ec.generate_private_key(ec.SECP256R1())), _OWN)
     key = serialization.load_pem_private_key(identity.key.read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("not an ECDSA key")
     if not identity.certificate.exists() or not _holds(identity.certificate, key, names):
         certificate = _certificate(key, [*names, *own_names()])
-        _store(identity.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        write_whole(str(identity.certificate), pem, _OWN)
     return identity
 
 
@@ -171,18 +173,6 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _store(file: Path, data: bytes) -> None:
-    """Whole or not at all, and nobody else's from its first byte on."""
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(handle, "wb") as target:
-        target.write(data)
-        target.flush()
-        os.fsync(handle)
-    new.replace(file)
 
 
 def _ipv4() -> Iterator[str]:

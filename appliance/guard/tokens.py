@@ -18,6 +18,7 @@ from typing import Any
 
 from appliance.errors import StorageFailed
 from appliance.guard.roles import LOCAL, Role
+from engines.disk import write_whole
 
 FILE = "tokens.json"
 TOKEN_BYTES = 32
@@ -125,19 +126,8 @@ class Tokens:
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
         """The old file or the new one, whole, whatever happens."""
-        new = self._file.with_name(f"{self._file.name}.new")
-        new.unlink(missing_ok=True)
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, "tokens": [_document(token) for token in tokens]}, file)
-            file.flush()
-            os.fsync(handle)
-        new.replace(self._file)
-        folder = os.open(self._file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        document = {"version": 1, "tokens": [_document(token) for token in tokens]}
+        write_whole(str(self._file), json.dumps(document).encode(), 0o600)
 
 
 def _hash(secret: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.errors import StorageFailed, StorageFull
+from engines.disk import sync
 
 _FULL = "Wait until older studies have made room, or ask the technician to free space."
 _FAILED = "The box cannot write to its disk; call the technician (mammosono doctor tells more)."
@@ -29,15 +30,6 @@ def disk_errors() -> Iterator[None]:
         if "full" in str(error):
             raise StorageFull(_FULL) from error
         raise StorageFailed(_FAILED) from error
-
-
-def sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def settle(temporary: Path, target: Path) -> None:

@@ -15,10 +15,10 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
 from engines.bundle import Bundle, Stage
+from engines.disk import write_whole
 from engines.errors import EngineUnavailable
 from engines.trt.device import Device
 from engines.trt.publish import finish
@@ -69,8 +69,8 @@ def write_plan(folder: str, stage: str, plan: bytes, sidecar: Sidecar) -> None:
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        _replace(os.path.join(folder, stage + ".plan"), plan)
-        _replace(os.path.join(folder, stage + ".json"), text.encode("utf-8"))
+        write_whole(os.path.join(folder, stage + ".plan"), plan, 0o600)
+        write_whole(os.path.join(folder, stage + ".json"), text.encode("utf-8"), 0o600)
     except OSError as error:
         raise EngineUnavailable(
             "stage %s: its plan cannot be written (%s); check space and rights"
@@ -200,30 +200,6 @@ def _read(folder: str, stage: str, suffix: str) -> bytes:
         if status.st_mode & 0o077:
             raise _unfit(stage, "is open to other users (mode %o)" % (status.st_mode & 0o777))
         return file.read()
-
-
-def _replace(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".plan-", dir=folder)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync(folder)
-
-
-def _sync(folder: str) -> None:
-    """A rename in `folder` is only durable once the folder itself is."""
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
 
 
 def _unfit(stage: str, what: str) -> EngineUnavailable:

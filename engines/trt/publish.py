@@ -9,6 +9,8 @@
 import contextlib
 import os
 
+from engines.disk import sync
+
 BUILDING = ".building"
 _READY = ".ready"
 
@@ -16,9 +18,9 @@ _READY = ".ready"
 def publish(folder: str) -> None:
     """Make the plans in BUILDING, all of them good, the plans of `folder`. Raises OSError."""
     finish(folder)
-    _sync(os.path.join(folder, BUILDING))
+    sync(os.path.join(folder, BUILDING))
     os.rename(os.path.join(folder, BUILDING), os.path.join(folder, _READY))
-    _sync(folder)
+    sync(folder)
     finish(folder)
 
 
@@ -36,14 +38,6 @@ def finish(folder: str) -> None:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             os.replace(os.path.join(ready, name), os.path.join(folder, name))
-    _sync(folder)
+    sync(folder)
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(ready)
-
-
-def _sync(folder: str) -> None:
-    entry = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
