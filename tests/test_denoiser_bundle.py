@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="a bundle is exported with torch")
 
 import tiny  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
-from tiny_bundle import drawn_bundle, drawn_denoiser  # noqa: E402
+from tiny_bundle import DENOISER, PROVENANCE, denoiser_run, drawn_bundle  # noqa: E402
 
 from appliance.denoise.network import STAGE  # noqa: E402
 from appliance.intake import read_image  # noqa: E402
@@ -33,11 +33,8 @@ from tools.bundle.parity import BOUND  # noqa: E402
 from tools.bundle.subject import Check, Subject  # noqa: E402
 from tools.data.index import Record, read_index  # noqa: E402
 from tools.denoiser.network import DenoiserConfig  # noqa: E402
-from tools.denoiser.training import DenoiserTraining, write_config  # noqa: E402
+from tools.denoiser.training import write_config  # noqa: E402
 from tools.training import checkpoint  # noqa: E402
-
-CONFIG = DenoiserTraining(network=DenoiserConfig((4, 6), (1, 1), (1, 1)))
-PROVENANCE = {"method": "supervised", "psnr_gain_db": {"phantom": 1.5}}
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +101,7 @@ def records(phantom_index: Path) -> Sequence[Record]:
 def exported(
     tiny_run: Path, records: Sequence[Record], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    run = tmp_path_factory.mktemp("denoiser")
-    write_config(run, CONFIG)
-    state = {"network": drawn_denoiser().state_dict(), "provenance": PROVENANCE}
-    checkpoint.save(run, "best.pt", state)
+    run = denoiser_run(tmp_path_factory.mktemp("made") / "denoiser")
     out = tmp_path_factory.mktemp("out") / "tiny"
     export_bundle(
         tiny_run, out, records, ["phantom"],
@@ -150,7 +144,7 @@ def test_a_denoiser_that_does_not_fit_the_input_is_refused_and_nothing_is_writte
 ) -> None:
     run, levels = tmp_path / "denoiser", (1,) * 6
     run.mkdir()
-    config = replace(CONFIG, network=DenoiserConfig((2,) * 6, levels, levels))
+    config = replace(DENOISER, network=DenoiserConfig((2,) * 6, levels, levels))
     write_config(run, config)
     from tools.denoiser.network import Denoiser
 

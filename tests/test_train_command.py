@@ -14,8 +14,11 @@ pytest.importorskip("torch", reason="training needs torch")
 
 import tiny
 from test_tools_cli import refused, run
+from tiny_bundle import denoiser_run
 
+from appliance.values import Modality
 from tools.commands.train import Preset
+from tools.data import sample
 from tools.data.index import read_index, split_hash
 from tools.network.config import PRESETS, TrainConfig
 from tools.training import checkpoint, material
@@ -73,6 +76,7 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
         "sources": ["phantom"],
         "train_images": sum(r.split == "train" for r in records),
         "val_images": sum(r.split == "val" for r in records),
+        "denoiser_sha256": None,
     }
     assert set(entry["software"]) == {"mammosono", "torch", "numpy"}
     # And that file is the settings of another run.
@@ -89,6 +93,35 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
     assert line == (
         "the run in this folder has epochs = 1, not 3: give that, or another run folder"
     )
+
+
+def test_mammograms_are_denoised_by_the_network_that_is_named(
+    phantom_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = []
+    cleaned = sample.denoise
+
+    def told(*given: Any, **more: Any) -> Any:
+        image, record = cleaned(*given, **more)
+        methods.append((given[1], record.method))
+        return image, record
+
+    monkeypatch.setattr(sample, "denoise", told)
+    made = denoiser_run(tmp_path / "denoiser")
+    more = ("--config", settings(tmp_path), "--denoiser", made)
+    assert run(*command(phantom_index, tmp_path, *more)).exit_code == 0
+    assert set(methods) == {(Modality.MG, "anscombe-cnn"), (Modality.US, "obnlm")}
+    entry = json.loads((tmp_path / "run" / "config.json").read_text())
+    digest = hashlib.sha256((made / "best.pt").read_bytes()).hexdigest()
+    assert entry["data"]["denoiser_sha256"] == digest
+    # Without it, it is another run.
+    line = refused(*command(phantom_index, tmp_path, *more[:2]))
+    assert line.startswith("the run in this folder has data.denoiser_sha256 = ")
+
+
+def test_a_denoiser_that_was_not_trained_is_refused(phantom_index: Path, tmp_path: Path) -> None:
+    line = refused(*command(phantom_index, tmp_path, "--denoiser", tmp_path))
+    assert line == "the denoiser's config.json is missing or damaged: train it first"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from engines.onnx_engine import OnnxEngine
 from tools.bundle.graphs import export_stage
 from tools.denoiser.export import export_denoiser
 from tools.denoiser.network import Denoiser, DenoiserConfig
+from tools.denoiser.training import DenoiserTraining, write_config
 from tools.network.config import NetworkConfig
 from tools.network.model import RefinedMaskRcnn
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -36,10 +37,23 @@ def drawn_network(config: NetworkConfig = tiny.NETWORK, seed: int = 1) -> Refine
     return network
 
 
+DENOISER = DenoiserTraining(network=DenoiserConfig((4, 6), (1, 1), (1, 1)))
+PROVENANCE = {"method": "supervised", "psnr_gain_db": {"phantom": 1.5}}
+
+
 def drawn_denoiser(seed: int = 2) -> Denoiser:
     """A denoiser of few weights, drawn from the seed."""
     torch.manual_seed(seed)
-    return Denoiser(DenoiserConfig((4, 6), (1, 1), (1, 1))).eval()
+    return Denoiser(DENOISER.network).eval()
+
+
+def denoiser_run(folder: Path) -> Path:
+    """The run folder of the drawn denoiser."""
+    folder.mkdir()
+    write_config(folder, DENOISER)
+    state = {"network": drawn_denoiser().state_dict(), "provenance": PROVENANCE}
+    checkpoint.save(folder, "best.pt", state)
+    return folder
 
 
 def export_stages(network: RefinedMaskRcnn, folder: Path) -> Mapping[str, Any]:

@@ -73,6 +73,14 @@ def train(
         Denoised | None,
         typer.Option(help="Draw pictures before and after denoising, only after, or only before."),
     ] = None,
+    denoiser: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run of `train-denoiser`: mammograms are denoised as a bundle with it will do. "
+            "[default: non-local means]",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -122,6 +130,8 @@ def train(
     input_size = None if size is None else network_size(size)
     with refusals():
         from tools.data.index import read_index
+        from tools.denoiser.training import best_denoiser
+        from tools.denoiser.validation import with_network
         from tools.training.devices import close_fabric, open_fabric
         from tools.training.loop import Trainer
         from tools.training.material import split_material
@@ -133,11 +143,12 @@ def train(
         sources = source or TRAINED_SOURCES
         start = best_network(initial, chosen.network).state_dict() if initial else None
         records = read_index(data)
+        gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
         with bar(console, "reading images") as told:
             train_samples, val_samples = split_material(
-                records, sources, chosen.network.geometry.input_size, told, chosen.views
+                records, sources, chosen.network.geometry.input_size, told, chosen.views, gaussian
             )
         out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
@@ -146,7 +157,7 @@ def train(
             train_samples,
             val_samples,
             fabric=fabric,
-            data=DataMark.of(data, records, sources),
+            data=DataMark.of(data, records, sources, denoiser),
             workers=_spare_cores(fabric.world_size) if workers is None else workers,
             checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise import denoise
+from appliance.denoise import Gaussian, denoise
 from appliance.detector.frame import Frame, frame
 from appliance.phantoms import Phantom
 from appliance.values import Label, Modality
@@ -48,9 +48,19 @@ class Sample:
     enlarge: float
 
 
-def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) -> Sample:
+def load_sample(
+    record: Record,
+    input_size: tuple[int, int],
+    *,
+    denoised: bool,
+    gaussian: Gaussian | None = None,
+) -> Sample:
     """Read, crop and shrink one record's image and masks; what the index calls denoised is not
-    denoised again. Raises BadSample."""
+    denoised again.
+
+    gaussian: of mammograms, as for appliance.denoise.denoise.
+    Raises BadSample.
+    """
     pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise BadSample(f"{record.name}: not a readable image")
@@ -69,7 +79,7 @@ def load_sample(record: Record, input_size: tuple[int, int], *, denoised: bool) 
     views = [place.cut(pixels)]
     if denoised and not record.denoised:
         peak = 65535.0 if pixels.dtype == np.uint16 else 255.0
-        clean, _ = denoise(views[0], record.modality, peak=peak, threads=1)
+        clean, _ = denoise(views[0], record.modality, peak=peak, threads=1, gaussian=gaussian)
         views.append(clean)
     # Deeper pictures keep their whole range: its ends are the percentiles' business.
     step = max(1.0, float(views[0].max()) / 255) if pixels.dtype == np.uint16 else 1.0

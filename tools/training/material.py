@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from appliance.denoise import Gaussian
 from appliance.phantoms import phantom
 from appliance.values import Label, Modality
 from tools.data.index import Record, select
@@ -20,9 +21,11 @@ def real_samples(
     input_size: tuple[int, int],
     on_sample: Callable[[int, int], None],
     views: Views = "both",
+    gaussian: Gaussian | None = None,
 ) -> list[Sample]:
     """Usable records as samples with the views asked for, in order; told (done, of).
 
+    gaussian: denoises mammograms; None is non-local means.
     Lesions that nobody located are left out: they would be taught as background.
     Raises tools.data.sample.BadSample; ValueError if raw pictures are asked of an index of
     denoised ones.
@@ -31,7 +34,7 @@ def real_samples(
     if views == "off" and any(record.denoised for record in usable):
         raise ValueError("the index holds denoised pictures: --denoised off needs the raw ones")
     samples: list[Sample] = []
-    load = partial(load_sample, input_size=input_size, denoised=views != "off")
+    load = partial(load_sample, input_size=input_size, denoised=views != "off", gaussian=gaussian)
     with ThreadPoolExecutor(2) as pool:
         for sample in pool.map(load, usable):
             samples.append(with_views(sample, views))
@@ -68,13 +71,15 @@ def split_material(
     input_size: tuple[int, int],
     on_sample: Callable[[int, int], None],
     views: Views = "both",
+    gaussian: Gaussian | None = None,
 ) -> tuple[list[Sample], list[Sample]]:
     """Training samples (split `train` of the sources, and phantoms) and validation samples.
 
+    gaussian: as for real_samples.
     Raises ValueError if either split is empty: without validation no weights are the best.
     """
     train = required(records, "train", sources)
     val = required(records, "val", sources)
-    samples = real_samples([*train, *val], input_size, on_sample, views)
+    samples = real_samples([*train, *val], input_size, on_sample, views, gaussian)
     cut = sum(not record.abnormal_without_location for record in train)
     return samples[:cut] + phantom_samples(input_size), samples[cut:]

@@ -21,25 +21,38 @@ OF_THE_MACHINE = ("micro_batch", "precision")
 @dataclass(frozen=True, slots=True)
 class DataMark:
     """What a run learns from: the index file's SHA-256, that of the split of its sources (see
-    tools.data.index), the sources, and how many images of each split."""
+    tools.data.index), the sources, how many images of each split, and the SHA-256 of the weights
+    that denoised its mammograms, if a network did."""
 
     index_sha256: str
     split_sha256: str
     sources: tuple[str, ...]
     train_images: int
     val_images: int
+    denoiser_sha256: str | None = None
 
     @classmethod
-    def of(cls, index: Path, records: Sequence[Record], sources: Sequence[str]) -> DataMark:
-        """Raises OSError if the index cannot be read."""
+    def of(
+        cls,
+        index: Path,
+        records: Sequence[Record],
+        sources: Sequence[str],
+        denoiser: Path | None = None,
+    ) -> DataMark:
+        """denoiser: run folder of `train-denoiser`. Raises OSError if a file cannot be read."""
         used = select(records, sources=sources)
         return cls(
-            hashlib.sha256(index.read_bytes()).hexdigest(),
+            _sha256(index),
             split_hash(used),
             tuple(sources),
             len(select(used, split="train")),
             len(select(used, split="val")),
+            _sha256(denoiser / "best.pt") if denoiser else None,
         )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def marks(data: DataMark | None) -> dict[str, Any]:
