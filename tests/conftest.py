@@ -1,10 +1,15 @@
-"""What is drawn or trained once for the whole session, since it takes seconds."""
+"""What is drawn, trained or started once for many tests, since it takes seconds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +41,13 @@ def tiny_run(phantom_index: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     trainer = Trainer(folder, replace(tiny.TRAIN, epochs=1), train, val, workers=0)
     assert trainer.fit(lambda _: None, lambda *_: None)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; every visit opens a context of its own in it. Not for the whole session: while it
+    is open, no test could run an asyncio loop."""
+    from page_bench import chromium
+
+    with chromium() as browser:
+        yield browser

@@ -22,6 +22,7 @@ import time
 import types
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
+import fake_gpu
 import fake_trt
 from fake_trt import _ORT_TYPES, _deprecated, _Enum, fake_plan
 
@@ -453,10 +454,10 @@ def install() -> None:
     if isinstance(getattr(sys.modules.get("pycuda"), "driver", None), types.ModuleType):
         return
     told = json.loads(os.environ[_VARIABLE])
-    gpu = fake_trt.Gpu()
+    gpu = fake_gpu.Gpu()
     trt = fake_trt.fake_tensorrt(told["generation"], gpu)
     add_builder(trt, told["generation"], Behaviour(**told["behaviour"]))
     pycuda: Any = types.ModuleType("pycuda")
-    pycuda.driver = fake_trt.fake_pycuda(gpu)
+    pycuda.driver = fake_gpu.fake_pycuda(gpu)
     modules = {"tensorrt": trt, "pycuda": pycuda, "pycuda.driver": pycuda.driver}
     sys.modules.update(modules)

@@ -8,7 +8,7 @@ from contextlib import closing
 import files
 import httpx
 import pytest
-from page_bench import ToldReader, Visit, Wire, chromium, image, needs_chromium, visit
+from page_bench import ToldReader, Visit, Wire, image, needs_chromium, visit
 from playwright.sync_api import Browser, Route, expect
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from service_bench import FakeReader, box, serving
@@ -44,12 +44,6 @@ BAD = {
         "The file is of another modality",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import files
 import httpx
 import numpy as np
 import pytest
-from page_bench import DESK, ToldReader, Visit, chromium, image, needs_chromium, serious, visit
+from page_bench import DESK, ToldReader, Visit, image, needs_chromium, serious, visit
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from service_bench import box, until
 
@@ -24,12 +24,6 @@ POSITIVE, NEGATIVE, UNSURE = Verdict.POSITIVE, Verdict.NEGATIVE, Verdict.INDETER
 MILLIMETRES = files.dicom(
     files.picture(), modality="MG", ImagerPixelSpacing=[0.1, 0.1], PresentationIntentType=None
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

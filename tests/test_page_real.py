@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from page_bench import chromium, image, needs_chromium, visit
-from playwright.sync_api import expect
+from page_bench import image, needs_chromium, visit
+from playwright.sync_api import Browser, expect
 from service_bench import serving, until
 
 from appliance.phantoms import phantom
@@ -13,10 +13,10 @@ from appliance.values import Label, Modality
 pytestmark = needs_chromium
 
 
-def test_a_pair_of_phantoms_is_read_on_the_page() -> None:
+def test_a_pair_of_phantoms_is_read_on_the_page(browser: Browser) -> None:
     mammogram = phantom(Modality.MG, 3, Label.MALIGNANT, height=320, width=240)
     ultrasound = phantom(Modality.US, 5, Label.BENIGN, height=240, width=280)
-    with serving(None, threads=1) as client, chromium() as browser:
+    with serving(None, threads=1) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         with visit(browser, client) as seen:
             page = seen.page

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from page_bench import ToldReader, Visit, chromium, image, needs_chromium, serious, visit
+from page_bench import ToldReader, Visit, image, needs_chromium, serious, visit
 from playwright.sync_api import Browser, expect
 from service_bench import box
 
@@ -15,12 +15,6 @@ from appliance.guard.roles import Role
 from appliance.guard.tokens import FILE, Tokens
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trt import GENERATIONS, VERSIONS, Gpu, fake_plan, fake_tensorrt
+from fake_gpu import Gpu
+from fake_trt import GENERATIONS, VERSIONS, fake_plan, fake_tensorrt
 from fake_trt_builder import Behaviour, Record, add_builder
 from small_graphs import FP32, write_bundle
 from test_trt_surface import GENERATION_OF, probes, real_surface

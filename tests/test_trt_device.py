@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from fake_trt import Gpu, installed
+from fake_gpu import Gpu
+from fake_trt import installed
 
 from engines.errors import EngineUnavailable
 from engines.trt import device

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_trt import GENERATIONS, Gpu, fake_plan, installed
+from fake_gpu import Gpu
+from fake_trt import GENERATIONS, fake_plan, installed
 from test_onnx_engine import CHANNELS, HEIGHT, ROIS, SAMPLES, WIDTH, P, heads, trunk
 
 from engines.errors import EngineUnavailable

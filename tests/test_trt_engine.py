@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_trt import GENERATIONS, VERSIONS, Gpu, fake_plan, installed
+from fake_gpu import Gpu
+from fake_trt import GENERATIONS, VERSIONS, fake_plan, installed
 from test_onnx_engine import (  # noqa: F401 - fixtures, and the contract that every engine keeps
     CHANNELS,
     HEADS,

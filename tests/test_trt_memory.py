@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_trt import Gpu as FakeGpu
+from fake_gpu import Gpu as FakeGpu
 from fake_trt import fake_plan, installed
 from test_onnx_engine import HEIGHT, WIDTH, trunk
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trt import GENERATIONS, Gpu, fake_tensorrt, surface
+from fake_gpu import Gpu
+from fake_trt import GENERATIONS, fake_tensorrt, surface
 from fake_trt_builder import add_builder
 from fetch_bindings import STUBS, WHEELS, folder_of
 
