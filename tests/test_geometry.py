@@ -48,5 +48,5 @@ def test_levels_are_rounded_up_as_a_strided_convolution_with_padding_does():
 
 
 def test_samples_a_bin_are_four_corners_of_each_point_on_each_level_used():
-    assert GEOMETRY.samples_per_row == 16
+    assert replace(GEOMETRY, roi_levels="by_size").samples_per_row == 16
     assert replace(GEOMETRY, roi_levels="fused").samples_per_row == 48

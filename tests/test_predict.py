@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from appliance.denoise.network import STAGE
 from appliance.model import SHIPPED
 from appliance.reader import Reader
 from appliance.runtime import Runtime
@@ -38,6 +39,7 @@ from tools.bench.predict.run import Predicted
 from tools.bench.predict.table import NOT_SHOWN, PREDICTION, as_dict, as_rich
 from tools.bench.predict.trace import (
     blank_network,
+    denoiser_cost,
     fold_batch_norm,
     heads_cost,
     masks_cost,
@@ -301,9 +303,36 @@ def test_memory_is_one_scratch_one_pyramid_and_a_twin_of_all_that_is_copied() ->
 
 
 def test_the_hosts_work_is_timed_for_both_images_without_a_network() -> None:
-    work = host_work(tiny.GEOMETRY, repeats=1)
+    work = host_work(tiny.GEOMETRY, denoises=False, repeats=1)
     assert len(work) == 2
     assert all(min(one.prepare, one.denoise, one.after) > 0 for one in work)
+
+
+def test_a_denoiser_of_mammograms_is_no_work_of_the_host() -> None:
+    without, within = (
+        host_work(preset("compact").network.geometry, denoises=denoises, repeats=1)[0].denoise
+        for denoises in (False, True)
+    )
+    assert 0 < within < without / 2
+
+
+def test_the_denoiser_takes_its_time_before_the_mammograms_network_alone() -> None:
+    with_one = predict(replace(NETWORK, denoiser=cost(0.25, noisy=int(1e6))), WORK, BOARD)
+    without = predict(NETWORK, WORK, BOARD)
+    assert with_one.denoiser.plan == pytest.approx(0.25)
+    assert with_one.pair.plan == pytest.approx(without.pair.plan + 0.25)
+    assert with_one.image == without.image  # the ultrasound's: it is the slower one
+    quick = (WORK[0], HostWork(0.1, 0.1, 0.1))
+    alone = [predict(n, quick, BOARD).image.plan for n in (NETWORK, with_one.network)]
+    assert alone[1] == pytest.approx(alone[0] + 0.25)
+    assert with_one.own == pytest.approx(without.own + 1 + 2)  # its weights, its input twice
+
+
+def test_the_shipped_bundle_is_predicted_with_its_denoiser() -> None:
+    network = bundle_network(SHIPPED)
+    assert set(network.stages) == {"trunk", "heads", "masks"}
+    assert network.denoiser is not None
+    assert bare(denoiser_cost(network.geometry.input_size)) == bare(network.denoiser)
 
 
 # Savings.
@@ -422,7 +451,9 @@ def test_the_command_predicts_the_bundle_middle_and_paper(
     assert result.exit_code == 0, result.output
     plain = json.loads(result.stdout)
     assert [one["name"] for one in plain["networks"]] == ["tiny", "middle", "paper"]
-    assert plain["networks"][0]["stages"] == plain["networks"][2]["stages"]
+    stages, blank = (plain["networks"][k]["stages"] for k in (0, 2))
+    assert stages == {name: blank[name] for name in stages}
+    assert set(blank) - set(stages) == {STAGE}  # this bundle has no denoiser
     assert [one["name"] for one in plain["variants_of_paper"]] == ["masks four at a time"]
     assert plain["val"] is None
 

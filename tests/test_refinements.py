@@ -20,6 +20,7 @@ from tools.network.config import NetworkConfig, preset  # noqa: E402
 from tools.network.efficientnet import EfficientNetLite0  # noqa: E402
 from tools.network.torch_engine import TorchEngine  # noqa: E402
 
+BY_SIZE = tiny.network(geometry=tiny.geometry(roi_levels="by_size"))
 FUSED = tiny.network(geometry=tiny.geometry(roi_levels="fused"))
 DILATED = tiny.network(
     stage_strides=(1, 2, 2, 1),
@@ -27,7 +28,7 @@ DILATED = tiny.network(
 )
 
 
-@pytest.mark.parametrize("config", [FUSED, DILATED], ids=["fused", "dilated"])
+@pytest.mark.parametrize("config", [BY_SIZE, FUSED, DILATED], ids=["by size", "fused", "dilated"])
 def test_the_graphs_of_a_refinement_answer_as_torch_does(
     config: NetworkConfig, tmp_path: Path
 ) -> None:
@@ -44,9 +45,9 @@ def test_the_graphs_of_a_refinement_answer_as_torch_does(
 
 
 def test_fused_features_are_another_reading_of_the_same_pyramid() -> None:
-    one, other = drawn_network(), drawn_network(FUSED)
+    one, other = drawn_network(BY_SIZE), drawn_network(FUSED)
     other.load_state_dict(one.state_dict())  # no weight of its own
-    assert FUSED.geometry.samples_per_row == 4 * tiny.GEOMETRY.samples_per_row
+    assert FUSED.geometry.samples_per_row == 4 * BY_SIZE.geometry.samples_per_row
 
 
 def features(image: Tensor, backbone: EfficientNetLite0) -> list[Tensor]:
@@ -84,13 +85,13 @@ def test_the_encoder_reaches_stride_four_before_its_first_stage() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"geometry": {"roi_levels": "fused"}},
+        {"geometry": {"roi_levels": "by_size"}},
         {
             "geometry": {"pyramid_strides": (4, 8, 16, 16), "rpn_strides": (8, 16, 16, 32)},
             "network": {"stage_strides": (1, 2, 2, 1)},
         },
     ],
-    ids=["fused", "dilated"],
+    ids=["by size", "dilated"],
 )
 def test_compact_takes_the_refinement(change: dict) -> None:
     network = preset("compact").network

@@ -42,7 +42,7 @@ class Geometry:
     min_box_px: float = 2.0
     roi_level_sizes: tuple[float, ...] = (28.0, 56.0, 112.0)
     """Upper bound of sqrt(area) for each pyramid level but the last."""
-    roi_levels: Literal["by_size", "fused"] = "by_size"
+    roi_levels: Literal["by_size", "fused"] = "fused"
     """Features from the level that fits the RoI's size, or the mean over all levels."""
     box_bins: int = 7
     mask_bins: int = 14

@@ -15,7 +15,7 @@ from tools.console import bar, fail, refusals
 
 
 class CellName(str, Enum):
-    default = "default"
+    base = "base"
     alpha_1 = "alpha-1"
     denoise_off = "denoise-off"
     fused = "fused"
@@ -46,7 +46,7 @@ def sweep(
     ] = 300,
     show: Annotated[bool, typer.Option("--show", help="Print the table, train nothing.")] = False,
 ) -> None:
-    """Train the compact preset with one thing changed at a time, and set the cells side by side.
+    """Train a compact network with one thing changed at a time, and set the cells side by side.
 
     The first seed of every cell comes first; stopped by Ctrl-C or killed, the same command goes
     on. DIR gets a run folder for each cell and seed, table.md and table.json.

@@ -10,6 +10,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.denoise.network import STAGE
 from appliance.detector.detector import Detector
 from appliance.detector.geometry import Geometry
 from appliance.intake import read_image
@@ -31,8 +32,8 @@ _REPEATS = 2
 class HostWork:
     """Seconds of one core of this machine, for one image.
 
-    prepare: decode, frame and the rest of making it ready, without denoise. after: proposals,
-    RoI sampling, findings.
+    prepare: decode, frame and the rest of making it ready, without denoise. denoise: without the
+    denoiser's network, if there is one. after: proposals, RoI sampling, findings.
     """
 
     prepare: float
@@ -40,16 +41,16 @@ class HostWork:
     after: float
 
 
-def host_work(geometry: Geometry, repeats: int = _REPEATS) -> tuple[HostWork, ...]:
+def host_work(geometry: Geometry, denoises: bool, repeats: int = _REPEATS) -> tuple[HostWork, ...]:
     """Of each image of the bench's pair, the least of some runs; processor time, not wall.
 
+    denoises: whether a network denoises mammograms, in place of the host.
     The proposals are random, so hardly any of them is dropped: NMS at its slowest.
     Raises BundleError or ModelUnavailable if the shipped bundle, whose grey levels are taken, is
     damaged.
     """
     bundle = open_bundle(SHIPPED)
-    # The denoiser's network is no work of the host: without it, what the host would do instead.
-    model = replace(model_of(bundle, "none"), geometry=geometry, denoises=False)
+    model = replace(model_of(bundle, "none"), geometry=geometry, denoises=denoises)
     engine = _Canned(geometry)
     detector, remove = Detector(engine, geometry), denoiser(engine, model, 1)
     return tuple(
@@ -115,6 +116,7 @@ class _Canned(Engine):
                 "classes": classes,
                 "box_deltas": np.zeros((geometry.proposals, 4), np.float32),
             },
+            STAGE: {"noise": np.zeros((1, 1, *geometry.input_size), np.float32)},
             "masks": {"masks": np.repeat(_disc(geometry.mask_size), geometry.findings, axis=0)},
         }
 

@@ -9,14 +9,22 @@ from pathlib import Path
 
 import onnx
 
+from appliance.denoise.network import STAGE
 from appliance.detector.geometry import Geometry
-from engines.bundle import open_bundle, read_stage
+from appliance.values import Modality
+from engines.bundle import Stage, open_bundle, read_stage
 from tools.bench.flops import Flops
 from tools.bench.pair import NETWORK
 from tools.bench.predict.board import Board, Rates, Span, stage_seconds
 from tools.bench.predict.graph import StageCost, stage_cost
 from tools.bench.predict.host import HostWork
-from tools.bench.predict.trace import blank_network, heads_cost, masks_cost, trunk_cost
+from tools.bench.predict.trace import (
+    blank_network,
+    denoiser_cost,
+    heads_cost,
+    masks_cost,
+    trunk_cost,
+)
 from tools.bundle.mixed import fp32_nodes
 from tools.network.config import NetworkConfig
 
@@ -24,18 +32,22 @@ PYRAMID = "pyramid"
 """The binding that stays on the device from the trunk to the other stages."""
 DENOISE_THREADS = 2
 """Of the reader; the rest of the host's work is counted on one core."""
+PAIR = (Modality.MG, Modality.US)
+"""In the order in which they are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """stages: cost of one run of each."""
+    """stages: cost of one run of each. denoiser: of the stage that denoises mammograms, if any."""
 
     name: str
     geometry: Geometry
     stages: Mapping[str, StageCost]
+    denoiser: StageCost | None = None
 
     @property
     def flops(self) -> Flops:
+        """Of the network on one image, without the denoiser."""
         each = [cost.flops for cost in self.stages.values()]
         return Flops(sum(f.dense for f in each), sum(f.depthwise for f in each))
 
@@ -45,15 +57,17 @@ class Prediction:
     """Seconds and MB (10^6 bytes).
 
     work: on this machine, of each image of the pair. seconds: the three stages, one image.
-    host: the slower image's own work. image: it alone, from bytes to findings. pair: two, the
-    second prepared while the network runs on the first. weights, scratch, bindings: the network's
-    own memory. memory: of all processes at their peak.
+    denoiser: its stage, on a mammogram. host: the slower image's own work. image: the slower one
+    alone, from bytes to findings. pair: two, the second prepared while the network runs on the
+    first. weights, scratch, bindings: of the network and the denoiser. memory: of all processes
+    at their peak.
     """
 
     network: Network
     work: tuple[HostWork, ...]
     stages: Mapping[str, Span]
     seconds: Span
+    denoiser: Span
     host: Span
     image: Span
     pair: Span
@@ -71,21 +85,28 @@ class Prediction:
 def bundle_network(folder: Path) -> Network:
     """The network of a bundle, from its own graphs. Raises BundleError, KeyError, ValueError."""
     bundle = open_bundle(folder)
-    stages = {}
-    for stage in sorted(bundle.stages.values(), key=lambda stage: NETWORK.index(stage.name)):
-        model = onnx.load_model_from_string(read_stage(stage))
-        single = stage.fp32 or fp32_nodes(stage.name, model)
-        stages[stage.name] = stage_cost(model, stage.inputs, single)
-    return Network(bundle.name, Geometry.from_manifest(bundle.manifest["geometry"]), stages)
+    stages = {name: _bundle_cost(bundle.stages[name]) for name in NETWORK}
+    denoiser = _bundle_cost(bundle.stages[STAGE]) if STAGE in bundle.stages else None
+    geometry = Geometry.from_manifest(bundle.manifest["geometry"])
+    return Network(bundle.name, geometry, stages, denoiser)
+
+
+def _bundle_cost(stage: Stage) -> StageCost:
+    model = onnx.load_model_from_string(read_stage(stage))
+    return stage_cost(model, stage.inputs, stage.fp32 or fp32_nodes(stage.name, model))
 
 
 def config_network(config: NetworkConfig, name: str) -> Network:
-    """The network of a configuration, untrained. Raises ValueError."""
+    """The network of a configuration, untrained, and a denoiser of the usual shape for its input.
+
+    Raises ValueError.
+    """
     network = blank_network(config)
     return Network(
         name,
         config.geometry,
         {"trunk": trunk_cost(network), "heads": heads_cost(network), "masks": masks_cost(network)},
+        denoiser_cost(config.geometry.input_size),
     )
 
 
@@ -93,15 +114,22 @@ def predict(network: Network, work: tuple[HostWork, ...], board: Board) -> Predi
     """work: of each image of a pair, in the order in which they are read."""
     stages = {name: stage_seconds(cost, board) for name, cost in network.stages.items()}
     seconds = network_seconds(network, board)
-    before = [board.span(partial(_before, one)) for one in work]
+    none = Span(0, 0, 0)
+    denoiser = stage_seconds(network.denoiser, board) if network.denoiser else none
+    host = [board.span(partial(_before, one)) for one in work]
     after = [board.span(partial(_after, one)) for one in work]
-    slower = (before[0] + after[0]).at_least(before[1] + after[1])
+    before = [
+        one + (denoiser if modality is Modality.MG else none)
+        for one, modality in zip(host, PAIR, strict=True)
+    ]
+    slower = (host[0] + after[0]).at_least(host[1] + after[1])
+    image = seconds + (before[0] + after[0]).at_least(before[1] + after[1])
     pair = before[0] + (seconds + after[0]).at_least(before[1]) + seconds + after[1]
     weights, scratch, bindings = _megabytes(network)
     own = weights + scratch + bindings
     memory = board.libraries + board.workspace + board.processes + Span(own, own, own)
     return Prediction(
-        network, work, stages, seconds, slower, seconds + slower, pair,
+        network, work, stages, seconds, denoiser, slower, image, pair,
         weights, scratch, bindings, memory,
     )  # fmt: skip
 
@@ -125,7 +153,7 @@ def _megabytes(network: Network) -> tuple[float, float, float]:
     """Weights, scratch, bindings. The stages share one scratch buffer and one pyramid; every
     other binding has a pinned twin for the host, which on a Jetson lies in the same memory.
     """
-    stages = network.stages.values()
+    stages = (*network.stages.values(), *([network.denoiser] if network.denoiser else []))
     bound = [item for cost in stages for item in cost.bindings.items()]
     pyramid = max(size for name, size in bound if name == PYRAMID)
     copied = sum(size for name, size in bound if name != PYRAMID)

@@ -11,7 +11,7 @@ from appliance.model import SHIPPED
 from tools.bench.machine import Machine, this_machine
 from tools.bench.predict.board import Board
 from tools.bench.predict.caps import ValCheck
-from tools.bench.predict.host import host_work
+from tools.bench.predict.host import HostWork, host_work
 from tools.bench.predict.prediction import (
     Network,
     Prediction,
@@ -58,16 +58,20 @@ def run_prediction(
     total = 3 + len(variants)
     networks: list[Prediction] = []
     for network in _networks(bundle or SHIPPED, paper):
-        networks.append(predict(network, host_work(network.geometry), board))
+        networks.append(predict(network, _work(network), board))
         on_network(len(networks), total)
     base, varied = networks[-1], []
     for variant in variants:
         network = vary(base.network, variant)
         # Timed again only where the host is what changes: the noise of timing would hide the rest.
-        work = base.work if variant.changed else host_work(network.geometry)
+        work = base.work if variant.changed else _work(network)
         varied.append((variant, predict(network, work, board)))
         on_network(len(networks) + len(varied), total)
     return Predicted(date.today(), machine, board, tuple(networks), tuple(varied))
+
+
+def _work(network: Network) -> tuple[HostWork, ...]:
+    return host_work(network.geometry, network.denoiser is not None)
 
 
 def _networks(bundle: Path, paper: NetworkConfig) -> Iterator[Network]:

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from appliance.denoise.network import STAGE
 from tools.bench.predict.board import Span
 from tools.bench.predict.caps import NARROW, SQUARE, ValCheck
 from tools.bench.predict.graph import StageCost
@@ -56,10 +57,11 @@ def _network(one: Prediction) -> dict[str, Any]:
         "dense_gflop": flops.dense / 1e9,
         "depthwise_gflop": flops.depthwise / 1e9,
         "stages": {
-            stage: {**_stage(cost), "seconds": asdict(one.stages[stage])}
-            for stage, cost in one.network.stages.items()
+            stage: {**_stage(cost), "seconds": asdict(seconds)}
+            for stage, cost, seconds in _each_stage(one)
         },
         "network_s": asdict(one.seconds),
+        "denoiser_s": asdict(one.denoiser),
         "host_s": asdict(one.host),
         "host_here_s": [asdict(work) for work in one.work],
         "image_s": asdict(one.image),
@@ -69,6 +71,13 @@ def _network(one: Prediction) -> dict[str, Any]:
         "bindings_mb": one.bindings,
         "peak_mb": asdict(one.memory),
     }
+
+
+def _each_stage(one: Prediction) -> Iterator[tuple[str, StageCost, Span]]:
+    for stage, cost in one.network.stages.items():
+        yield stage, cost, one.stages[stage]
+    if one.network.denoiser:
+        yield STAGE, one.network.denoiser, one.denoiser
 
 
 def _stage(cost: StageCost) -> dict[str, float]:
@@ -159,6 +168,7 @@ def _networks(predicted: Predicted) -> Table:
     table.add_row("input, px", *(f"{height} x {width}" for height, width in sizes))
     table.add_row("GFLOP", *(f"{one.network.flops.total / 1e9:.1f}" for one in networks))
     table.add_row("network, s an image", *(_span(one.seconds) for one in networks))
+    table.add_row("denoiser, s a mammogram", *(_span(one.denoiser) for one in networks))
     table.add_row("host, s an image", *(_span(one.host) for one in networks))
     table.add_row("an image, s", *(_span(one.image) for one in networks))
     table.add_row("a pair, s", *(_span(one.pair) for one in networks))
@@ -170,9 +180,9 @@ def _networks(predicted: Predicted) -> Table:
 def _stages(one: Prediction) -> Table:
     columns = ("MB, ms", "GFLOP", "depthwise", "weights", "moved", "gathered", "scratch", "ms")
     table = _table(f"{one.network.name}: one run of each stage", *columns)
-    for stage, cost in one.network.stages.items():
+    for stage, cost, seconds in _each_stage(one):
         numbers = _stage(cost)
-        milliseconds = one.stages[stage] * 1e3
+        milliseconds = seconds * 1e3
         table.add_row(
             stage,
             f"{numbers['dense_gflop']:.2f}",

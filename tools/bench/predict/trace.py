@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tools.bench.predict.graph import StageCost, stage_cost
 from tools.bundle.graphs import OPSET, Stage
 from tools.bundle.mixed import fp32_nodes
+from tools.denoiser.network import Denoiser, DenoiserConfig
 from tools.network.config import NetworkConfig
 from tools.network.model import RefinedMaskRcnn
 from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -57,6 +58,12 @@ def heads_cost(network: RefinedMaskRcnn) -> StageCost:
 
 def masks_cost(network: RefinedMaskRcnn) -> StageCost:
     return _stage_cost(MasksStage(network), network.config, "masks")
+
+
+def denoiser_cost(size: tuple[int, int]) -> StageCost:
+    """Cost of the usual denoiser on a mammogram of this size (height, width)."""
+    stage = Denoiser(DenoiserConfig())
+    return stage_cost(traced(stage, {"noisy": torch.zeros(1, 1, *size)}), stage.inputs)
 
 
 def _stage_cost(stage: Stage, config: NetworkConfig, name: str) -> StageCost:

@@ -9,7 +9,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from tools.bench.predict.prediction import Network
-from tools.bench.predict.trace import blank_network, heads_cost, masks_cost, trunk_cost
+from tools.bench.predict.trace import (
+    blank_network,
+    denoiser_cost,
+    heads_cost,
+    masks_cost,
+    trunk_cost,
+)
 from tools.network.config import NetworkConfig
 from tools.network.model import RefinedMaskRcnn, RpnHead
 
@@ -40,12 +46,15 @@ class Variant:
 def vary(base: Network, variant: Variant) -> Network:
     """The network with that change; the stages that stay the same are taken from `base`."""
     if not variant.changed:
-        return Network(variant.name, variant.config.geometry, base.stages)
+        return replace(base, name=variant.name, geometry=variant.config.geometry)
     network = blank_network(variant.config)
     variant.surgery(network)
     costs = {"trunk": trunk_cost, "heads": heads_cost, "masks": masks_cost}
     changed = {stage: costs[stage](network) for stage in variant.changed}
-    return Network(variant.name, network.config.geometry, {**base.stages, **changed})
+    geometry = network.config.geometry
+    same = geometry.input_size == base.geometry.input_size
+    denoiser = base.denoiser if same else denoiser_cost(geometry.input_size)
+    return Network(variant.name, geometry, {**base.stages, **changed}, denoiser)
 
 
 def paper_variants(paper: NetworkConfig) -> tuple[Variant, ...]:
