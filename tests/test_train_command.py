@@ -77,6 +77,7 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
         "train_images": sum(r.split == "train" for r in records),
         "val_images": sum(r.split == "val" for r in records),
         "denoiser_sha256": None,
+        "initial_sha256": None,
     }
     assert set(entry["software"]) == {"mammosono", "torch", "numpy"}
     # And that file is the settings of another run.
@@ -88,6 +89,14 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
         checkpoint.load(folder / "run" / "last.pt")["network"] for folder in (tmp_path, again)
     )
     assert all(bool((first[name] == second[name]).all()) for name in first)
+    # One that starts from the weights of another says from which.
+    later = tmp_path / "later"
+    later.mkdir()
+    start = tmp_path / "run"
+    assert run(*command(phantom_index, later, *more, "--initial", start)).exit_code == 0
+    entry = json.loads((later / "run" / "config.json").read_text())
+    digest = hashlib.sha256((start / "best.pt").read_bytes()).hexdigest()
+    assert entry["data"]["initial_sha256"] == digest
     # With other settings it does not go on.
     line = refused(*command(phantom_index, tmp_path, *more, "--epochs", 3))
     assert line == (

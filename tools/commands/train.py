@@ -157,7 +157,7 @@ def train(
             train_samples,
             val_samples,
             fabric=fabric,
-            data=DataMark.of(data, records, sources, denoiser),
+            data=DataMark.of(data, records, sources, denoiser, initial),
             workers=_spare_cores(fabric.world_size) if workers is None else workers,
             checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps,

@@ -21,8 +21,8 @@ OF_THE_MACHINE = ("micro_batch", "precision")
 @dataclass(frozen=True, slots=True)
 class DataMark:
     """What a run learns from: the index file's SHA-256, that of the split of its sources (see
-    tools.data.index), the sources, how many images of each split, and the SHA-256 of the weights
-    that denoised its mammograms, if a network did."""
+    tools.data.index), the sources, how many images of each split, and the SHA-256 of weights
+    that another run made: of the network that denoised the mammograms, and of the start."""
 
     index_sha256: str
     split_sha256: str
@@ -30,6 +30,7 @@ class DataMark:
     train_images: int
     val_images: int
     denoiser_sha256: str | None = None
+    initial_sha256: str | None = None
 
     @classmethod
     def of(
@@ -38,8 +39,9 @@ class DataMark:
         records: Sequence[Record],
         sources: Sequence[str],
         denoiser: Path | None = None,
+        initial: Path | None = None,
     ) -> DataMark:
-        """denoiser: run folder of `train-denoiser`. Raises OSError if a file cannot be read."""
+        """denoiser, initial: run folders. Raises OSError if a file cannot be read."""
         used = select(records, sources=sources)
         return cls(
             _sha256(index),
@@ -48,6 +50,7 @@ class DataMark:
             len(select(used, split="train")),
             len(select(used, split="val")),
             _sha256(denoiser / "best.pt") if denoiser else None,
+            _sha256(initial / "best.pt") if initial else None,
         )
 
 
