@@ -162,7 +162,7 @@ def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses
     tmp_path: Path,
 ) -> None:
     """Over each such file the decoder loses its pixels, 9 MiB here."""
-    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=600 * 2**20))
+    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=700 * 2**20))
     assert "ready" in child.hear()
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8)
     coded = bytearray(lossless_jpeg(noise))

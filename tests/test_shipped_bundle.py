@@ -118,7 +118,7 @@ def test_the_demos_pair_is_read_as_it_was_when_the_bundle_was_judged(
     [
         {"box_weights": (1.0, 1.0, 1.0, 1.0)},
         {"rpn_weights": (10.0, 10.0, 5.0, 5.0)},
-        {"roi_level_sizes": (56.0, 112.0, 224.0)},
+        {"anchor_ratios": (1.0, 1.0, 1.0)},
         {"mask_threshold": 0.4},
     ],
     ids=lambda lost: next(iter(lost)),
