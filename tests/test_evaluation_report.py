@@ -151,9 +151,11 @@ def test_the_legends_name_measure_interval_and_n(
     assert "AUC 0.667 (" in drawn
     assert drawn.count("n = 6 images, 3 malignant") == 2
     assert "n = 6 lesions" in drawn
-    accuracy, loss = plots.training([{"epoch": "1", "accuracy": "0.5", "box": "0.3"}])
+    row = {"epoch": "1", "accuracy": "0.5", "box": "0.3", "images_per_second": "9.5"}
+    accuracy, loss = plots.training([row])
     assert "epoch (n = 1)" in accuracy
     assert ">box<" in loss
+    assert "per second" not in accuracy + loss
 
 
 def test_the_same_evaluation_gives_the_same_curves(judged: Judged) -> None:

@@ -29,12 +29,12 @@ from tools.network.config import LossConfig, TrainConfig, preset  # noqa: E402
 from tools.network.model import RefinedMaskRcnn  # noqa: E402
 from tools.training import checkpoint, step  # noqa: E402
 from tools.training.checkpoint import BadRun, read_config  # noqa: E402
+from tools.training.columns import LOSS_PARTS  # noqa: E402
 from tools.training.curves import Curves  # noqa: E402
 from tools.training.loop import Trainer  # noqa: E402
 from tools.training.optimizer import moving_average  # noqa: E402
 from tools.training.progress import Progress  # noqa: E402
 from tools.training.record import DataMark  # noqa: E402
-from tools.training.totals import LOSS_PARTS  # noqa: E402
 from tools.training.validate import Glance  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from tools.judge.bootstrap import Estimate
 from tools.report.judged import Judged, estimate
+from tools.training.columns import LOSS_PARTS
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -107,7 +108,7 @@ def training(rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:
     epochs = [int(row["epoch"]) for row in rows]
     names = list(dict.fromkeys(key for row in rows for key in row if key != "epoch"))
     validated = [name for name in names if name.startswith("val_")]
-    losses = [name for name in names if name != "accuracy" and name not in validated]
+    losses = [name for name in LOSS_PARTS if name in names]
     said = f"epoch (n = {len(rows)})"
     accuracy = _panel("Accuracy in training; AUC and Dice on val", said, "")
     loss = _panel("Loss in training, by part", said, "")

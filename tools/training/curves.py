@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from tools.training.columns import LOSS_PARTS, WORK
 from tools.training.pace import Pace
 from tools.training.validate import Glance
-
-_WORK = ("images_per_second", "wait_share", "gpu_memory_gib")
-_NO_LOSS = ("epoch", "accuracy", *_WORK)
 
 
 class Curves:
@@ -31,7 +29,7 @@ class Curves:
         row = {"epoch": str(epoch), **{k: f"{v:.5f}" for k, v in means.items()}}
         for name, values in (("auc", seen.auc), ("dice", seen.dice)) if seen else ():
             row |= {f"val_{name}_{modality}": f"{v:.4f}" for modality, v in values.items()}
-        for name in _WORK if pace else ():
+        for name in WORK if pace else ():
             value = getattr(pace, name)
             if value is not None:
                 row[name] = f"{value:.4f}"
@@ -64,7 +62,7 @@ class Curves:
             points = [(int(r["epoch"]), float(r[name])) for r in rows if r.get(name)]
             accuracy.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name[4:])
         accuracy.set(xlabel="epoch", ylim=(0, 1), title="accuracy; validation AUC and Dice")
-        parts = [c for c in rows[0] if c not in _NO_LOSS and c not in names]
+        parts = [c for c in LOSS_PARTS if c in rows[0]]
         for part in parts:
             loss.plot(epochs, [float(r[part]) for r in rows], label=part.replace("_", " "))
         loss.set(xlabel="epoch", yscale="log", title="training loss by part")

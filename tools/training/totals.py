@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tools.training.columns import LOSS_PARTS
 from tools.training.step import Losses
-
-LOSS_PARTS = ("rpn_class", "rpn_box", "classes", "box", "mask", "image")
 
 
 class StepTotals(NamedTuple):
