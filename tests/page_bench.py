@@ -15,7 +15,7 @@ import httpx
 import pytest
 import readings
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from service_bench import FakeReader, png
 
 from appliance.values import (
@@ -212,3 +212,24 @@ def _carry(one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+def stage(page: Page, index: int) -> Locator:
+    return page.locator(f"#frame-{index} .stage")
+
+
+def place(page: Page, index: int) -> tuple[float, float, float, float]:
+    """x, y, width, height of an image on the screen, from the corner of its pane."""
+    expect(stage(page, index)).to_be_visible()
+    box = stage(page, index).bounding_box()
+    pane = page.locator(f"#frame-{index} .surface").bounding_box()
+    assert box is not None
+    assert pane is not None
+    return box["x"] - pane["x"], box["y"] - pane["y"], box["width"], box["height"]
+
+
+def focused(page: Page) -> str:
+    name: str = page.evaluate(
+        "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+    )
+    return name

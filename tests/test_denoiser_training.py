@@ -41,12 +41,7 @@ TINY = DenoiserConfig((4, 6), (1, 1), (1, 1))
 CONFIG = DenoiserTraining(network=TINY, epochs=2, steps=4, batch=2, learning_rate=5e-3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def smooth(drawn: bool = True) -> Picture:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
+
+from appliance.values import ModelInfo
 
 _BUSY_LOAD = 0.5
 
@@ -23,6 +27,15 @@ class Machine:
     def busy(self) -> bool:
         """Others had a good part of a core before the bench began: its times are too long."""
         return self.load > _BUSY_LOAD
+
+
+def measured_with(day: date, machine: Machine, model: ModelInfo) -> dict[str, Any]:
+    """How every bench document begins: the day, the machine and the model, as plain values."""
+    return {
+        "day": day.isoformat(),
+        "machine": {**asdict(machine), "busy": machine.busy},
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+    }
 
 
 def this_machine() -> Machine:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from tools.bench.figures import DENOISING_SHARE, TARGET_MS, Bench, Size, Spread
+from tools.bench.machine import measured_with
 from tools.bench.pair import NETWORK
 
 SCHEMA = 1
@@ -31,13 +32,10 @@ PEER = (
 
 def as_dict(bench: Bench) -> dict[str, Any]:
     """Plain values for JSON with stable keys: milliseconds, GFLOP, GFLOP/s, shares in 0..1."""
-    model = bench.model
     return {
         "schema": SCHEMA,
-        "day": bench.day.isoformat(),
-        "machine": {**asdict(bench.machine), "busy": bench.machine.busy},
-        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
-        "runtime": model.runtime,
+        **measured_with(bench.day, bench.machine, bench.model),
+        "runtime": bench.model.runtime,
         "input_size": list(bench.input_size),
         "images": [list(size) for size in bench.images],
         "threads": bench.threads,

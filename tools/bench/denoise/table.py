@@ -27,6 +27,7 @@ from tools.bench.denoise.figures import (
     time_ratio,
 )
 from tools.bench.denoise.methods import BM3D
+from tools.bench.machine import measured_with
 
 AnyShot = TypeVar("AnyShot", CropShot, RealShot)
 
@@ -47,12 +48,9 @@ EDGE = (
 
 def as_dict(bench: DenoiseBench) -> dict[str, Any]:
     """Plain values for JSON with stable keys: dB, shares in 0..1, milliseconds."""
-    model = bench.model
     return {
         "schema": SCHEMA,
-        "day": bench.day.isoformat(),
-        "machine": {**asdict(bench.machine), "busy": bench.machine.busy},
-        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        **measured_with(bench.day, bench.machine, bench.model),
         "threads": bench.threads,
         "ours": {modality.value: name for modality, name in bench.ours.items()},
         "phantoms": list(_phantom_rows(bench)),
