@@ -1,1 +1,1 @@
-"""The mammogram's denoising network: what it learns from, how, and what becomes of it."""
+"""Denoising offline: the mammogram's network and how it is trained, the ultrasound's second way."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise.log_shrinkage import shrink_logarithm
 from appliance.model import open_model
 from appliance.prepare import Denoise, denoiser
 from appliance.reader import Reader
 from appliance.runtime import Runtime
 from appliance.values import DenoiseRecord, Modality
+from tools.denoiser.log_shrinkage import shrink_logarithm
 
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
@@ -50,13 +50,13 @@ def untouched(
 
 
 def by_logarithm(own: Denoise) -> Denoise:
-    """Ultrasound by appliance.denoise.log_shrinkage, mammograms by `own`."""
+    """Ultrasound by tools.denoiser.log_shrinkage, mammograms by `own`."""
 
     def remove(
         working: NDArray[np.float32], modality: Modality, peak: float
     ) -> tuple[NDArray[np.float32], DenoiseRecord]:
         if modality is Modality.US:
-            return shrink_logarithm(working, peak=peak, threads=THREADS)
+            return shrink_logarithm(working, peak=peak)
         return own(working, modality, peak)
 
     return remove

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from appliance.denoise import Gaussian, denoise
 from appliance.denoise.field import surround
-from appliance.denoise.log_shrinkage import shrink_logarithm
 from appliance.denoise.obnlm import PATCH_RADIUS, root_of, speckle
 from appliance.values import Modality
+from tools.denoiser.log_shrinkage import shrink_logarithm
 
 Image = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def our_methods(modality: Modality, cnn: Gaussian | None) -> tuple[Method, ...]:
     if modality is Modality.US:
         return (
             Method(OBNLM, through(None)),
-            Method(LOG, lambda image: shrink_logarithm(image, peak=PEAK, threads=THREADS)[0]),
+            Method(LOG, lambda image: shrink_logarithm(image, peak=PEAK)[0]),
         )
     classical = Method(NLM, through(None))
     return (Method(CNN, through(cnn)), classical) if cnn else (classical,)

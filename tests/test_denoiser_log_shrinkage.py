@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.denoise.log_shrinkage import LEVELS, shrink_logarithm, shrunk, soft
 from appliance.phantoms import phantom
 from appliance.phantoms.noise import loupas
 from appliance.values import Label, Modality
+from tools.denoiser.log_shrinkage import LEVELS, shrink_logarithm, shrunk, soft
 
 PEAK = 255.0
 
 
 def way(image: np.ndarray) -> np.ndarray:
-    return shrink_logarithm(image.astype(np.float32), peak=PEAK, threads=1)[0]
+    return shrink_logarithm(image.astype(np.float32), peak=PEAK)[0]
 
 
 def psnr(image: np.ndarray, truth: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def test_speckle_falls_and_the_mean_stays(grain: tuple[float, float] | None) -> 
     clean = smooth_scene()
     noisy = loupas(clean, 1.0, np.random.default_rng(0), correlation_px=grain)
     image = np.clip(noisy, 0, PEAK).astype(np.float32)
-    result, record = shrink_logarithm(image, peak=PEAK, threads=2)
+    result, record = shrink_logarithm(image, peak=PEAK)
     assert psnr(result, clean) - psnr(image, clean) > {None: 6.0, (0.9, 1.3): 2.5}[grain]
     assert result.mean() == pytest.approx(image.mean(), rel=0.01)
     assert image.min() <= result.min()
@@ -102,6 +102,6 @@ def test_marks_and_surround_are_left_alone() -> None:
     ids=["all black", "saturated", "one pixel high", "posterised"],
 )
 def test_without_measurable_speckle_the_picture_comes_back(image: np.ndarray) -> None:
-    result, record = shrink_logarithm(image.astype(np.float32), peak=PEAK, threads=1)
+    result, record = shrink_logarithm(image.astype(np.float32), peak=PEAK)
     assert np.array_equal(result, image)
     assert record.method == "none"

@@ -38,13 +38,12 @@ _SILENT = 0.05
 _MAD_TO_STD = 1 / 0.6745
 
 
-def shrink_logarithm(image: Image, *, peak: float, threads: int) -> tuple[Image, DenoiseRecord]:
+def shrink_logarithm(image: Image, *, peak: float) -> tuple[Image, DenoiseRecord]:
     """float32 [height, width] in 0..peak to the same with less speckle, and the record.
 
-    A drop-in for `denoise_ultrasound`: the surround and marks come back as they were, a picture
-    without measurable speckle unchanged with method "none". One thread does it all.
+    As from `denoise_ultrasound` the surround and marks come back as they were, a picture without
+    measurable speckle unchanged with method "none".
     """
-    del threads
     black = surround(image, 2 * PATCH_RADIUS + 1)
     root = root_of(image, peak)
     before, sigma = speckle(image, black), speckle(root, black)
