@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from appliance.demo import NOTICE, draw_pair
-from appliance.errors import ApplianceError, NoImages, TooManyImages
-from appliance.guard.commands import audit_app, token_app
-from appliance.intake import read_image
-from appliance.limits import Limits
-from appliance.output import save_reading
-from appliance.reader import Reader
-from appliance.result import SOFTWARE, result_json
-from appliance.station import commands as station
-from appliance.terminal import print_reading
-from appliance.values import Modality, Reading, SourceImage
+from mammosono.appliance.commands import workstation as station
+from mammosono.appliance.commands.security import audit_app, token_app
+from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.output.document import SOFTWARE, result_json
+from mammosono.appliance.output.save import save_reading
+from mammosono.appliance.output.terminal import print_reading
+from mammosono.appliance.phantoms.demo import NOTICE, draw_pair
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.values import Modality, Reading, SourceImage
 
 if TYPE_CHECKING:
-    from appliance.settings import Settings
+    from mammosono.appliance.settings import Settings
 
 MAX_IMAGES = 4
 """Of one modality in a study."""
@@ -155,11 +155,11 @@ def serve(
     Every setting can also be given in the environment as MAMMOSONO_HOST, MAMMOSONO_PORT and so on.
     """
     # The web framework takes as long to load as a reading takes to make; only here is it needed.
-    from appliance.guard.exposure import StartRefused
-    from appliance.service.app import create_app
-    from appliance.service.request_id import request_id
-    from appliance.service.server import make_server
-    from appliance.watched import logs
+    from mammosono.appliance.http.app import create_app
+    from mammosono.appliance.http.request_id import request_id
+    from mammosono.appliance.http.server import make_server
+    from mammosono.appliance.security.exposure import StartRefused
+    from mammosono.appliance.telemetry import logs
 
     settings = _settings(host=host, port=port, bundle=bundle)
     try:
@@ -187,7 +187,7 @@ def doctor(
 
     Exit status 0: nothing fails. Exit status 1: something does.
     """
-    from appliance.doctor import Machine, State, examine, lines_json, print_lines, worst
+    from mammosono.appliance.doctor import Machine, State, examine, lines_json, print_lines, worst
 
     settings = _settings(bundle=bundle)
     with Console(stderr=True).status("Looking at this box"):
@@ -204,7 +204,7 @@ def _settings(**given: object) -> Settings:
     """The environment's settings, and over them what the command line gave."""
     from pydantic import ValidationError
 
-    from appliance.settings import Settings
+    from mammosono.appliance.settings import Settings
 
     try:
         return Settings.model_validate({k: v for k, v in given.items() if v is not None})

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from appliance.runtime import Runtime, RuntimeName
-from appliance.watched.logs import LogFormat
+from mammosono.appliance.pipeline.runtime import Runtime, RuntimeName
+from mammosono.appliance.telemetry.logs import LogFormat
 
 MIB = 1024 * 1024
 

@@ -20,8 +20,8 @@ import os
 import re
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Pattern, Tuple, Union
 
-from engines.disk import write_whole
-from engines.errors import BundleError
+from mammosono.engines.disk import write_whole
+from mammosono.engines.errors import BundleError
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

@@ -4,9 +4,9 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from engines.bundle import Stage
-from engines.errors import EngineFault
-from engines.interface import DeviceTensor, Tensor
+from mammosono.engines.bundle import Stage
+from mammosono.engines.errors import EngineFault
+from mammosono.engines.interface import DeviceTensor, Tensor
 
 
 def check_names(

@@ -20,7 +20,7 @@ Tensor = Union[np.ndarray, DeviceTensor]
 
 
 class Engine(ABC):
-    """Runs the stages of one bundle. Any thread may call, one at a time: see `engines.turns`."""
+    """Runs the stages of one bundle. Any thread may call, one at a time: see `engines.locked`."""
 
     runtime: str = ""
     """Name and version of the runtime, for the record: "onnxruntime 1.28.0 cpu"."""

@@ -5,10 +5,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from engines.bundle import Bundle, Stage, TensorSpec, read_stage
-from engines.checks import check_finite, check_names, misfit, outlived
-from engines.errors import BundleError, EngineFault, EngineUnavailable
-from engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.bundle import Bundle, Stage, TensorSpec, read_stage
+from mammosono.engines.checks import check_finite, check_names, misfit, outlived
+from mammosono.engines.errors import BundleError, EngineFault, EngineUnavailable
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 
 _ORT_TYPES = {
     "float32": "tensor(float)",

@@ -3,9 +3,9 @@
 import importlib
 from typing import Optional
 
-from engines.bundle import Bundle
-from engines.errors import EngineUnavailable
-from engines.interface import Engine
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import EngineUnavailable
+from mammosono.engines.interface import Engine
 
 RUNTIMES = ("auto", "tensorrt", "onnxruntime")
 
@@ -30,11 +30,11 @@ def open_engine(
     if runtime == "auto":
         runtime = "tensorrt" if _installed("tensorrt") else "onnxruntime"
     if runtime == "tensorrt":
-        from engines.trt.engine import TensorRtEngine
-        from engines.trt.plan import plans_of
+        from mammosono.engines.trt.engine import TensorRtEngine
+        from mammosono.engines.trt.plan import plans_of
 
         return TensorRtEngine(bundle, plans or plans_of(bundle))
-    from engines.onnx_engine import OnnxEngine
+    from mammosono.engines.onnx_engine import OnnxEngine
 
     return OnnxEngine(bundle, threads)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def phantom_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """index.csv of twelve phantoms of each modality, from seed 5. Not to be written to."""
-    from tools.data.draw import draw_index
+    from mammosono.tools.data.draw import draw_index
 
     return draw_index(tmp_path_factory.mktemp("phantoms") / "drawn", count=12, seed=5)
 
@@ -28,9 +28,9 @@ def tiny_run(phantom_index: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     import tiny
 
-    from tools.data.index import read_index, select
-    from tools.training.loop import Trainer
-    from tools.training.material import real_samples
+    from mammosono.tools.data.index import read_index, select
+    from mammosono.tools.training.datasets import real_samples
+    from mammosono.tools.training.loop import Trainer
 
     records = read_index(phantom_index)
     train, val = (

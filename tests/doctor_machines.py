@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.doctor.machine import Machine, Owner, Ran
+from mammosono.appliance.doctor.host import Machine, Owner, Ran
 
 GIB = 1024**3
 NOON = 1_792_065_600.0

@@ -1,7 +1,7 @@
 """NVIDIA's `tensorrt` without a GPU: same names, real numerics.
 
 `fake_tensorrt(generation, gpu)` is a module with the runtime half of TensorRT's Python API as one
-generation has it, and nothing that generation does not have (tests/test_trt_surface.py holds it
+generation has it, and nothing that generation does not have (test_trt_surface.py holds it
 against NVIDIA's own binding module). A plan is `fake_plan(onnx)`: a header line and the ONNX
 bytes, which onnxruntime computes on what lies in the fake device memory.
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.detector.anchors import anchors_by_level
-from appliance.detector.boxes import encode
-from appliance.detector.geometry import Geometry
-from appliance.model import Model, Normalisation
-from appliance.values import Modality, ModelInfo
-from engines.errors import EngineFault
-from engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.appliance.pipeline.detector.anchors import anchors_by_level
+from mammosono.appliance.pipeline.detector.boxes import encode
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.appliance.pipeline.model import Model, Normalisation
+from mammosono.appliance.values import Modality, ModelInfo
+from mammosono.engines.errors import EngineFault
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 
 GEOMETRY = Geometry(
     input_size=(128, 96),

@@ -5,7 +5,7 @@
 The bindings are on PyPI for this Python and x86-64; the libraries that they load are not, and need
 a GPU. So each wheel is unpacked into .cache/tensorrt/<version>/ beside stub libraries, made with
 gcc, that hold every symbol the bindings ask for and do nothing: enough to import and look at, not
-to call. What cannot be had is said and left out; tests/test_trt_surface.py skips it.
+to call. What cannot be had is said and left out; tests/device/test_trt_surface.py skips it.
 """
 
 from __future__ import annotations

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from appliance.demo import draw_pair
-from appliance.intake import read_image
-from appliance.model import Model, open_model
-from appliance.reader import Reader
-from appliance.result import result_document
-from appliance.rle import decode
-from appliance.runtime import Runtime
-from appliance.values import Modality, Rle
-from engines.interface import Engine
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.rle import decode
+from mammosono.appliance.phantoms.demo import draw_pair
+from mammosono.appliance.pipeline.model import Model, open_model
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.values import Modality, Rle
+from mammosono.engines.interface import Engine
 
 FILE = Path(__file__).with_name("golden") / "demo_pair.json"
 KEPT = ("label", "score", "lesion_score", "box", "area_px", "mask")

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.rle import encode
-from appliance.values import (
+from mammosono.appliance.output.rle import encode
+from mammosono.appliance.values import (
     DenoiseRecord,
     Finding,
     ImageReading,
@@ -21,9 +21,9 @@ from appliance.values import (
     SourceImage,
     Verdict,
 )
-from tools.data.index import COLUMNS, LesionMark, Record
-from tools.judge.evaluate import evaluate
-from tools.judge.evaluation import Evaluation
+from mammosono.tools.data.index import COLUMNS, LesionMark, Record
+from mammosono.tools.evaluation.evaluate import evaluate
+from mammosono.tools.evaluation.evaluation import Evaluation
 
 SIZE = 256
 MODEL = ModelInfo("test", "1", "ab" * 32, "no runtime", {"MG": 0.4, "US": 0.5})

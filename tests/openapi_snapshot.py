@@ -6,8 +6,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from appliance.service.app import create_app
-from appliance.settings import Settings
+from mammosono.appliance.http.app import create_app
+from mammosono.appliance.settings import Settings
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "openapi.json"
 

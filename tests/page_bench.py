@@ -18,7 +18,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from service_bench import FakeReader, png
 
-from appliance.values import (
+from mammosono.appliance.pipeline.verdict import NO_BREAST
+from mammosono.appliance.values import (
     Finding,
     ImageReading,
     Label,
@@ -28,7 +29,6 @@ from appliance.values import (
     SourceImage,
     Verdict,
 )
-from appliance.verdict import NO_BREAST
 
 CHROMIUM = shutil.which("chromium")
 DESK = {"width": 1920, "height": 1080}

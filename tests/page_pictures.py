@@ -16,12 +16,12 @@ from page_bench import DESK, LAPTOP, Visit, chromium, image, visit
 from playwright.sync_api import Browser, expect
 from service_bench import serving, until
 
-from appliance.guard.roles import Role
-from appliance.guard.tokens import FILE, Tokens
-from appliance.intake import read_image
-from appliance.phantoms import phantom
-from appliance.render import grey_png
-from appliance.values import Label, Modality
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.output.render import grey_png
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.security.roles import Role
+from mammosono.appliance.security.tokens import FILE, Tokens
+from mammosono.appliance.values import Label, Modality
 
 MG, US = Modality.MG, Modality.US
 

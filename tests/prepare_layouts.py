@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from tools.prepare.tfrecord import masked_crc
+from mammosono.tools.prepare.tfrecord import masked_crc
 
 Grey = NDArray[Any]
 

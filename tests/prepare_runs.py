@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.values import Modality
-from tools.prepare.detect import offer
-from tools.prepare.layout import Layout
-from tools.prepare.run import Prepared, Tally, prepare
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.detect import offer
+from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.run import Prepared, Tally, prepare
 
 
 @dataclass(frozen=True)

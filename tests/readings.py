@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
-from appliance.fusion import fuse
-from appliance.measure import describe
-from appliance.values import (
+from mammosono.appliance.pipeline.fusion import fuse
+from mammosono.appliance.pipeline.measure import describe
+from mammosono.appliance.values import (
     DenoiseRecord,
     Finding,
     ImageReading,

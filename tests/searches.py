@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.rle import encode
-from appliance.values import Finding, Label, Modality, Rle
-from tools.data.index import Record
-from tools.judge.search import Lesion, Search
+from mammosono.appliance.output.rle import encode
+from mammosono.appliance.values import Finding, Label, Modality, Rle
+from mammosono.tools.data.index import Record
+from mammosono.tools.evaluation.search import Lesion, Search
 
 SIZE = (64, 96)
 Square = tuple[float, float, float, float]

@@ -20,13 +20,13 @@ import readings
 import uvicorn
 from numpy.typing import NDArray
 
-from appliance.errors import ModelFault, ModelUnavailable
-from appliance.reading.__main__ import obey, opened
-from appliance.reading.job import Done, Job, Outcome, Refused
-from appliance.service.app import create_app
-from appliance.service.server import make_server
-from appliance.settings import Settings
-from appliance.values import (
+from mammosono.appliance.errors import ModelFault, ModelUnavailable
+from mammosono.appliance.http.app import create_app
+from mammosono.appliance.http.server import make_server
+from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.reader_process.__main__ import obey, opened
+from mammosono.appliance.studies.reader_process.job import Done, Job, Outcome, Refused
+from mammosono.appliance.values import (
     ImageReading,
     Label,
     Modality,

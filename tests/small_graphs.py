@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.bundle import Bundle, open_bundle, write_manifest
+from mammosono.engines.bundle import Bundle, open_bundle, write_manifest
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -7,8 +7,8 @@ import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.spool import Spool, Upload
-from appliance.values import Modality
+from mammosono.appliance.studies.spool import Spool, Upload
+from mammosono.appliance.values import Modality
 
 _names = itertools.count()
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.detector.geometry import Geometry
-from appliance.values import Label, Modality
-from tools.data.sample import Sample, SampleLesion
-from tools.network.config import LossConfig, NetworkConfig, TrainConfig
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.sample import Sample, SampleLesion
+from mammosono.tools.network.config import LossConfig, NetworkConfig, TrainConfig
 
 GEOMETRY = Geometry(
     input_size=(96, 64),

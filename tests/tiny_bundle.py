@@ -10,17 +10,17 @@ from typing import Any
 import tiny
 import torch
 
-from appliance.denoise.network import STAGE
-from engines.bundle import open_bundle, write_manifest
-from engines.onnx_engine import OnnxEngine
-from tools.bundle.graphs import export_stage
-from tools.denoiser.export import export_denoiser
-from tools.denoiser.network import Denoiser, DenoiserConfig
-from tools.denoiser.training import DenoiserTraining, write_config
-from tools.network.config import NetworkConfig
-from tools.network.model import RefinedMaskRcnn
-from tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
-from tools.training import checkpoint
+from mammosono.appliance.pipeline.denoise.network import STAGE
+from mammosono.engines.bundle import open_bundle, write_manifest
+from mammosono.engines.onnx_engine import OnnxEngine
+from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
+from mammosono.tools.denoiser.training import DenoiserTraining, write_config
+from mammosono.tools.export.denoiser import export_denoiser
+from mammosono.tools.export.graphs import export_stage
+from mammosono.tools.network.config import NetworkConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
+from mammosono.tools.training import checkpoint
 
 
 def drawn_network(config: NetworkConfig = tiny.NETWORK, seed: int = 1) -> RefinedMaskRcnn:

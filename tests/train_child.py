@@ -17,13 +17,13 @@ from pathlib import Path
 import tiny
 import torch
 
-from appliance.phantoms import phantom
-from appliance.values import Label, Modality
-from tools.data.sample import Sample, phantom_sample
-from tools.training.curves import Curves
-from tools.training.devices import close_fabric, open_fabric
-from tools.training.loop import Trainer
-from tools.training.progress import Progress
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.sample import Sample, phantom_sample
+from mammosono.tools.training.curves import Curves
+from mammosono.tools.training.devices import close_fabric, open_fabric
+from mammosono.tools.training.loop import Trainer
+from mammosono.tools.training.progress import Progress
 
 CONFIG = replace(tiny.TRAIN, batch_size=4, micro_batch=1, epochs=2, precision="fp32")
 """Passes of one image: of two ranks, one may well have no lesion in a step."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engines.bundle import Bundle, open_bundle, write_manifest
+from mammosono.engines.bundle import Bundle, open_bundle, write_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 STUB = Path(__file__).with_name("worker_stub.py")

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engines.bundle import Bundle
-from engines.errors import EngineFault, EngineLost
-from engines.interface import DeviceTensor, Engine, Tensor
-from engines.worker import __main__ as worker
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import EngineFault, EngineLost
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.worker import __main__ as worker
 
 RUNS = "WORKER_STUB_RUNS"
 

@@ -18,8 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from appliance.errors import ApplianceError
-from engines.errors import EngineError
+from mammosono.appliance.errors import ApplianceError
+from mammosono.engines.errors import EngineError
 
 
 def fail(message: str) -> NoReturn:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from appliance.doctor.board import Board
-from appliance.doctor.line import Line, fail, not_a_jetson, ok
-from appliance.doctor.machine import Machine, Owner
+from mammosono.appliance.doctor.check_result import Line, fail, not_a_jetson, ok
+from mammosono.appliance.doctor.host import Machine, Owner
+from mammosono.appliance.doctor.jetson import Board
 
 TOPIC = "Device nodes"
 

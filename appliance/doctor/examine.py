@@ -7,22 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.doctor import gpu, interpreter, model_files, power, room, service
-from appliance.doctor.board import board_of, l4t
-from appliance.doctor.clock import time_sync
-from appliance.doctor.clocks import clocks
-from appliance.doctor.devices import device_nodes
-from appliance.doctor.line import Line, fail
-from appliance.doctor.machine import Machine
-from appliance.doctor.self_test import self_test
-from appliance.doctor.temperature import temperature
-from appliance.guard import tokens
-from appliance.guard.exposure import wants_tls
-from appliance.guard.tokens import Tokens
-from appliance.model import SHIPPED
+from mammosono.appliance.doctor import bundle_check as model_files
+from mammosono.appliance.doctor import gpu, interpreter, power, service
+from mammosono.appliance.doctor import resources as room
+from mammosono.appliance.doctor.check_result import Line, fail
+from mammosono.appliance.doctor.devices import device_nodes
+from mammosono.appliance.doctor.frequencies import clocks
+from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.jetson import board_of, l4t
+from mammosono.appliance.doctor.self_test import self_test
+from mammosono.appliance.doctor.temperature import temperature
+from mammosono.appliance.doctor.time_sync import time_sync
+from mammosono.appliance.pipeline.model import SHIPPED
+from mammosono.appliance.security import tokens
+from mammosono.appliance.security.exposure import wants_tls
+from mammosono.appliance.security.tokens import Tokens
 
 if TYPE_CHECKING:
-    from appliance.settings import Settings
+    from mammosono.appliance.settings import Settings
 
 
 def examine(settings: Settings, machine: Machine) -> tuple[Line, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from appliance.doctor.board import Board
-from appliance.doctor.interpreter import Interpreter, numbers
-from appliance.doctor.line import Line, fail, note, ok, warn
+from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
+from mammosono.appliance.doctor.interpreter import Interpreter, numbers
+from mammosono.appliance.doctor.jetson import Board
 
 GPU = "GPU"
 TENSORRT = "TensorRT"

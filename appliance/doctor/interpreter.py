@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import engines
-from appliance.doctor.board import Board
-from appliance.doctor.line import Line, fail, ok
-from appliance.doctor.machine import Machine
-from engines.trt.device import Device
+from mammosono.appliance.doctor.check_result import Line, fail, ok
+from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.jetson import Board
+from mammosono.engines.python_launch import HOME, PACKAGE
+from mammosono.engines.trt.device import Device
 
 TOPIC = "Python"
 
-ASK = """
+ASK = (
+    PACKAGE
+    + """
 import json, sys
 sys.dont_write_bytecode = True
-sys.path.append(sys.argv[1])
 seen = {"version": "%d.%d.%d" % sys.version_info[:3], "modules": {}, "broken": {}}
 for name in ("numpy", "tensorrt", "pycuda", "onnxruntime"):
     try:
@@ -31,15 +32,14 @@ for name in ("numpy", "tensorrt", "pycuda", "onnxruntime"):
         if str(error) != "No module named %r" % name:
             seen["broken"][name] = "%s: %s" % (type(error).__name__, error)
 try:
-    from engines.trt.device import this_device
+    from mammosono.engines.trt.device import this_device
     seen["device"] = this_device()._asdict()
 except Exception as error:
     seen["no_device"] = str(error) or type(error).__name__
 sys.stdout.write("\\n" + json.dumps(seen))
 """
-"""Python 3.6. NVIDIA's modules may write to standard output before it; the last line counts.
-
-Our folder comes last, as it does for the worker: what lies beside it is for our Python."""
+)
+"""Python 3.6. NVIDIA's modules may write to standard output before it; the last line counts."""
 
 _ASK_S = 60.0
 """A Nano takes seven seconds to load CUDA's libraries, more when it swaps."""
@@ -65,8 +65,7 @@ class Interpreter:
 def ask(machine: Machine, worker_python: Path | None) -> Interpreter:
     """worker_python: None asks the Python that we run in."""
     path = str(worker_python or sys.executable)
-    rooms = str(Path(engines.__file__).parent.parent)
-    ran = machine.run((path, "-c", ASK, rooms), _ASK_S)
+    ran = machine.run((path, "-c", ASK, HOME), _ASK_S)
     if ran is None:
         return Interpreter(path, failure="it is not there or cannot be started")
     if ran.status != 0:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from math import inf
 
-from appliance.doctor.board import Board
-from appliance.doctor.line import Line, not_a_jetson, note, ok, warn
-from appliance.doctor.machine import Machine
+from mammosono.appliance.doctor.check_result import Line, not_a_jetson, note, ok, warn
+from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.jetson import Board
 
 MODE = "Power mode"
 SUPPLY = "Power supply"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from appliance.doctor.line import Line, failed, note, ok
-from appliance.errors import ApplianceError
-from appliance.model import model_of
-from appliance.reader import Reader
-from appliance.self_test import prove
-from engines.bundle import Bundle
-from engines.errors import EngineError
-from engines.interface import Engine
+from mammosono.appliance.doctor.check_result import Line, failed, note, ok
+from mammosono.appliance.errors import ApplianceError
+from mammosono.appliance.pipeline.model import model_of
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.self_test import prove
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import EngineError
+from mammosono.engines.interface import Engine
 
 TOPIC = "Engine"
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from appliance.doctor.line import Line, fail, note, ok, warn
-from appliance.doctor.machine import Machine
+from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Machine
 
 PORT = "Port"
 EXPOSURE = "Exposure"

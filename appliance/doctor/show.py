@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from appliance.doctor.line import Line, State
-from appliance.result import SOFTWARE
+from mammosono.appliance.doctor.check_result import Line, State
+from mammosono.appliance.output.document import SOFTWARE
 
 _STYLE = {
     State.OK: "green",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.doctor.line import Line, fail, note, ok, warn
-from appliance.doctor.machine import Machine
+from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Machine
 
 TOPIC = "Temperature"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from appliance.errors import CorruptDicom, CorruptImage, ImageTooLarge, IntakeError
-from appliance.intake.dicom import read_dicom
-from appliance.intake.raster import read_raster
-from appliance.intake.sniff import Format, sniff
-from appliance.limits import Limits
-from appliance.values import Modality, SourceImage
+from mammosono.appliance.errors import CorruptDicom, CorruptImage, ImageTooLarge, IntakeError
+from mammosono.appliance.intake.dicom import read_dicom
+from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.raster import read_raster
+from mammosono.appliance.intake.sniff import Format, sniff
+from mammosono.appliance.values import Modality, SourceImage
 
 __all__ = ["read_image"]
 

@@ -6,13 +6,13 @@ import logging
 
 import numpy as np
 
-from appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
-from appliance.intake.dicom_parse import parse
-from appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
-from appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
-from appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
-from appliance.intake.native import listen
-from appliance.intake.tones import (
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
+from mammosono.appliance.intake.dicom_parse import parse
+from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
+from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
+from mammosono.appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
+from mammosono.appliance.intake.histogram import (
     COLOURED,
     FEW_LEVELS,
     cumulative_histogram,
@@ -21,9 +21,9 @@ from appliance.intake.tones import (
     require_content,
     robust_window,
 )
-from appliance.intake.transfer_syntax import require_readable_transfer_syntax
-from appliance.limits import Limits
-from appliance.values import Modality, SourceImage
+from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
+from mammosono.appliance.values import Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)

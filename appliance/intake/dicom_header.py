@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
-from appliance.values import Modality
+from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
+from mammosono.appliance.values import Modality
 
 HEADER_KEYWORDS = (
     "Modality",

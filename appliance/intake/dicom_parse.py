@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 
-from appliance.errors import CorruptDicom
+from mammosono.appliance.errors import CorruptDicom
 
 _MOST_READS = 100_000  # one to three for each element, item and fragment
 _LONGEST_VALUE_BYTES = 2**16  # numbers and words; the regions of an ultrasound take a few hundred

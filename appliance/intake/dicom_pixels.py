@@ -13,12 +13,12 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
 
-from appliance.errors import CorruptDicom, CorruptImage, UnsupportedDicom
-from appliance.intake import jpeg
-from appliance.intake.dicom_header import INVERTED, PALETTE, DicomHeader
-from appliance.intake.palette import PALETTE_KEYWORDS, apply_palette
-from appliance.intake.tones import is_coloured
-from appliance.intake.transfer_syntax import JPEG2000_SYNTAXES
+from mammosono.appliance.errors import CorruptDicom, CorruptImage, UnsupportedDicom
+from mammosono.appliance.intake import jpeg
+from mammosono.appliance.intake.dicom_header import INVERTED, PALETTE, DicomHeader
+from mammosono.appliance.intake.histogram import is_coloured
+from mammosono.appliance.intake.palette import PALETTE_KEYWORDS, apply_palette
+from mammosono.appliance.intake.transfer_syntax import JPEG2000_SYNTAXES
 
 PIXEL_KEYWORDS = (
     "SamplesPerPixel",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from appliance.intake.dicom_header import INVERTED, DicomHeader
+from mammosono.appliance.intake.dicom_header import INVERTED, DicomHeader
 
 WINDOW_KEYWORDS = (
     "WindowCenter",

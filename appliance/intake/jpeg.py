@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from appliance.errors import CorruptImage, UnsupportedFormat
-from appliance.intake.header import Header
+from mammosono.appliance.errors import CorruptImage, UnsupportedFormat
+from mammosono.appliance.intake.header import Header
 
 _MAX_SEGMENTS = 10_000  # a colour profile may take 255
 _START_OF_SCAN = 0xDA

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from appliance.errors import CorruptDicom, UnsupportedDicom
+from mammosono.appliance.errors import CorruptDicom, UnsupportedDicom
 
 _CHANNELS = ("Red", "Green", "Blue")
 PALETTE_KEYWORDS = tuple(

@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
-from appliance.intake.header import Header
+from mammosono.appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
+from mammosono.appliance.intake.header import Header
 
 _SIGNATURE_BYTES = 8
 _CHUNK_FRAME_BYTES = 12  # length, type and CRC around a chunk's body

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.errors import CorruptImage, NoContent, UnsupportedFormat
-from appliance.intake import jpeg, png, tiff
-from appliance.intake.header import Header
-from appliance.intake.native import listen
-from appliance.intake.sniff import Format
-from appliance.intake.tones import (
+from mammosono.appliance.errors import CorruptImage, NoContent, UnsupportedFormat
+from mammosono.appliance.intake import jpeg, png, tiff
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.header import Header
+from mammosono.appliance.intake.histogram import (
     COLOURED,
     FEW_LEVELS,
     cumulative_histogram,
@@ -23,8 +22,9 @@ from appliance.intake.tones import (
     require_content,
     robust_window,
 )
-from appliance.limits import Limits
-from appliance.values import Modality, SourceImage
+from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.sniff import Format
+from mammosono.appliance.values import Modality, SourceImage
 
 _READ_HEADER = {
     Format.PNG: png.read_header,

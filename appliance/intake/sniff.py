@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from appliance.errors import CorruptDicom, UnsupportedFormat
+from mammosono.appliance.errors import CorruptDicom, UnsupportedFormat
 
 
 class Format(Enum):

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Mapping
 from enum import IntEnum
 
-from appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
-from appliance.intake.header import Header
+from mammosono.appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
+from mammosono.appliance.intake.header import Header
 
 
 class Tag(IntEnum):

@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from appliance.errors import CorruptDicom, UnsupportedTransferSyntax
+from mammosono.appliance.errors import CorruptDicom, UnsupportedTransferSyntax
 
 JPEG2000_SYNTAXES = frozenset((JPEG2000Lossless, JPEG2000))
 READABLE = frozenset(

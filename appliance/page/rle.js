@@ -1,5 +1,5 @@
 // COCO's compressed run-length mask as an SVG path.
-// Source of the format: cocodataset/cocoapi, common/maskApi.c, rleFrString; see appliance/rle.py.
+// Source of the format: cocodataset/cocoapi, common/maskApi.c, rleFrString; see appliance/output/rle.py.
 
 // Runs of 0, 1, 0, ... down the columns. Throws RangeError if they do not fill the image exactly.
 export function runs({ size: [height, width], counts }) {

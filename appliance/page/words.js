@@ -1,4 +1,4 @@
-// What is said in words, the same as in appliance/wording.py and the report.
+// What is said in words, the same as in appliance/output/wording.py and the report.
 
 export const MODALITIES = ["MG", "US"];
 export const TEST = { MG: "mammogram", US: "ultrasound" };

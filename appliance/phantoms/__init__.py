@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.phantoms.lesion import PhantomLesion
-from appliance.phantoms.mammogram import mammogram
-from appliance.phantoms.noise import loupas, poisson_gauss
-from appliance.phantoms.ultrasound import ultrasound
-from appliance.values import Label, Modality
+from mammosono.appliance.phantoms.lesion import PhantomLesion
+from mammosono.appliance.phantoms.mammogram import mammogram
+from mammosono.appliance.phantoms.noise import loupas, poisson_gauss
+from mammosono.appliance.phantoms.ultrasound import ultrasound
+from mammosono.appliance.values import Label, Modality
 
 __all__ = ["Phantom", "PhantomLesion", "phantom"]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.values import Box, Label
+from mammosono.appliance.values import Box, Label
 
 Image = NDArray[np.float32]
 

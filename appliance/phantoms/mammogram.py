@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.phantoms.lesion import (
+from mammosono.appliance.phantoms.lesion import (
     Image,
     PhantomLesion,
     distance,
@@ -16,8 +16,15 @@ from appliance.phantoms.lesion import (
     oval,
     place,
 )
-from appliance.phantoms.texture import blur, power_law, profile, ridges, smoothstep, strand
-from appliance.values import Label
+from mammosono.appliance.phantoms.texture import (
+    blur,
+    power_law,
+    profile,
+    ridges,
+    smoothstep,
+    strand,
+)
+from mammosono.appliance.values import Label
 
 Mask = NDArray[np.bool_]
 

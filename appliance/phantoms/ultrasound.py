@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.phantoms.lesion import (
+from mammosono.appliance.phantoms.lesion import (
     Image,
     Outline,
     PhantomLesion,
@@ -16,8 +16,8 @@ from appliance.phantoms.lesion import (
     oval,
     place,
 )
-from appliance.phantoms.texture import blur, power_law, profile, ridges, smoothstep
-from appliance.values import Label
+from mammosono.appliance.phantoms.texture import blur, power_law, profile, ridges, smoothstep
+from mammosono.appliance.values import Label
 
 Mask = NDArray[np.bool_]
 

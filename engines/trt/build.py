@@ -1,4 +1,5 @@
-"""Build the plans of a bundle on this device: `python -m engines.trt.build BUNDLE --plans DIR`.
+"""Plans of a bundle, built on this device:
+`python -m mammosono.engines.trt.build BUNDLE --plans DIR`.
 
 One process a stage, then one that tries the plans on the bundle's own tensors; a stage that
 fails in half precision is built again in single. New plans lie apart until all are good: cut
@@ -13,14 +14,14 @@ import sys
 import time
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from engines.bundle import Bundle, Stage, open_bundle
-from engines.errors import EngineError, EngineUnavailable
-from engines.trt.device import this_device
-from engines.trt.job import LOG, Died, Job, events
-from engines.trt.parity import Verdict, read_tensors, reads, stages_in_order
-from engines.trt.plan import hold, plans_of, read_plan, read_sidecar, write_plan
-from engines.trt.publish import BUILDING, publish
-from engines.trt.steps import build_stage, die_with_parent, say, try_staged
+from mammosono.engines.bundle import Bundle, Stage, open_bundle
+from mammosono.engines.errors import EngineError, EngineUnavailable
+from mammosono.engines.trt.build_job import LOG, Died, Job, events
+from mammosono.engines.trt.build_step import build_stage, die_with_parent, say, try_staged
+from mammosono.engines.trt.device import this_device
+from mammosono.engines.trt.parity import Verdict, read_tensors, reads, stages_in_order
+from mammosono.engines.trt.plan import hold, plans_of, read_plan, read_sidecar, write_plan
+from mammosono.engines.trt.publish import BUILDING, publish
 
 PRECISIONS = ("fp16", "fp32")
 WORKSPACE_MB = 256
@@ -173,7 +174,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="engines.trt.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mammosono.engines.trt.build", description=__doc__)
     parser.add_argument("bundle", metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--plans", metavar="DIR", help="folder of the plans; BUNDLE/plans")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16")

@@ -7,9 +7,9 @@ shipped, the name what is there.
 import re
 from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
-from engines.bundle import Stage
-from engines.errors import EngineUnavailable
-from engines.trt.dialect import dtype_name
+from mammosono.engines.bundle import Stage
+from mammosono.engines.errors import EngineUnavailable
+from mammosono.engines.trt.api_compat import dtype_name
 
 MIB = 1024 * 1024
 SMALLER = "try --workspace-mb 128, stop what else runs on the device, add swap; see build.log"

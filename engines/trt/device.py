@@ -4,8 +4,8 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from engines.trt.dialect import import_tensorrt
-from engines.trt.memory import first_gpu
+from mammosono.engines.trt.api_compat import import_tensorrt
+from mammosono.engines.trt.memory import first_gpu
 
 _RELEASE = "/etc/nv_tegra_release"
 # The board's own number first: an installation copied from card to card keeps its machine-id.

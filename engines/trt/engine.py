@@ -5,14 +5,14 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from engines.bundle import Bundle, Stage, TensorSpec
-from engines.checks import check_finite, check_names, misfit, outlived
-from engines.errors import EngineFault, EngineLost, EngineUnavailable
-from engines.interface import DeviceTensor, Engine, Tensor
-from engines.trt import dialect
-from engines.trt.device import this_device
-from engines.trt.memory import Gpu
-from engines.trt.plan import BUILD, hold, read_plan, read_sidecar
+from mammosono.engines.bundle import Bundle, Stage, TensorSpec
+from mammosono.engines.checks import check_finite, check_names, misfit, outlived
+from mammosono.engines.errors import EngineFault, EngineLost, EngineUnavailable
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.trt import api_compat as dialect
+from mammosono.engines.trt.device import this_device
+from mammosono.engines.trt.memory import Gpu
+from mammosono.engines.trt.plan import BUILD, hold, read_plan, read_sidecar
 
 
 class TensorRtEngine(Engine):

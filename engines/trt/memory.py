@@ -5,7 +5,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 
-from engines.errors import EngineUnavailable
+from mammosono.engines.errors import EngineUnavailable
 
 _ALIGNED = 256  # bytes; as CUDA aligns, and as TensorRT asks of its scratch memory
 

@@ -9,10 +9,10 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from engines.bundle import Bundle, Stage, read_file
-from engines.errors import EngineFault, EngineLost, EngineUnavailable
-from engines.interface import Engine, Tensor
-from engines.trt.measures import Arrays, Figures, measure, outside, worst
+from mammosono.engines.bundle import Bundle, Stage, read_file
+from mammosono.engines.errors import EngineFault, EngineLost, EngineUnavailable
+from mammosono.engines.interface import Engine, Tensor
+from mammosono.engines.trt.tolerances import Arrays, Figures, measure, outside, worst
 
 
 class Verdict(NamedTuple):

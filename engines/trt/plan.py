@@ -17,11 +17,11 @@ import os
 import stat
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
-from engines.bundle import Bundle, Stage
-from engines.disk import write_whole
-from engines.errors import EngineUnavailable
-from engines.trt.device import Device
-from engines.trt.publish import finish
+from mammosono.engines.bundle import Bundle, Stage
+from mammosono.engines.disk import write_whole
+from mammosono.engines.errors import EngineUnavailable
+from mammosono.engines.trt.device import Device
+from mammosono.engines.trt.publish import finish
 
 PRECISIONS = ("fp16", "fp32", "mixed")
 BUILD = "run: mammosono-tools build-engine BUNDLE"

@@ -9,7 +9,7 @@
 import contextlib
 import os
 
-from engines.disk import sync
+from mammosono.engines.disk import sync
 
 BUILDING = ".building"
 _READY = ".ready"

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 
-from engines.trt.device import Device
+from mammosono.engines.trt.device import Device
 
 FILE = "timing.cache"
 

@@ -1,1 +1,1 @@
-"""An engine in a process of its own, behind a Unix socket: `python3.6 -m engines.worker`."""
+"""An engine in a process of its own, behind a Unix socket; `engines.python_launch` starts it."""

@@ -1,4 +1,4 @@
-"""`python3.6 -m engines.worker --bundle DIR --socket PATH`: an engine in a process of its own.
+"""The engine worker: `python3.6 -m mammosono.engines.worker --bundle DIR --socket PATH`.
 
 Says "ready" on standard output once it listens; a last line on standard error says why it ended.
 """
@@ -12,10 +12,10 @@ import signal
 import sys
 from typing import Any, List, Optional
 
-from engines.bundle import open_bundle
-from engines.errors import EngineError
-from engines.open import RUNTIMES, open_engine
-from engines.worker.server import Server, listening
+from mammosono.engines.bundle import open_bundle
+from mammosono.engines.errors import EngineError
+from mammosono.engines.open import RUNTIMES, open_engine
+from mammosono.engines.worker.server import Server, listening
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -48,7 +48,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 
 def _options(arguments: Optional[List[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="engines.worker", description="Serve a bundle's engine.")
+    parser = argparse.ArgumentParser(
+        prog="mammosono.engines.worker", description="Serve a bundle's engine."
+    )
     parser.add_argument("--bundle", required=True, help="the bundle's folder")
     parser.add_argument("--socket", required=True, help="Unix socket to make, in a 0700 folder")
     parser.add_argument("--plans", help="folder of the plans built on this device")

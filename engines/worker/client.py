@@ -4,11 +4,17 @@ import socket
 from contextlib import suppress
 from typing import Any, Dict, Mapping, Sequence, Type
 
-from engines.bundle import Bundle
-from engines.errors import BundleError, EngineError, EngineFault, EngineLost, EngineUnavailable
-from engines.interface import DeviceTensor, Engine, Tensor
-from engines.worker import wire
-from engines.worker.wire import Handle, Message
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import (
+    BundleError,
+    EngineError,
+    EngineFault,
+    EngineLost,
+    EngineUnavailable,
+)
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.worker import wire
+from mammosono.engines.worker.wire import Handle, Message
 
 _HELLO_S = 10.0
 _ERRORS: Dict[str, Type[EngineError]] = {

@@ -9,19 +9,10 @@ import tempfile
 import threading
 from typing import IO, List, Optional
 
-import engines
-from engines.errors import EngineUnavailable
+from mammosono.engines.errors import EngineUnavailable
+from mammosono.engines.python_launch import OF_THIS_PYTHON, command
 
 logger = logging.getLogger(__name__)
-
-# `python -m engines.worker`, but our folder comes last: where it is a site-packages, what lies
-# beside it was installed for another Python.
-_START = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-    "runpy.run_module('engines.worker', run_name='__main__', alter_sys=True)"
-)
-_HOME = os.path.dirname(os.path.dirname(os.path.abspath(engines.__file__)))
-_OF_OTHER_PYTHON = ("PYTHONPATH", "PYTHONHOME")
 
 DYING_S = 3.0
 """A process that closed its pipe or socket has ended by then, with its last line written."""
@@ -50,16 +41,16 @@ class WorkerProcess(object):
         self._last_line = ""
         if os.sep in python:
             python = os.path.abspath(python)
-        command = [python, "-u", "-c", _START, _HOME, "--lifeline", "--socket", self.socket]
+        options = ["--lifeline", "--socket", self.socket]
         try:
             self._process = subprocess.Popen(
-                command + arguments,
+                command(python, "mammosono.engines.worker", options + arguments),
                 # Never written to: the worker ends when it closes, that is with this process.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
-                env={k: v for k, v in os.environ.items() if k not in _OF_OTHER_PYTHON},
+                env={k: v for k, v in os.environ.items() if k not in OF_THIS_PYTHON},
                 start_new_session=True,  # Ctrl-C is for the service, which ends a study first
             )
         except OSError as error:

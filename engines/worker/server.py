@@ -9,11 +9,11 @@ import sys
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional
 
-from engines.bundle import Bundle
-from engines.errors import EngineError, EngineFault, EngineLost, EngineUnavailable
-from engines.interface import DeviceTensor, Engine
-from engines.worker import wire
-from engines.worker.wire import Handle, Message
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import EngineError, EngineFault, EngineLost, EngineUnavailable
+from mammosono.engines.interface import DeviceTensor, Engine
+from mammosono.engines.worker import wire
+from mammosono.engines.worker.wire import Handle, Message
 
 _MESSAGE_S = 10.0
 """A client that began a message, or has an answer to take, gets this long."""

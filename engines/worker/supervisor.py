@@ -5,12 +5,12 @@ import os
 import threading
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from engines.bundle import Bundle
-from engines.errors import EngineError, EngineFault, EngineLost, EngineUnavailable
-from engines.interface import Engine, Tensor
-from engines.worker.client import WorkerEngine
-from engines.worker.process import DYING_S, WorkerProcess
-from engines.worker.wire import TooLate
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.errors import EngineError, EngineFault, EngineLost, EngineUnavailable
+from mammosono.engines.interface import Engine, Tensor
+from mammosono.engines.worker.client import WorkerEngine
+from mammosono.engines.worker.process import DYING_S, WorkerProcess
+from mammosono.engines.worker.wire import TooLate
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SupervisedEngine(Engine):
 
         python: the interpreter that has the runtime.
         socket_dir: where a private folder for the socket is made; the temporary one if None.
-        plans, threads, runtime: as `engines.open.open_engine` takes them.
+        plans, threads, runtime: as `mammosono.engines.open.open_engine` takes them.
         run_deadline_s: in which one run must be answered, or the worker counts as hung.
         start_deadline_s: in which a worker must have loaded the bundle.
         heartbeat_s: how often an idle worker is asked whether it lives.

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Union
 
 import numpy as np
 
-from engines.bundle import Bundle, TensorSpec
+from mammosono.engines.bundle import Bundle, TensorSpec
 
 MAGIC = b"MSEW"
 VERSION = 1

@@ -40,7 +40,12 @@ class Box:
 
     def start(self) -> None:
         """Returns once it answers."""
-        command = [sys.executable, "-c", "from appliance.cli import main; main()", "serve"]
+        command = [
+            sys.executable,
+            "-c",
+            "from mammosono.appliance.cli import main; main()",
+            "serve",
+        ]
         log = self._log.open("ab")
         self._process = subprocess.Popen(command, env=self._environment, stderr=log)
         log.close()
@@ -83,7 +88,10 @@ class Box:
     def pids(self) -> dict[str, int]:
         """Of those of web, reader and worker that live."""
         found = {"web": self.web} if alive(self.web) else {}
-        for name, module in (("reader", b"appliance.reading"), ("worker", b"engines.worker")):
+        for name, module in (
+            ("reader", b"mammosono.appliance.studies.reader_process"),
+            ("worker", b"mammosono.engines.worker"),
+        ):
             for pid in descendants(self.web):
                 if module in command_of(pid):
                     found[name] = pid

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from appliance.phantoms import phantom
-from appliance.render import grey_png
-from appliance.values import Label, Modality
+from mammosono.appliance.output.render import grey_png
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.values import Label, Modality
 
 
 def phantom_pairs(count: int) -> list[tuple[bytes, bytes]]:

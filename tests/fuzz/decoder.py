@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.errors import IntakeError
-from appliance.reading.work import decode
-from appliance.settings import Settings
-from appliance.stopwatch import Stopwatch
-from appliance.values import Modality, SourceImage
 from fuzz.mutate import damaged
 from fuzz.seeds import WHOLE
+from mammosono.appliance.errors import IntakeError
+from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.reader_process.work import decode
+from mammosono.appliance.values import Modality, SourceImage
 
 READ = "read"
 

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Json, Sources
-from tools.console import bar, bars, fail, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Json, Sources
+from mammosono.tools.console import bar, bars, fail, refusals
 
 
 class BoardName(str, Enum):
@@ -63,15 +63,15 @@ def bench(
         fail("--data goes with --predict nano")
     if worker is not None:
         with refusals():
-            from tools.bench.worker_overhead import as_text, worker_overhead
+            from mammosono.tools.benchmarks.worker_overhead import as_text, worker_overhead
 
             with bar(Console(stderr=True), "pairs") as told:
                 overhead = worker_overhead(str(worker), bundle, runs, on_pair=told)
         typer.echo(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
         return
     with refusals():
-        from tools.bench.measure import run_bench
-        from tools.bench.table import as_dict, as_rich
+        from mammosono.tools.benchmarks.measure import run_bench
+        from mammosono.tools.benchmarks.table import as_dict, as_rich
 
         with bar(Console(stderr=True), "rounds") as told:
             measured = run_bench(bundle, runs, peer, told)
@@ -83,10 +83,10 @@ def bench(
 
 def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_json: bool) -> None:
     with refusals():
-        from tools.bench.predict.board import NANO
-        from tools.bench.predict.caps import check_on_val
-        from tools.bench.predict.run import run_prediction
-        from tools.bench.predict.table import as_dict, as_rich
+        from mammosono.tools.benchmarks.predict.board import NANO
+        from mammosono.tools.benchmarks.predict.caps import check_on_val
+        from mammosono.tools.benchmarks.predict.run import run_prediction
+        from mammosono.tools.benchmarks.predict.table import as_dict, as_rich
 
         with bars(Console(stderr=True)) as told:
             predicted = run_prediction(NANO, bundle, partial(told, "networks"))

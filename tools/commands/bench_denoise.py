@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Json, Sources
-from tools.console import bars, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Json, Sources
+from mammosono.tools.console import bars, refusals
 
 
 def bench_denoise(
@@ -59,9 +59,9 @@ def bench_denoise(
 ) -> None:
     """Measure the denoisers beside public ones: gain, lesion borders, real contrast, time."""
     with refusals():
-        from tools.bench.denoise.pictures import draw_pictures
-        from tools.bench.denoise.run import run_bench_denoise
-        from tools.bench.denoise.table import as_dict, as_rich
+        from mammosono.tools.benchmarks.denoise.pictures import draw_pictures
+        from mammosono.tools.benchmarks.denoise.run import run_bench_denoise
+        from mammosono.tools.benchmarks.denoise.table import as_dict, as_rich
 
         with bars(Console(stderr=True)) as told:
             measured = run_bench_denoise(

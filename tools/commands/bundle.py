@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
-from tools.console import bar, bars, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
+from mammosono.tools.console import bar, bars, refusals
 
 
 def export(
@@ -35,8 +35,8 @@ def export(
     """
     console = Console()
     with refusals():
-        from tools.bundle.export import export_bundle
-        from tools.data.index import read_index
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.export.export import export_bundle
 
         with bars(console) as told:
             manifest = export_bundle(
@@ -58,7 +58,7 @@ def half_precision(
     `export` writes them itself; this is for a bundle made before it did. Graphs and numbers stay.
     """
     with refusals():
-        from tools.bundle.half_precision import add_half_precision
+        from mammosono.tools.export.half_precision import add_half_precision
 
         manifest = add_half_precision(bundle)
     for stage, entry in manifest["stages"].items():
@@ -93,8 +93,8 @@ def check_graphs(
     Exit status 1 if a check fails.
     """
     with refusals():
-        from tools.bundle import check
-        from tools.data.index import read_index, select
+        from mammosono.tools.data.index import read_index, select
+        from mammosono.tools.export import check
 
         pictures = (
             check.some_images(select(read_index(data), sources=source), images)

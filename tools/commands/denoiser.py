@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tools.commands.shared import Index
-from tools.console import bar, refusals
+from mammosono.tools.commands.shared import Index
+from mammosono.tools.console import bar, refusals
 
 if TYPE_CHECKING:
-    from tools.denoiser.training import DenoiserTrainer, Step
+    from mammosono.tools.denoiser.training import DenoiserTrainer, Step
 
 SOURCE = "CBIS-DDSM"
 
@@ -47,10 +47,14 @@ def train_denoiser(
     """
     console = Console()
     with refusals():
-        from tools.data.index import read_index
-        from tools.denoiser.compare import as_rich, compare_methods
-        from tools.denoiser.material import material
-        from tools.denoiser.training import DenoiserTrainer, DenoiserTraining, best_denoiser
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.denoiser.compare import as_rich, compare_methods
+        from mammosono.tools.denoiser.datasets import material
+        from mammosono.tools.denoiser.training import (
+            DenoiserTrainer,
+            DenoiserTraining,
+            best_denoiser,
+        )
 
         config = DenoiserTraining(
             self_supervised=self_supervised, epochs=epochs, minutes=minutes, seed=seed

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.console import refusals
+from mammosono.tools.console import refusals
 
 
 class Precision(str, Enum):
@@ -48,7 +48,7 @@ def build_engine(
     stays in use until the new engines have passed.
     """
     with refusals():
-        from tools.engine.build import build_engine as build
+        from mammosono.tools.export.build_engine import build_engine as build
 
         build(
             bundle,

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
-from tools.console import bar, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
+from mammosono.tools.console import bar, refusals
 
 
 class Split(str, Enum):
@@ -42,9 +42,9 @@ def evaluate(
     """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
     console = Console()
     with refusals():
-        from tools.judge.files import run_evaluation
-        from tools.judge.readers import Denoising
-        from tools.judge.table import as_dict, as_rich
+        from mammosono.tools.evaluation.files import run_evaluation
+        from mammosono.tools.evaluation.readers import Denoising
+        from mammosono.tools.evaluation.table import as_dict, as_rich
 
         with bar(Console(stderr=True) if as_json else console, "reading") as told:
             evaluation = run_evaluation(
@@ -92,9 +92,9 @@ def operating_points(
     with refusals():
         if split is Split.test:
             raise ValueError("test images choose nothing; take val")
-        from tools.data.index import read_index, select
-        from tools.judge.choose import choose_for_bundle, enter
-        from tools.judge.joint import Target
+        from mammosono.tools.data.index import read_index, select
+        from mammosono.tools.evaluation.joint_operating_point import Target
+        from mammosono.tools.evaluation.thresholds import choose_for_bundle, enter
 
         target = Target(target_sensitivity, target_specificity, least)
         records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)

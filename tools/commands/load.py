@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import Json
-from tools.console import bar, fail, refusals
+from mammosono.tools.commands.shared import Json
+from mammosono.tools.console import bar, fail, refusals
 
 
 def load(
@@ -37,9 +37,9 @@ def load(
     with refusals():
         import httpx
 
-        from appliance.station.client import BoxError, connect
-        from tools.load.run import run_load
-        from tools.load.table import as_dict, as_rich
+        from mammosono.appliance.workstation.client import BoxError, connect
+        from mammosono.tools.benchmarks.load.run import run_load
+        from mammosono.tools.benchmarks.load.table import as_dict, as_rich
 
         token = token_file.read_text("utf-8").strip() if token_file else None
         try:

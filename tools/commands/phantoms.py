@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.console import refusals
+from mammosono.tools.console import refusals
 
 
 def phantoms(
@@ -24,7 +24,7 @@ def phantoms(
     Their source is `phantom`: the name to give with --source.
     """
     with refusals():
-        from tools.data.draw import draw_index
+        from mammosono.tools.data.draw import draw_index
 
         path = draw_index(out, count, seed)
     Console().print(f"Drawn: {path}", highlight=False, soft_wrap=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tools.commands.shared import Json
-from tools.console import bars, fail, refusals
-from tools.prepare.layout import Layout
+from mammosono.tools.commands.shared import Json
+from mammosono.tools.console import bars, fail, refusals
+from mammosono.tools.prepare.layout import Layout
 
 if TYPE_CHECKING:
-    from tools.prepare.item import Remark
-    from tools.prepare.run import Prepared, Tally
+    from mammosono.tools.prepare.item import Remark
+    from mammosono.tools.prepare.run import Prepared, Tally
 
 _SHOWN_OF_A_REASON = 20
 
@@ -70,10 +70,10 @@ def prepare(
         fail("the output folder holds the source, whose index would be lost; give another --out")
     console = Console(stderr=as_json)
     with refusals():
-        from tools.data.index import MODALITIES
-        from tools.prepare.denoised import write_denoised
-        from tools.prepare.detect import offer
-        from tools.prepare.run import prepare as run
+        from mammosono.tools.data.index import MODALITIES
+        from mammosono.tools.prepare.denoised import write_denoised
+        from mammosono.tools.prepare.detect import offer
+        from mammosono.tools.prepare.run import prepare as run
 
         stated = MODALITIES[modality.value] if modality else None
         offers = [(source.name, offer(source, layout, stated)) for source in sources]

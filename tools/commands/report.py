@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.console import refusals
+from mammosono.tools.console import refusals
 
 
 def report(
@@ -44,8 +44,8 @@ def report(
     """Make one self-contained HTML file of evaluations: tables, curves, pictures, caveats."""
     console = Console()
     with refusals():
-        from tools.report.make import make_report
-        from tools.report.pdf import print_pdf
+        from mammosono.tools.report.make import make_report
+        from mammosono.tools.report.pdf import print_pdf
 
         make_report(evaluations, out, index=data, runs=run or (), paper=paper)
         if pdf:

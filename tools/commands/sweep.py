@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Sources
-from tools.commands.train import network_size
-from tools.console import bar, fail, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Sources
+from mammosono.tools.commands.train import network_size
+from mammosono.tools.console import bar, fail, refusals
 
 
 class CellName(str, Enum):
@@ -56,20 +56,20 @@ def sweep(
         fail("give the images with --data, or --show to see what is done")
     input_size = network_size(size)
     with refusals():
-        from tools.sweep.cells import CELLS
-        from tools.sweep.table import write
+        from mammosono.tools.sweep.cells import CELLS
+        from mammosono.tools.sweep.table import write
 
         if show or data is None:
             if not out.is_dir():
                 fail("there is no sweep in that folder yet")
             typer.echo(write(out), nl=False)
             return
-        from tools.data.index import read_index
-        from tools.sweep.material import sweep_material
-        from tools.sweep.run import Result, Task
-        from tools.sweep.run import sweep as run_sweep
-        from tools.training.record import DataMark
-        from tools.training.report import step_bar
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.sweep.datasets import sweep_material
+        from mammosono.tools.sweep.run import Result, Task
+        from mammosono.tools.sweep.run import sweep as run_sweep
+        from mammosono.tools.training.record import DataMark
+        from mammosono.tools.training.report import step_bar
 
         names = {cell.value for cell in cells or CellName}
         sources = source or TRAINED_SOURCES

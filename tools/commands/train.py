@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tools.commands.shared import TRAINED_SOURCES, Index, Sources
-from tools.console import bar, fail, refusals
+from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Sources
+from mammosono.tools.console import bar, fail, refusals
 
 if TYPE_CHECKING:
-    from tools.network.config import TrainConfig
+    from mammosono.tools.network.config import TrainConfig
 
 
 class Preset(str, Enum):
@@ -129,15 +129,15 @@ def train(
     }
     input_size = None if size is None else network_size(size)
     with refusals():
-        from tools.data.index import read_index
-        from tools.denoiser.training import best_denoiser
-        from tools.denoiser.validation import with_network
-        from tools.training.devices import close_fabric, open_fabric
-        from tools.training.loop import Trainer
-        from tools.training.material import split_material
-        from tools.training.record import DataMark
-        from tools.training.report import show_epoch, step_bar
-        from tools.training.weights import best_network
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.denoiser.training import best_denoiser
+        from mammosono.tools.denoiser.validation import with_network
+        from mammosono.tools.training.datasets import split_material
+        from mammosono.tools.training.devices import close_fabric, open_fabric
+        from mammosono.tools.training.loop import Trainer
+        from mammosono.tools.training.record import DataMark
+        from mammosono.tools.training.report import show_epoch, step_bar
+        from mammosono.tools.training.weights import best_network
 
         chosen = _configured(preset and preset.value, config, given, input_size)
         sources = source or TRAINED_SOURCES
@@ -192,8 +192,8 @@ def _configured(
     input_size: tuple[int, int] | None,
 ) -> TrainConfig:
     """The preset, changed by the file, changed by the options. Raises OSError, ValueError."""
-    from tools.network import config as presets
-    from tools.network.printed import read_settings
+    from mammosono.tools.network import config as presets
+    from mammosono.tools.network.config_file import read_settings
 
     config = read_settings(file, preset) if file else presets.preset(preset or "compact")
     if input_size is not None:

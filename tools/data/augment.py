@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.detector.frame import normalise
-from appliance.values import Label, Modality
-from tools.data.sample import Sample
+from mammosono.appliance.pipeline.detector.frame import normalise
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.sample import Sample
 
 IGNORE = -1
 """Image class that trains nothing: part of a lesion was cropped away."""

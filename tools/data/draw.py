@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.phantoms import phantom
-from appliance.values import Label, Modality
-from tools.data.index import COLUMNS
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.index import COLUMNS
 
 _NAMES = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 _SIZES = {Modality.MG: (1024, 640), Modality.US: (480, 560)}

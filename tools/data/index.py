@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from appliance.values import Modality
-from tools.data.marks import LesionMark as LesionMark
-from tools.data.marks import parse_mark
+from mammosono.appliance.values import Modality
+from mammosono.tools.data.marks import LesionMark as LesionMark
+from mammosono.tools.data.marks import parse_mark
 
 COLUMNS = (
     "modality",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from appliance.values import Box, Label
+from mammosono.appliance.values import Box, Label
 
 _NUMBERS = {"box": 4, "circle": 3}
 

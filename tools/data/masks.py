@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.data.index import Record
+from mammosono.tools.data.index import Record
 
 
 def union_mask(

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise import Gaussian, denoise
-from appliance.detector.frame import Frame, frame
-from appliance.phantoms import Phantom
-from appliance.values import Label, Modality
-from tools.data.index import Record
+from mammosono.appliance.phantoms import Phantom
+from mammosono.appliance.pipeline.denoise import Gaussian, denoise
+from mammosono.appliance.pipeline.detector.frame import Frame, frame
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.index import Record
 
 Views = Literal["both", "only", "off"]
 """Of a picture before and after denoising: both, only the denoised one, or only the one before."""
@@ -58,7 +58,7 @@ def load_sample(
     """Read, crop and shrink one record's image and masks; what the index calls denoised is not
     denoised again.
 
-    gaussian: of mammograms, as for appliance.denoise.denoise.
+    gaussian: of mammograms, as for mammosono.appliance.pipeline.denoise.denoise.
     Raises BadSample.
     """
     pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)

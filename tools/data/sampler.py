@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tools.data.augment import Example, augment
-from tools.data.sample import Sample
+from mammosono.tools.data.augment import Example, augment
+from mammosono.tools.data.sample import Sample
 
 
 def draw_weights(samples: Sequence[Sample], phantom_share: float) -> NDArray[np.float64]:

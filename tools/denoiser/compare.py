@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from appliance.denoise import gaussian
-from tools.denoiser.network import Denoiser
-from tools.denoiser.validation import KINDS, Trial, gains, with_network
+from mammosono.appliance.pipeline.denoise import gaussian
+from mammosono.tools.denoiser.network import Denoiser
+from mammosono.tools.denoiser.validation import KINDS, Trial, gains, with_network
 
 Image = NDArray[np.float32]
 Method = Callable[[Image], Image]

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise.field import filled, marks, surround
-from appliance.denoise.obnlm import PATCH_RADIUS, root_of, speckle
-from appliance.values import DenoiseRecord
+from mammosono.appliance.pipeline.denoise.field import filled, marks, surround
+from mammosono.appliance.pipeline.denoise.obnlm import PATCH_RADIUS, root_of, speckle
+from mammosono.appliance.values import DenoiseRecord
 
 Image = NDArray[np.float32]
 

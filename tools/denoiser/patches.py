@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise.estimate import noise_std
-from appliance.denoise.network import LEVEL_SIDE, centred
-from tools.denoiser.pictures import Picture
+from mammosono.appliance.pipeline.denoise.estimate import noise_std
+from mammosono.appliance.pipeline.denoise.network import LEVEL_SIDE, centred
+from mammosono.tools.denoiser.pictures import Picture
 
 Image = NDArray[np.float32]
 

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.denoise.anscombe import forward
-from appliance.denoise.mammogram import estimate, foreground
-from appliance.detector.frame import Frame, frame
-from appliance.phantoms import phantom
-from appliance.values import Label, Modality
-from tools.data.index import Record
-from tools.data.sample import BadSample
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.pipeline.denoise.anscombe import forward
+from mammosono.appliance.pipeline.denoise.mammogram import estimate, foreground
+from mammosono.appliance.pipeline.detector.frame import Frame, frame
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.index import Record
+from mammosono.tools.data.sample import BadSample
 
 Image = NDArray[np.float32]
 

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from tools.denoiser.network import Denoiser, DenoiserConfig
-from tools.denoiser.patches import self_supervised, supervised
-from tools.denoiser.pictures import Picture
-from tools.denoiser.validation import Trial, gains, with_network
-from tools.training.checkpoint import BadRun, load, save
-from tools.training.interrupt import interruptible
-from tools.training.optimizer import moving_average
+from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
+from mammosono.tools.denoiser.patches import self_supervised, supervised
+from mammosono.tools.denoiser.pictures import Picture
+from mammosono.tools.denoiser.validation import Trial, gains, with_network
+from mammosono.tools.training.checkpoint import BadRun, load, save
+from mammosono.tools.training.interrupt import interruptible
+from mammosono.tools.training.optimizer import moving_average
 
 _AHEAD = 3
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from appliance.denoise.network import LARGEST_CHANGE, centred
-from tools.denoiser.network import Denoiser, predict
-from tools.denoiser.patches import clean_patch
-from tools.denoiser.pictures import Picture
+from mammosono.appliance.pipeline.denoise.network import LARGEST_CHANGE, centred
+from mammosono.tools.denoiser.network import Denoiser, predict
+from mammosono.tools.denoiser.patches import clean_patch
+from mammosono.tools.denoiser.pictures import Picture
 
 Image = NDArray[np.float32]
 

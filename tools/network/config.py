@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from appliance.detector.geometry import Geometry
+from mammosono.appliance.pipeline.detector.geometry import Geometry
 
 COMPACT_GEOMETRY = Geometry(
     input_size=(640, 448),

@@ -1,7 +1,7 @@
 """The Refined Mask R-CNN as three stages that export one to one: trunk, heads, masks.
 
 Between the stages stand top-k, decoding, NMS and RoI sampling, in numpy: the device's own code
-(`appliance.detector`), so training sees exactly the RoIs that the device will see.
+(`appliance.pipeline.detector`), so training sees exactly the RoIs that the device will see.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from appliance.detector.geometry import Geometry
-from tools.network.config import NetworkConfig
-from tools.network.efficientnet import EfficientNetLite0, imagenet_weights, load_imagenet
-from tools.network.resnet import ResNet
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.tools.network.config import NetworkConfig
+from mammosono.tools.network.efficientnet import EfficientNetLite0, imagenet_weights, load_imagenet
+from mammosono.tools.network.resnet import ResNet
 
 CLASSES = ("background", "benign", "malignant")
 IMAGE_CLASSES = ("normal", "benign", "malignant")

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from appliance.detector.geometry import Geometry
-from tools.network.model import RefinedMaskRcnn, pool_rois
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.tools.network.model import RefinedMaskRcnn, pool_rois
 
 
 class TrunkStage(nn.Module):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.errors import EngineFault
-from engines.interface import DeviceTensor, Engine, Tensor
-from tools.network.model import RefinedMaskRcnn
-from tools.network.stages import HeadsStage, MasksStage, TrunkStage
+from mammosono.engines.errors import EngineFault
+from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage
 
 
 class TorchEngine(Engine):

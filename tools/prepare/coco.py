@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from appliance.values import Label
-from tools.prepare.entry import Entry, StoredLesion
+from mammosono.appliance.values import Label
+from mammosono.tools.prepare.entry import Entry, StoredLesion
 
 CATEGORIES = {label.value: number for number, label in enumerate(Label, 1)}
 

@@ -15,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-import appliance.denoise
-import appliance.detector.frame
-from appliance.denoise import denoise
-from appliance.detector.frame import Frame, frame
-from appliance.rle import decode
-from appliance.values import Label, Modality, Rle
-from tools.data.marks import LesionMark, mark_text, parse_mark
-from tools.prepare.entry import Entry, StoredLesion
-from tools.prepare.files import read_picture
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
-from tools.prepare.outputs import Placed, write_outputs
-from tools.prepare.run import Tally, store_all
+import mammosono.appliance.pipeline
+from mammosono.appliance.output.rle import decode
+from mammosono.appliance.pipeline.denoise import denoise
+from mammosono.appliance.pipeline.detector.frame import Frame, frame
+from mammosono.appliance.values import Label, Modality, Rle
+from mammosono.tools.data.marks import LesionMark, mark_text, parse_mark
+from mammosono.tools.prepare.entry import Entry, StoredLesion
+from mammosono.tools.prepare.files import read_picture
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
+from mammosono.tools.prepare.outputs import Placed, write_outputs
+from mammosono.tools.prepare.run import Tally, store_all
 
 _LOST = "a lesion lies outside the breast that was found"
 
@@ -64,8 +63,8 @@ def write_denoised(
 def denoiser_version() -> str:
     """SHA-256 of the code that crops, reduces and denoises: its parameters stand in it."""
     digest = hashlib.sha256()
-    package = Path(appliance.denoise.__file__).parent
-    for path in (*sorted(package.glob("*.py")), Path(appliance.detector.frame.__file__)):
+    code = Path(mammosono.appliance.pipeline.__file__).parent
+    for path in (*sorted((code / "denoise").glob("*.py")), code / "detector" / "frame.py"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

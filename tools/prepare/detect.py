@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.values import Modality
-from tools.prepare.item import Offer
-from tools.prepare.layout import Layout
-from tools.prepare.readers import bus_bra, busi, cbis_ddsm, cbis_table, index, mini_mias, via
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.item import Offer
+from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.readers import (
+    bus_bra,
+    busi,
+    cbis_ddsm,
+    cbis_table,
+    index,
+    mini_mias,
+    via,
+)
 
 
 def offer(source: Path, layout: Layout, modality: Modality | None) -> Offer:
@@ -23,7 +31,7 @@ def offer(source: Path, layout: Layout, modality: Modality | None) -> Offer:
         return via.offer(source, modality)
     if layout is Layout.DDSM_TFRECORDS:
         # The only one that needs the train extra, for its checksums.
-        from tools.prepare.readers import ddsm_tfrecords
+        from mammosono.tools.prepare.readers import ddsm_tfrecords
 
         return ddsm_tfrecords.offer(source)
     readers = {

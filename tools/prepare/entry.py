@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tools.prepare.item import Region, Remark
+from mammosono.tools.prepare.item import Region, Remark
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.intake import read_image
-from appliance.intake.native import listen
-from appliance.intake.sniff import Format, sniff
-from appliance.intake.tones import cumulative_histogram, require_content
-from appliance.limits import Limits
-from appliance.values import Modality
-from tools.prepare.item import Mask, Picture, Unreadable
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.histogram import cumulative_histogram, require_content
+from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.sniff import Format, sniff
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.item import Mask, Picture, Unreadable
 
 _KEPT = {Format.PNG: ".png", Format.JPEG: ".jpg"}
 # Decoders go on after these and fill what is missing.

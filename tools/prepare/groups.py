@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from appliance.values import Modality
-from tools.prepare.entry import Entry
-from tools.prepare.near import near_pairs
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.entry import Entry
+from mammosono.tools.prepare.near import near_pairs
 
 MAX_DISTANCE = {Modality.MG: 4, Modality.US: 8}
 """Differing bits of the 64 up to which two pictures count as near-duplicates. Measured: of BUSI's

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.values import Label, Modality
+from mammosono.appliance.values import Label, Modality
 
 Mask = NDArray[np.bool_]
 Region = Mapping[str, Any]

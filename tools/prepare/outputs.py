@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.data.index import COLUMNS, MODALITIES, OPTIONAL_COLUMNS, SPLITS, read_index, split_hash
-from tools.prepare.coco import write_coco
-from tools.prepare.entry import Entry
-from tools.prepare.groups import MAX_DISTANCE
-from tools.prepare.item import Remark
-from tools.prepare.via import write_via
+from mammosono.tools.data.index import (
+    COLUMNS,
+    MODALITIES,
+    OPTIONAL_COLUMNS,
+    SPLITS,
+    read_index,
+    split_hash,
+)
+from mammosono.tools.prepare.coco import write_coco
+from mammosono.tools.prepare.entry import Entry
+from mammosono.tools.prepare.groups import MAX_DISTANCE
+from mammosono.tools.prepare.item import Remark
+from mammosono.tools.prepare.via import write_via
 
 INDEX, SPLIT, SKIPPED = "index.csv", "split.json", "skipped.csv"
 _WORDS = {modality.value: word for word, modality in MODALITIES.items()}

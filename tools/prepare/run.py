@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import IntakeError
-from tools.prepare.entry import Entry
-from tools.prepare.groups import group_names
-from tools.prepare.item import Item, Offer, Remark, Unreadable
-from tools.prepare.outputs import SKIPPED, Placed, stratum, write_outputs, write_remarks
-from tools.prepare.split import assign
-from tools.prepare.store import Store, open_store
+from mammosono.appliance.errors import IntakeError
+from mammosono.tools.prepare.entry import Entry
+from mammosono.tools.prepare.groups import group_names
+from mammosono.tools.prepare.item import Item, Offer, Remark, Unreadable
+from mammosono.tools.prepare.outputs import SKIPPED, Placed, stratum, write_outputs, write_remarks
+from mammosono.tools.prepare.split import assign
+from mammosono.tools.prepare.store import Store, open_store
 
 Progress = Callable[[str, int, int], None]
 _TAKEN = "another picture has this name"

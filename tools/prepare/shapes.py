@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.prepare.item import Mask
+from mammosono.tools.prepare.item import Mask
 
 _FARTHEST_PX = 32_767
 """Beyond it OpenCV's 16.16 fixed point overflows, and there is no picture."""

@@ -6,8 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from tools.data.index import SPLITS
-from tools.prepare.groups import by_group
+from mammosono.tools.data.index import SPLITS
+from mammosono.tools.prepare.groups import by_group
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 _STRICTEST = ("test", "val", "train")

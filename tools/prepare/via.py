@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.values import Label
-from tools.prepare.entry import Entry
-from tools.prepare.item import Region
+from mammosono.appliance.values import Label
+from mammosono.tools.prepare.entry import Entry
+from mammosono.tools.prepare.item import Region
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.report.judged import Image
+from mammosono.tools.report.judged import Image
 
 
 @dataclass(frozen=True, slots=True)

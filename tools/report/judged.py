@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.values import Rle
-from tools.judge.bootstrap import Estimate
+from mammosono.appliance.values import Rle
+from mammosono.tools.evaluation.bootstrap import Estimate
 
 SCHEMA = 2
 
@@ -22,7 +22,7 @@ class BadEvaluation(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image's row, and what was found in it; see tools.judge.files for the columns.
+    """One image's row, and what was found in it; see tools.evaluation.files for the columns.
 
     score: NaN if unread. dice: NaN without a mask. lesions, findings: COCO annotations and
     results, malignant findings last.

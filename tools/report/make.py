@@ -6,10 +6,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.data.index import read_index
-from tools.report.judged import read_judged
-from tools.report.page import Sources, html
-from tools.report.table_one import read_paper
+from mammosono.tools.data.index import read_index
+from mammosono.tools.report.judged import read_judged
+from mammosono.tools.report.page import Sources, html
+from mammosono.tools.report.table_one import read_paper
 
 
 def make_report(

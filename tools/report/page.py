@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from appliance.errors import IntakeError
-from tools.data.index import Record
-from tools.judge.cells import Rows
-from tools.report import plots
-from tools.report.caveats import caveats
-from tools.report.examples import Chosen, false_alarms, missed_lesions, misses, spread
-from tools.report.judged import Image, Judged
-from tools.report.pictures import tiles
-from tools.report.sheet import HEAD
-from tools.report.table_one import COMPARABLE, table_one
-from tools.report.tables import found_table, pairs_table, part_table
+from mammosono.appliance.errors import IntakeError
+from mammosono.tools.data.index import Record
+from mammosono.tools.evaluation.cells import Rows
+from mammosono.tools.report import plots
+from mammosono.tools.report.caveats import caveats
+from mammosono.tools.report.examples import Chosen, false_alarms, missed_lesions, misses, spread
+from mammosono.tools.report.judged import Image, Judged
+from mammosono.tools.report.pictures import tiles
+from mammosono.tools.report.sheet import HEAD
+from mammosono.tools.report.table_one import COMPARABLE, table_one
+from mammosono.tools.report.tables import found_table, pairs_table, part_table
 
 MODALITIES = {"MG": "mammograms", "US": "ultrasound"}
 SPREAD, WORST = 6, 3

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.intake import read_image
-from appliance.render import COLOURS
-from appliance.rle import decode
-from appliance.tones import to_grey
-from appliance.values import Label
-from tools.data.index import Record
-from tools.report.judged import Image, rle_of
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.output.render import COLOURS
+from mammosono.appliance.output.rle import decode
+from mammosono.appliance.pipeline.window import to_grey
+from mammosono.appliance.values import Label
+from mammosono.tools.data.index import Record
+from mammosono.tools.report.judged import Image, rle_of
 
 WIDTH_PX = 300
 """Of a tile: all are shown equally wide, so that tags are equally large."""

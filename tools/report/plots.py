@@ -13,9 +13,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tools.judge.bootstrap import Estimate
-from tools.report.judged import Judged, estimate
-from tools.training.columns import LOSS_PARTS
+from mammosono.tools.evaluation.bootstrap import Estimate
+from mammosono.tools.report.judged import Judged, estimate
+from mammosono.tools.training.columns import LOSS_PARTS
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",

@@ -13,8 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tools.judge.bootstrap import Estimate
-from tools.report.judged import Judged, estimate
+from mammosono.tools.evaluation.bootstrap import Estimate
+from mammosono.tools.report.judged import Judged, estimate
 
 MEASURES = {
     "accuracy": "Accuracy",

@@ -6,10 +6,10 @@ import math
 from html import escape
 from typing import Any
 
-from tools.judge.cells import Rows
-from tools.judge.found_table import NAMES, PART_NAMES
-from tools.report.judged import Judged, estimate
-from tools.report.table_one import cell
+from mammosono.tools.evaluation.cells import Rows
+from mammosono.tools.evaluation.detection_table import NAMES, PART_NAMES
+from mammosono.tools.report.judged import Judged, estimate
+from mammosono.tools.report.table_one import cell
 
 
 def found_table(judged: Judged) -> Rows:

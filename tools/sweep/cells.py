@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from tools.network.config import TrainConfig, preset
+from mammosono.tools.network.config import TrainConfig, preset
 
 View = Literal["denoised", "raw"]
 

@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.detector.boxes import Boxes
-from appliance.detector.detector import Detections, Detector
-from appliance.detector.geometry import Geometry
-from appliance.detector.paste import paste
-from appliance.values import Modality
-from tools.data.augment import plain
-from tools.data.sample import Sample
-from tools.judge.metrics import auc, dice
-from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn
-from tools.network.torch_engine import TorchEngine
-from tools.sweep.boundary import boundary_f
-from tools.sweep.precision import average_precision
+from mammosono.appliance.pipeline.detector.boxes import Boxes
+from mammosono.appliance.pipeline.detector.detector import Detections, Detector
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.appliance.pipeline.detector.paste import paste
+from mammosono.appliance.values import Modality
+from mammosono.tools.data.augment import plain
+from mammosono.tools.data.sample import Sample
+from mammosono.tools.evaluation.metrics import auc, dice
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.network.torch_engine import TorchEngine
+from mammosono.tools.sweep.boundary import boundary_f
+from mammosono.tools.sweep.precision import average_precision
 
 LOWEST = 0.02
 """No finding under this lesion score is looked at."""

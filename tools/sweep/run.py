@@ -9,13 +9,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tools.data.sample import Sample, with_views
-from tools.sweep.cells import Cell, View, cell_config
-from tools.sweep.measure import measure
-from tools.training import checkpoint
-from tools.training.loop import Trainer
-from tools.training.progress import OnStep
-from tools.training.record import DataMark
+from mammosono.tools.data.sample import Sample, with_views
+from mammosono.tools.sweep.cells import Cell, View, cell_config
+from mammosono.tools.sweep.measure import measure
+from mammosono.tools.training import checkpoint
+from mammosono.tools.training.loop import Trainer
+from mammosono.tools.training.progress import OnStep
+from mammosono.tools.training.record import DataMark
 
 FIGURES = "figures.json"
 Result = dict[str, Any]

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from tools.sweep.cells import CELLS
-from tools.sweep.measure import TOLERANCE_PX
-from tools.sweep.run import FIGURES
+from mammosono.tools.sweep.cells import CELLS
+from mammosono.tools.sweep.measure import TOLERANCE_PX
+from mammosono.tools.sweep.run import FIGURES
 
 COLUMNS = {
     "dice": "Dice",

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from tools.network.config import TrainConfig
-from tools.network.printed import train_config
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.config_file import train_config
 
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError)
 """What torch raises for files that are not whole; half a file makes it seek before the start."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tools.training.columns import LOSS_PARTS, WORK
-from tools.training.pace import Pace
-from tools.training.validate import Glance
+from mammosono.tools.training.columns import LOSS_PARTS, WORK
+from mammosono.tools.training.pace import Pace
+from mammosono.tools.training.validate import Glance
 
 
 class Curves:

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tools.training.optimizer import has_bf16
+from mammosono.tools.training.optimizer import has_bf16
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 T = TypeVar("T")

@@ -10,13 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel
 
-from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn
-from tools.training.devices import add_up_gradients, added_up
-from tools.training.loader import Batch
-from tools.training.optimizer import make_optimizer, moving_average
-from tools.training.step import Counts, batch_losses
-from tools.training.totals import StepTotals
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.training.devices import add_up_gradients, added_up
+from mammosono.tools.training.loader import Batch
+from mammosono.tools.training.optimizer import make_optimizer, moving_average
+from mammosono.tools.training.step import Counts, batch_losses
+from mammosono.tools.training.totals import StepTotals
 
 
 class Learner:

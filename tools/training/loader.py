@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tools.data.augment import Example
-from tools.data.sampler import Draws, stack_images
-from tools.training.plan import Plan
+from mammosono.tools.data.augment import Example
+from mammosono.tools.data.sampler import Draws, stack_images
+from mammosono.tools.training.plan import Plan
 
 
 class Batch(NamedTuple):

@@ -11,22 +11,22 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from tools.data.sample import Sample, with_views
-from tools.data.sampler import Draws
-from tools.network.config import TrainConfig
-from tools.training import checkpoint
-from tools.training.board import Board
-from tools.training.curves import Curves
-from tools.training.devices import added_up, gathered, open_fabric
-from tools.training.interrupt import interruptible
-from tools.training.learner import Learner
-from tools.training.loader import step_batches
-from tools.training.pace import Pace, Stopwatch
-from tools.training.plan import Plan
-from tools.training.progress import OnEpoch, OnStep, Progress
-from tools.training.record import DataMark, marks, refuse_other
-from tools.training.totals import Totals
-from tools.training.validate import Glance, glance
+from mammosono.tools.data.sample import Sample, with_views
+from mammosono.tools.data.sampler import Draws
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.training import checkpoint
+from mammosono.tools.training.curves import Curves
+from mammosono.tools.training.devices import added_up, gathered, open_fabric
+from mammosono.tools.training.interrupt import interruptible
+from mammosono.tools.training.learner import Learner
+from mammosono.tools.training.loader import step_batches
+from mammosono.tools.training.pace import Pace, Stopwatch
+from mammosono.tools.training.plan import Plan
+from mammosono.tools.training.progress import OnEpoch, OnStep, Progress
+from mammosono.tools.training.record import DataMark, marks, refuse_other
+from mammosono.tools.training.tensorboard import Board
+from mammosono.tools.training.totals import Totals
+from mammosono.tools.training.validate import Glance, glance
 
 
 class Trainer:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
 
 
 def make_optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Optimizer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.training.pace import Pace
-from tools.training.validate import Glance
+from mammosono.tools.training.pace import Pace
+from mammosono.tools.training.validate import Glance
 
 
 @dataclass(frozen=True, slots=True)

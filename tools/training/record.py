@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tools.data.index import Record, select, split_hash
-from tools.network.config import TrainConfig
-from tools.training.checkpoint import BadRun, config_entry
+from mammosono.tools.data.index import Record, select, split_hash
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.training.checkpoint import BadRun, config_entry
 
 OF_THE_MACHINE = ("micro_batch", "precision")
 """What another machine may set otherwise when it goes on with a run."""

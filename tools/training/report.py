@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from tools.training.pace import Pace
-from tools.training.progress import Progress
-from tools.training.validate import Glance
+from mammosono.tools.training.pace import Pace
+from mammosono.tools.training.progress import Progress
+from mammosono.tools.training.validate import Glance
 
 
 @contextmanager

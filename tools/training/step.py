@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from appliance.detector.anchors import anchors_by_level
-from appliance.detector.boxes import encode
-from appliance.detector.proposals import propose
-from appliance.detector.roi import roi_samples
-from tools import losses
-from tools.data.augment import Example
-from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn, TrunkOutput, pool_rois
-from tools.training.targets import RoiTargets, anchor_targets, mask_target, roi_targets
+from mammosono.appliance.pipeline.detector.anchors import anchors_by_level
+from mammosono.appliance.pipeline.detector.boxes import encode
+from mammosono.appliance.pipeline.detector.proposals import propose
+from mammosono.appliance.pipeline.detector.roi import roi_samples
+from mammosono.tools import losses
+from mammosono.tools.data.augment import Example
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.model import RefinedMaskRcnn, TrunkOutput, pool_rois
+from mammosono.tools.training.targets import RoiTargets, anchor_targets, mask_target, roi_targets
 
 MAX_MASK_ROIS = 4
 """Mask RoIs an image: the mask branch costs four times the box branch."""

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.detector.boxes import Boxes, encode, iou
-from appliance.detector.geometry import Geometry
-from tools.network.config import LossConfig
+from mammosono.appliance.pipeline.detector.boxes import Boxes, encode, iou
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.tools.network.config import LossConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tools.training.columns import LOSS_PARTS
-from tools.training.step import Losses
+from mammosono.tools.training.columns import LOSS_PARTS
+from mammosono.tools.training.step import Losses
 
 
 class StepTotals(NamedTuple):

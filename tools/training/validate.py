@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from appliance.detector.detector import Detector
-from appliance.detector.paste import paste
-from tools.data.augment import plain
-from tools.data.sample import Sample
-from tools.judge.metrics import auc, dice
-from tools.network.config import TrainConfig
-from tools.network.model import RefinedMaskRcnn
-from tools.network.torch_engine import TorchEngine
+from mammosono.appliance.pipeline.detector.detector import Detector
+from mammosono.appliance.pipeline.detector.paste import paste
+from mammosono.tools.data.augment import plain
+from mammosono.tools.data.sample import Sample
+from mammosono.tools.evaluation.metrics import auc, dice
+from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.network.torch_engine import TorchEngine
 
 FINDING_THRESHOLD = 0.2
 """For watching alone; the bundle's own is chosen when it is exported."""

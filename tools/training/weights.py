@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.network.config import NetworkConfig
-from tools.network.model import RefinedMaskRcnn
-from tools.training.checkpoint import BadRun, load
+from mammosono.tools.network.config import NetworkConfig
+from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.training.checkpoint import BadRun, load
 
 
 def best_network(run: Path, config: NetworkConfig) -> RefinedMaskRcnn:

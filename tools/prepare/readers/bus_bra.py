@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from appliance.values import Label, Modality
-from tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
 
 TABLE = "bus_data.csv"
 _COLUMNS = ("ID", "Case", "Pathology")

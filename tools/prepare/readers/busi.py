@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from appliance.values import Label, Modality
-from tools.prepare.files import read_mask, read_picture, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.prepare.files import read_mask, read_picture, stamp_of
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
 
 _NAME = re.compile(r"(benign|malignant|normal) \((\d+)\)(?:_mask(?:_(\d+))?)?\.png")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from appliance.values import Label, Modality
-from tools.prepare.files import read_picture, safe_name, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, worst
-from tools.prepare.readers.cbis_files import Folder, read_roi
-from tools.prepare.readers.cbis_table import PATTERN, Abnormality, find, read_films
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.prepare.files import read_picture, safe_name, stamp_of
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, worst
+from mammosono.tools.prepare.readers.cbis_files import Folder, read_roi
+from mammosono.tools.prepare.readers.cbis_table import PATTERN, Abnormality, find, read_films
 
 _Rois = list[tuple[Label, list[Path]]]
 

@@ -17,14 +17,14 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
-from appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
-from appliance.intake.dicom_parse import parse
-from appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
-from appliance.intake.native import listen
-from appliance.intake.transfer_syntax import require_readable_transfer_syntax
-from appliance.values import Modality
-from tools.prepare.files import binary, require_mask
-from tools.prepare.item import Mask, Unreadable
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
+from mammosono.appliance.intake.dicom_parse import parse
+from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
+from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.files import binary, require_mask
+from mammosono.tools.prepare.item import Mask, Unreadable
 
 _SHAPE_TOLERANCE = 0.02
 """Relative difference of the sides' ratio up to which a mask is taken for a resized one."""
@@ -102,6 +102,6 @@ def _pixels(path: Path, what: str) -> NDArray[Any]:
         header = read_header(parse(data, HEADER_KEYWORDS), Modality.MG)
         dataset = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
         (pixels, _), _ = listen(lambda: decode_grey(dataset, header))
-    except Exception:  # a damaged file fails in every way, see appliance.intake
+    except Exception:  # a damaged file fails in every way, see mammosono.appliance.intake
         raise Unreadable("the mask is damaged", what) from None
     return np.asarray(pixels)

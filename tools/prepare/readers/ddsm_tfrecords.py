@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.intake.native import listen
-from appliance.values import Modality
-from tools.prepare.example import Values, parse_example
-from tools.prepare.files import decode_grey, picture_of, safe_name, stamp_of
-from tools.prepare.item import Item, Loaded, Offer, Remark, Unreadable
-from tools.prepare.tfrecord import BadRecord, count_records, masked_crc, read_records
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.values import Modality
+from mammosono.tools.prepare.example import Values, parse_example
+from mammosono.tools.prepare.files import decode_grey, picture_of, safe_name, stamp_of
+from mammosono.tools.prepare.item import Item, Loaded, Offer, Remark, Unreadable
+from mammosono.tools.prepare.tfrecord import BadRecord, count_records, masked_crc, read_records
 
 SIDE_PX = 299
 LABELS = ("normal", "benign", "benign", "malignant", "malignant")

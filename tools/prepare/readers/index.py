@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from appliance.values import Label
-from tools.data.index import Record, read_index
-from tools.data.marks import mark_text
-from tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
+from mammosono.appliance.values import Label
+from mammosono.tools.data.index import Record, read_index
+from mammosono.tools.data.marks import mark_text
+from mammosono.tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
 
 INDEX = "index.csv"
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from appliance.intake.native import listen
-from appliance.values import Label, Modality
-from tools.data.marks import LesionMark, mark_text
-from tools.prepare.files import decode_grey, picture_of, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable, worst
+from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.marks import LesionMark, mark_text
+from mammosono.tools.prepare.files import decode_grey, picture_of, stamp_of
+from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable, worst
 
 INFO = "Info.txt"
 _ROW = re.compile(r"\s*mdb(\d{3})[a-z]{0,2}\s+[FGD]\s+([A-Z]{4})\b\s*(.*)")

@@ -8,13 +8,23 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from appliance.values import Label, Modality
-from tools.data.index import MODALITIES, SPLITS
-from tools.prepare.files import read_picture, safe_name, stamp_of
-from tools.prepare.item import Item, Lesion, Loaded, Mask, Offer, Region, Remark, Unreadable, worst
-from tools.prepare.shapes import BadShape, IgnoredShape, mask_of
-from tools.prepare.store import UNKNOWN
-from tools.prepare.via import ViaFile, ViaImage, is_normal, read_via, region_label
+from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data.index import MODALITIES, SPLITS
+from mammosono.tools.prepare.files import read_picture, safe_name, stamp_of
+from mammosono.tools.prepare.item import (
+    Item,
+    Lesion,
+    Loaded,
+    Mask,
+    Offer,
+    Region,
+    Remark,
+    Unreadable,
+    worst,
+)
+from mammosono.tools.prepare.shapes import BadShape, IgnoredShape, mask_of
+from mammosono.tools.prepare.store import UNKNOWN
+from mammosono.tools.prepare.via import ViaFile, ViaImage, is_normal, read_via, region_label
 
 _MARKS = {"rect": ("box", ("x", "y", "width", "height")), "circle": ("circle", ("cx", "cy", "r"))}
 _WORDS = {**MODALITIES, **{modality.value.lower(): modality for modality in Modality}}

@@ -1,0 +1,153 @@
+"""`mammosono token ...` and `mammosono audit ...`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mammosono.appliance.errors import StorageFailed
+from mammosono.appliance.security import audit, tokens
+from mammosono.appliance.security import audit_events as events
+from mammosono.appliance.security.audit import AuditLog, BrokenChain, verify
+from mammosono.appliance.security.roles import Role
+from mammosono.appliance.security.tokens import TokenRefused, Tokens
+
+token_app = typer.Typer(
+    help="Who may use the service: add, list and revoke tokens. It needs no restart.",
+    no_args_is_help=True,
+)
+audit_app = typer.Typer(help="The record of who did what.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document and nothing else.")]
+
+
+@token_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Of the workstation or the person.")],
+    role: Annotated[
+        list[Role],
+        typer.Option(
+            "--role",
+            "-r",
+            help="workstation: posts, sees its own studies. reader: sees all. technician: "
+            "health, deletes. May be given several times.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Make a token and print it. It is shown this once; the box keeps only its hash."""
+    state = _state()
+    roles = sorted(set(role))
+    try:
+        secret = Tokens(state / tokens.FILE).add(name, roles)
+    except (TokenRefused, StorageFailed, OSError) as error:
+        _refuse(error)
+    _record(state, events.token_added(name, roles))
+    if as_json:
+        held = [one.value for one in roles]
+        typer.echo(json.dumps({"name": name, "roles": held, "token": secret}))
+    else:
+        typer.echo(secret)
+
+
+@token_app.command("list")
+def list_(as_json: Json = False) -> None:
+    """The tokens by name, role and date. What they are, nobody can tell any more."""
+    try:
+        found = sorted(Tokens(_state() / tokens.FILE).all(), key=lambda token: token.name)
+    except (StorageFailed, OSError) as error:
+        _refuse(error)
+    rows = [
+        (token.name, sorted(role.value for role in token.roles), token.created.isoformat())
+        for token in found
+    ]
+    if as_json:
+        documents = [{"name": n, "roles": roles, "created": made} for n, roles, made in rows]
+        typer.echo(json.dumps({"tokens": documents}))
+        return
+    table = Table("Name", "Roles", "Created")
+    for name, roles, made in rows:
+        table.add_row(name, ", ".join(roles), made)
+    Console().print(table if rows else "No tokens.")
+
+
+@token_app.command("revoke")
+def revoke(name: Annotated[str, typer.Argument(help="Of the token.")]) -> None:
+    """Take a token back. Its next request is refused; its studies stay under its name."""
+    state = _state()
+    kept = Tokens(state / tokens.FILE)
+    try:
+        kept.revoke(name)
+    except (TokenRefused, StorageFailed, OSError) as error:
+        _refuse(error)
+    _record(state, events.token_revoked(name))
+    last = "" if kept.all() else " It was the last one: nobody gets in until another is added."
+    typer.echo(f"Revoked.{last}")
+
+
+@audit_app.command("verify")
+def verify_(
+    holds: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="A hash noted earlier that must be part of the chain."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that no line of the audit log was changed, taken out or put in.
+
+    Exit status 2 if one was. Note the hash somewhere else, and give it as --holds the next time:
+    then the log cannot have been written anew, either.
+    """
+    try:
+        found = verify(_state() / audit.FILE, holds)
+    except FileNotFoundError:
+        _fail("there is no audit log yet", "no_audit_log")
+    except OSError as error:
+        _fail(f"the audit log cannot be read: {error.strerror}", "storage_failed")
+    except BrokenChain as error:
+        _fail(f"the audit log was tampered with or damaged: {error}", "broken_chain")
+    if not found.known:
+        _fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
+    if as_json:
+        typer.echo(json.dumps({"events": found.events, "head": found.head, "torn": found.torn}))
+        return
+    typer.echo(f"{found.events} events, unbroken. Hash of the last: {found.head}")
+    if found.torn:
+        typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
+
+
+def _state() -> Path:
+    from pydantic import ValidationError
+
+    from mammosono.appliance.settings import Settings
+
+    try:
+        return Settings().state_folder()
+    except ValidationError as error:
+        first = error.errors()[0]
+        _fail(f"{first['loc'][0]}: {first['msg']}", "invalid_setting")
+
+
+def _record(state: Path, event: events.Event) -> None:
+    try:
+        AuditLog(state / audit.FILE).append(event)
+    except OSError as error:
+        _fail(f"done, but the audit log cannot be written: {error.strerror}", "storage_failed")
+
+
+def _refuse(error: Exception) -> NoReturn:
+    if isinstance(error, OSError):
+        _fail(f"the state folder cannot be written: {error.strerror}", "storage_failed")
+    code = "token_refused" if isinstance(error, TokenRefused) else StorageFailed.code
+    _fail(str(error), code)
+
+
+def _fail(message: str, code: str) -> NoReturn:
+    """End with one line on standard error and exit status 2."""
+    typer.echo(f"error: {message} ({code})", err=True)
+    raise typer.Exit(2)

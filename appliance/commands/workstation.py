@@ -1,0 +1,115 @@
+"""`mammosono post` and `mammosono watch`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from mammosono.appliance.output.terminal import print_reading
+from mammosono.appliance.values import Modality
+from mammosono.appliance.workstation.client import Box, BoxError
+from mammosono.appliance.workstation.document import reading_of
+from mammosono.appliance.workstation.hot_folder import Pace, Watch
+
+LOOK_S = 1.0
+
+Url = Annotated[
+    str, typer.Option(metavar="URL", envvar="MAMMOSONO_URL", help="The box, https://ADDRESS:PORT.")
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File that holds the workstation's token.")
+]
+Ca = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The box's certificate, if it signed its own.")
+]
+
+
+def post(
+    url: Url,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    mammogram: Annotated[
+        list[Path] | None,
+        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; up to 4 times."),
+    ] = None,
+    ultrasound: Annotated[
+        list[Path] | None,
+        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="ID", help="Your key for the study; no patient's name.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result document and nothing else.")
+    ] = False,
+) -> None:
+    """Have the images of one patient read by a box.
+
+    Exit status 0: a reading was made, whatever the verdict. 2: it was not; one line says why.
+    """
+    files = [(Modality.MG, path) for path in mammogram or []]
+    files += [(Modality.US, path) for path in ultrasound or []]
+    if not files:
+        _fail("Give a file with --mammogram, --ultrasound or both.")
+    try:
+        with (
+            Console(stderr=True).status(f"Waiting for {url}"),
+            Box(url, _token(token_file), ca) as box,
+        ):
+            document = box.read(files, study)
+    except OSError as error:
+        _fail(f"{error.strerror}: {Path(error.filename or '').name}")
+    except BoxError as error:
+        _fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(document))
+    else:
+        print_reading(Console(), document["id"], reading_of(document))
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False)],
+    url: Url,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    settle: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Seconds a file must be unchanged.")
+    ] = 3.0,
+    alone: Annotated[
+        float,
+        typer.Option(min=0, metavar="S", help="Seconds one test waits for the other; then alone."),
+    ] = 600.0,
+) -> None:
+    """Post every pair that appears in a folder, once it is whole; the answer lies beside it.
+
+    A pair is DICOM files of one patient and day, or KEY_mg.png with KEY_us.png. The answer is
+    KEY.result.json, or KEY.problem.json. Ends with Ctrl-C; can be killed and started again.
+    """
+    console = Console(stderr=True)
+    try:
+        with Box(url, _token(token_file), ca) as box:
+            watching = Watch(folder, box, Pace(settle, alone), told=console.log)
+            console.log(f"watching {folder.name}")
+            while True:
+                watching.look()
+                time.sleep(LOOK_S)
+    except BoxError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror}: {Path(error.filename or '').name}")
+    except KeyboardInterrupt:
+        console.log("ended")
+
+
+def _token(file: Path | None) -> str | None:
+    return file.read_text("utf-8").strip() if file else None
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,31 @@
+"""Whether the box knows what time it is: readings carry their date."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Machine
+
+TOPIC = "Time"
+
+_FIRST_YEAR = 2025
+"""Before it this software did not exist. A Nano has no battery: without a time server it wakes
+up where its image was made."""
+_REMEDY = (
+    "on the host: sudo timedatectl set-ntp true\n"
+    "without the internet, name the site's time server: NTP= in /etc/systemd/timesyncd.conf"
+)
+
+
+def time_sync(machine: Machine) -> Line:
+    now = datetime.fromtimestamp(machine.now(), timezone.utc)
+    said = f"{now:%Y-%m-%d %H:%M} UTC"
+    if now.year < _FIRST_YEAR:
+        return fail(TOPIC, f"the clock says {said}", _REMEDY)
+    synchronised = machine.synchronised()
+    if synchronised is None:
+        return note(TOPIC, f"{said}; whether a time server sets it cannot be told", _REMEDY)
+    if not synchronised:
+        return warn(TOPIC, f"{said}, set by no time server", _REMEDY)
+    return ok(TOPIC, f"{said}, set by a time server")

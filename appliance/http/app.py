@@ -1,0 +1,109 @@
+"""The appliance as a web application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from mammosono import appliance
+from mammosono.appliance.http import (
+    event_routes,
+    page_routes,
+    problems,
+    schemas,
+    session_routes,
+    status_routes,
+    study_routes,
+)
+from mammosono.appliance.http import monitoring_routes as watch_routes
+from mammosono.appliance.http.body_limit import BodyLimit
+from mammosono.appliance.http.deadlines import RequestDeadline
+from mammosono.appliance.http.request_id import RequestId
+from mammosono.appliance.http.security_headers import SecurityHeaders
+from mammosono.appliance.security import audit, tokens
+from mammosono.appliance.security.access import Guard
+from mammosono.appliance.security.audit_writer import Trail
+from mammosono.appliance.security.exposure import is_loopback, may_be_unguarded
+from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.queue import Desk, Reading
+from mammosono.appliance.studies.reader_process.job import Opening
+from mammosono.appliance.studies.reader_process.process import Patience, ReaderProcess
+from mammosono.appliance.studies.spool import Spool
+from mammosono.appliance.studies.spool_thread import Archive
+
+DAY_S = 86_400.0
+SLACK_S = 60.0
+"""For a request, beyond the time that its body and its wait may take."""
+
+
+def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
+    """The application. It answers at once; spool and reader are opened beside it.
+
+    reading: how studies are read; by default in a process of its own, as `settings` say.
+    """
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        archive = Archive(lambda: open_spool(settings, trail))
+        desk = Desk(archive, reading or reader_process(settings), trail)
+        app.state.settings = settings
+        app.state.desk = desk
+        app.state.reception = study_routes.Reception(settings)
+        await trail.started()
+        desk.start()
+        yield
+        await desk.close()
+        await trail.stopped()
+
+    state = settings.state_folder()
+    trail = Trail(audit.AuditLog(state / audit.FILE))
+
+    # Swagger's pages load scripts from the internet, which the box need not reach; and a redirect
+    # to a path with another slash would repeat the Host header that a client made up.
+    app = FastAPI(
+        title="mammosono",
+        version=appliance.__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,  # status_routes.py has it, behind a token
+        redirect_slashes=False,
+        responses={"default": schemas.PROBLEM},
+    )
+    app.state.trail = trail
+    app.state.guard = Guard(
+        tokens.Tokens(state / tokens.FILE),
+        trail,
+        unguarded=may_be_unguarded(settings),
+        own_name_only=is_loopback(settings.host),
+    )
+    app.include_router(page_routes.router)
+    app.include_router(session_routes.router)
+    app.include_router(study_routes.router)
+    app.include_router(event_routes.router)
+    app.include_router(status_routes.router)
+    app.include_router(watch_routes.router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    problems.install(app)
+    deadline_s = settings.upload_s + settings.max_wait_s + SLACK_S
+    app.add_middleware(RequestDeadline, seconds=deadline_s)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestId)
+    return app
+
+
+def open_spool(settings: Settings, trail: Trail) -> Spool:
+    return Spool(
+        settings.state_folder() / "spool",
+        queue_length=settings.queue_length,
+        max_age_s=settings.max_age_days * DAY_S,
+        min_free_bytes=settings.min_free_bytes,
+        retired=trail.retired,
+    )
+
+
+def reader_process(settings: Settings) -> ReaderProcess:
+    opening = Opening(settings.bundle, settings.network(), settings.reader_memory_bytes)
+    return ReaderProcess(opening, Patience(study=settings.study_deadline_s))

@@ -1,0 +1,209 @@
+"""The posted form: parts named mammogram, ultrasound and study_id, and nothing else.
+
+The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
+that a client sends is not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from mammosono.appliance.errors import EmptyFile, NoImages, TooManyImages
+from mammosono.appliance.http.errors import (
+    InvalidStudyId,
+    MalformedRequest,
+    UnknownPart,
+    UnsupportedContentEncoding,
+    UnsupportedContentType,
+)
+from mammosono.appliance.studies.spool import Upload
+from mammosono.appliance.studies.spool.files import disk_errors
+from mammosono.appliance.values import Modality
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MODALITY_OF_PART = {"mammogram": Modality.MG, "ultrasound": Modality.US}
+MAX_FILES_OF_PART = 4
+
+# "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
+STUDY_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
+MAX_FIELD_BYTES = 256
+"""More than any study id: a longer one is refused by its form, not by its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyForm:
+    """uploads: mammograms, then ultrasound images, each in the order posted."""
+
+    study_id: str | None
+    uploads: tuple[Upload, ...]
+
+
+async def read_form(request: Request, folder: Path) -> StudyForm:
+    """Read the request's body as a study; its images become files in `folder`.
+
+    Raises StudyError, EmptyFile, StorageFull or StorageFailed, each with the reason.
+    """
+    with closing(_Parts(folder)) as parts:
+        return await _read(request, parts)
+
+
+async def _read(request: Request, parts: _Parts) -> StudyForm:
+    size = 0
+    try:
+        # The parser bounds what precedes a part's data: 8 headers of 4 KiB, boundary 256.
+        parser = MultipartParser(_boundary(request), parts.callbacks())
+        async for chunk in request.stream():
+            size += len(chunk)
+            parser.write(chunk)
+    except FormParserError:
+        raise MalformedRequest(
+            "The multipart body cannot be parsed; check how it is built."
+        ) from None
+    except ClientDisconnect:
+        # Nobody hears this answer; it only ends the request.
+        raise MalformedRequest("The client went away before the request was complete.") from None
+    if size == 0:
+        raise EmptyFile("The request has no body; post at least one image.")
+    return parts.form()
+
+
+def _boundary(request: Request) -> bytes:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedContentEncoding("Send the request body without Content-Encoding.")
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        raise UnsupportedContentType("Send the images as multipart/form-data.")
+    if b"boundary" not in options:
+        raise MalformedRequest("The Content-Type lacks the multipart boundary.")
+    return options[b"boundary"]
+
+
+class _Parts:
+    """Gathers from a multipart parser what belongs to a study.
+
+    A part that does not belong is refused when its header has arrived, before its data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._files: dict[str, list[Upload]] = {name: [] for name in MODALITY_OF_PART}
+        self._study_id: str | None = None
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._disposition = b""
+        self._name = ""
+        self._field = bytearray()
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._complete = False
+
+    def close(self) -> None:
+        """Close the file of a part that never ended."""
+        if self._file is not None:
+            self._file.close()
+
+    def callbacks(self) -> MultipartCallbacks:
+        """For the parser, which is not kept here: the two in a ring would hold the images until
+        the garbage collector comes round.
+        """
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_text,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def form(self) -> StudyForm:
+        """The study. Raises MalformedRequest if the body was cut off, or NoImages."""
+        if not self._complete:
+            # Without this a body cut off in its second image would be read as a study of one.
+            raise MalformedRequest("The multipart body ends before its closing boundary.")
+        uploads = tuple(upload for files in self._files.values() for upload in files)
+        if not uploads:
+            raise NoImages("Post at least one mammogram or ultrasound image.")
+        return StudyForm(self._study_id, uploads)
+
+    def _part_begin(self) -> None:
+        self._disposition = b""
+        self._field = bytearray()
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _header_text(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._name = options.get(b"name", b"").decode("latin-1")
+        if self._name in self._files:
+            if len(self._files[self._name]) == MAX_FILES_OF_PART:
+                raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
+            number = sum(len(files) for files in self._files.values())
+            with disk_errors():
+                self._file = (self._folder / str(number)).open("xb")
+        elif self._name != "study_id":
+            raise UnknownPart("Name each part mammogram, ultrasound or study_id.")
+        elif self._study_id is not None:
+            raise UnknownPart("Send study_id once.")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        piece = memoryview(data)[start:end]
+        if self._file is None:
+            self._field += piece
+            if len(self._field) > MAX_FIELD_BYTES:
+                _invalid_study_id()
+        else:
+            self._size += len(piece)
+            self._sha256.update(piece)
+            with disk_errors():
+                self._file.write(piece)
+
+    def _part_end(self) -> None:
+        if self._file is None:
+            study_id = self._field.decode("latin-1")
+            if not STUDY_ID.fullmatch(study_id):
+                _invalid_study_id()
+            self._study_id = study_id
+            return
+        with disk_errors():
+            self._file.close()
+        upload = Upload(
+            MODALITY_OF_PART[self._name],
+            Path(self._file.name),
+            self._sha256.hexdigest(),
+            self._size,
+        )
+        self._files[self._name].append(upload)
+        self._file = None
+
+    def _end(self) -> None:
+        self._complete = True
+
+
+def _invalid_study_id() -> NoReturn:
+    raise InvalidStudyId("Use 1 to 64 of the characters A-Z a-z 0-9 . _ - as study_id.")

@@ -1,0 +1,74 @@
+"""The application behind a socket."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+
+import uvicorn
+from fastapi import FastAPI
+
+from mammosono.appliance.http.connection import Connection
+from mammosono.appliance.security import exposure
+from mammosono.appliance.security.access import Guard
+from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.queue import Desk
+
+logger = logging.getLogger(__name__)
+
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a request's line and headers; a browser sends 1 to 2 KiB."""
+
+DRAIN_S = 30
+"""After SIGTERM: for requests under way, less than the 90 that systemd waits before it kills."""
+
+
+def make_server(app: FastAPI, settings: Settings) -> Server:
+    """A server for `server.run()`, which returns after SIGTERM or SIGINT.
+
+    It logs through whatever logging the caller has set up, and keeps no access log: a path may
+    hold a client's study id. Raises StartRefused if it would be reached by those who must not.
+    """
+    guard: Guard = app.state.guard
+    exposure.check(settings, tokens=guard.in_use)
+    context = _tls(settings) if exposure.wants_tls(settings) else None
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=Connection,
+        ssl_context_factory=None if context is None else lambda *_: context,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        timeout_graceful_shutdown=DRAIN_S,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return Server(config, app)
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of those who watch when it stops: they would go on until they are cut."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        desk: Desk = self._app.state.desk
+        desk.bell.close()
+        await super().shutdown(sockets)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    from mammosono.appliance.security import (
+        tls,  # its library takes a while to load, and is not always needed
+    )
+
+    context = tls.server_context(settings)
+    logger.info("TLS certificate, SHA-256: %s", tls.fingerprint(settings))
+    return context

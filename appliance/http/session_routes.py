@@ -1,0 +1,113 @@
+"""Signing in on the page: the token is exchanged for a cookie that scripts cannot read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from mammosono.appliance.http import schemas
+from mammosono.appliance.http.errors import MalformedRequest, UploadTooSlow
+from mammosono.appliance.security.access import COOKIE, Guard, same_origin
+from mammosono.appliance.security.dependencies import anyone, needs
+from mammosono.appliance.security.errors import Forbidden
+from mammosono.appliance.security.roles import Principal
+
+router = APIRouter(prefix="/v1/session", tags=["session"])
+
+WORKING_DAY_S = 12 * 3600
+MAX_BODY_BYTES = 4096
+BODY_S = 10.0
+
+SIGN_IN = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"token": {"type": "string"}},
+                "required": ["token"],
+                "additionalProperties": False,
+            }
+        }
+    },
+}
+
+
+@router.post(
+    "",
+    response_model=schemas.Session,
+    dependencies=[anyone()],
+    responses=schemas.refusals(400, 401, 403, 408, 413, 429, 503),
+    openapi_extra={"requestBody": SIGN_IN},
+)
+async def sign_in(request: Request) -> Response:
+    """Sign in with a token: sets the cookie for this browser, for a working day."""
+    _from_own_page(request)
+    guard: Guard = request.app.state.guard
+    secret = await _token(request)
+    who = await guard.recognise(request, secret)
+    answer = JSONResponse(_document(who, is_open=False))
+    answer.set_cookie(
+        COOKIE,
+        secret,
+        max_age=WORKING_DAY_S,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.get("", response_model=schemas.Session, responses=schemas.refusals(401, 429, 503))
+async def who_am_i(request: Request, who: Annotated[Principal, needs()]) -> Response:
+    """Who is signed in, and as what; on a box without tokens everybody is, as everything."""
+    guard: Guard = request.app.state.guard
+    return JSONResponse(_document(who, is_open=guard.open))
+
+
+@router.delete("", status_code=204, dependencies=[anyone()], responses=schemas.refusals(403))
+async def sign_out(request: Request) -> Response:
+    """Take the cookie off this browser."""
+    _from_own_page(request)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def _from_own_page(request: Request) -> None:
+    """Another site must not sign its visitors in or out here."""
+    if same_origin(request) is False:
+        raise Forbidden("Only the box's own page may do this from a browser.")
+
+
+async def _token(request: Request) -> str:
+    """Raises MalformedRequest or UploadTooSlow."""
+    body = b""
+
+    async def receive() -> None:
+        nonlocal body
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise MalformedRequest("Send nothing but the token.")
+
+    try:
+        await asyncio.wait_for(receive(), BODY_S)
+        secret = json.loads(body)["token"]
+    except asyncio.TimeoutError:
+        raise UploadTooSlow(f"Send the whole request within {BODY_S:g} seconds.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        secret = None
+    # What is no header value could not be set as a cookie.
+    if not isinstance(secret, str) or not (secret.isascii() and secret.isprintable()):
+        raise MalformedRequest('Send {"token": "..."} as JSON.')
+    return secret
+
+
+def _document(who: Principal, *, is_open: bool) -> dict[str, object]:
+    roles = sorted(role.value for role in who.roles)
+    return {"name": who.name, "roles": roles, "open": is_open}

@@ -1,0 +1,48 @@
+"""Which model answers, and whether it can."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from mammosono.appliance.http import problems, schemas
+from mammosono.appliance.security.access import Guard
+from mammosono.appliance.security.dependencies import anyone, needs
+from mammosono.appliance.studies.queue import Desk
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/v1/openapi.json", include_in_schema=False, dependencies=[needs()])
+async def get_description(request: Request) -> Response:
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/v1/model", dependencies=[needs()], responses=schemas.refusals(401, 503))
+async def get_model(request: Request) -> schemas.Model:
+    """The model that reads, and the score from which each modality is positive."""
+    desk: Desk = request.app.state.desk
+    return schemas.Model.model_validate(desk.reading.model)
+
+
+@router.get("/healthz", dependencies=[anyone()])
+async def get_health() -> dict[str, str]:
+    """200 as long as the process lives."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", dependencies=[anyone()], responses=schemas.refusals(503, 507))
+async def get_readiness(request: Request) -> Response:
+    """200 if a study can be taken and read now; else the reason, and what is well beside it.
+
+    `reader`: the bundle is whole, the engine has passed its self-test, the process answers.
+    """
+    desk: Desk = request.app.state.desk
+    guard: Guard = request.app.state.guard
+    impediments = await desk.impediments()
+    parts = ("reader", "disk", "queue", "audit")
+    checks = {name: str(impediments.get(name, "ok")) for name in parts}
+    checks["access"] = "open to everybody: there are no tokens" if guard.open else "by token"
+    for error in impediments.values():
+        return problems.refuse(error, checks=checks)
+    return JSONResponse({"status": "ready", "checks": checks})

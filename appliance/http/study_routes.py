@@ -1,0 +1,206 @@
+"""POST, GET and DELETE of studies and their pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+from mammosono.appliance.http import problems, schemas
+from mammosono.appliance.http.errors import UnknownImage, UploadTooSlow
+from mammosono.appliance.http.event_routes import standing
+from mammosono.appliance.http.form import MAX_FILES_OF_PART, StudyForm, read_form
+from mammosono.appliance.output.problem import Problem
+from mammosono.appliance.security.audit_writer import Trail
+from mammosono.appliance.security.dependencies import needs
+from mammosono.appliance.security.roles import Principal, Role
+from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.reader_process.work import PictureKind, picture_name
+from mammosono.appliance.studies.spool import Spool, Status, Study
+from mammosono.appliance.studies.spool.files import disk_errors
+
+PRIVATE = {"Cache-Control": "no-store"}
+
+FILES = {
+    "type": "array",
+    "items": {"type": "string", "format": "binary"},
+    "maxItems": MAX_FILES_OF_PART,
+}
+FORM = {
+    "type": "object",
+    "description": "At least one file: PNG, JPEG, TIFF or DICOM.",
+    "properties": {
+        "mammogram": FILES,
+        "ultrasound": FILES,
+        "study_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+    "additionalProperties": False,
+}
+REQUEST_BODY = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+
+
+class Reception:
+    """The way in: how many bodies are received at once, and for how long each may take."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._places = asyncio.Semaphore(settings.max_uploads)
+        self._upload_s = settings.upload_s
+
+    @asynccontextmanager
+    async def receive(self, request: Request, incoming: Path) -> AsyncIterator[StudyForm]:
+        """The posted form; what nobody took of it is gone afterwards.
+
+        Raises StudyError, EmptyFile, StorageFull or StorageFailed.
+        """
+        async with self._places:
+            with disk_errors():
+                folder = tempfile.TemporaryDirectory(dir=incoming)
+            with folder:
+                try:
+                    form = await asyncio.wait_for(
+                        read_form(request, Path(folder.name)), self._upload_s
+                    )
+                except asyncio.TimeoutError:
+                    raise UploadTooSlow(
+                        f"Send the whole request within {self._upload_s:g} seconds."
+                    ) from None
+                yield form
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _trail(request: Request) -> Trail:
+    trail: Trail = request.app.state.trail
+    return trail
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+Audit = Annotated[Trail, Depends(_trail)]
+Poster = Annotated[Principal, needs(Role.WORKSTATION)]
+Viewer = Annotated[Principal, needs(Role.WORKSTATION, Role.READER)]
+Deleter = Annotated[Principal, needs(Role.WORKSTATION, Role.TECHNICIAN)]
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"], responses=schemas.refusals(401, 403))
+
+
+@router.post(
+    "",
+    response_model=schemas.Result,
+    responses={
+        **schemas.refusals(400, 408, 409, 413, 415, 422, 429, 503, 507),
+        202: {"model": schemas.Pending, "description": "Taken, not read yet"},
+    },
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def post_study(
+    request: Request,
+    who: Poster,
+    desk: AtDesk,
+    trail: Audit,
+    wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for it")] = None,
+) -> Response:
+    """Read the images of one patient as one study."""
+    settings: Settings = request.app.state.settings
+    reception: Reception = request.app.state.reception
+    desk.check()
+    async with reception.receive(request, desk.archive.spool.incoming) as form:
+        study = await desk.take(form, who.name)
+    # Written while the study is read: on the disk before the answer, and without a wait of its own.
+    recording = asyncio.ensure_future(trail.posted(who, study))
+    try:
+        seconds = min(settings.wait_s if wait is None else wait, settings.max_wait_s)
+        study = await desk.wait(study, seconds)
+    finally:
+        await recording
+    if study.problem is not None:
+        return problems.respond(_problem(study), PRIVATE)
+    if study.status is Status.DONE:
+        return await _result(study, who, trail)
+    location = {"Location": f"/v1/studies/{study.study_id}"}
+    return JSONResponse(_progress(study), status_code=202, headers=location | PRIVATE)
+
+
+@router.get("", response_model=schemas.StudyList, responses=schemas.refusals(422))
+async def list_studies(
+    who: Viewer,
+    desk: AtDesk,
+    status: Annotated[Status | None, Query(description="Only studies of this status")] = None,
+    search: Annotated[str, Query(max_length=64, description="A part of the id")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(description="`next` of the page before")] = None,
+) -> Response:
+    """The studies that the appliance holds, newest first; for a workstation its own."""
+    studies = await desk.archive(
+        Spool.list, owner=who.sees, status=status, search=search, limit=limit, before=before
+    )
+    following = studies[-1].number if len(studies) == limit else None
+    entries = [standing(study) for study in studies]
+    return JSONResponse({"studies": entries, "next": following}, headers=PRIVATE)
+
+
+@router.get(
+    "/{study_id}",
+    response_model=schemas.Result | schemas.Pending | schemas.Failed,
+    responses=schemas.refusals(404),
+)
+async def get_study(study_id: str, who: Viewer, desk: AtDesk, trail: Audit) -> Response:
+    """The result, or how far the study is, or why it could not be read."""
+    study = await desk.archive(Spool.get, study_id, who.sees)
+    if study.status is Status.DONE:
+        return await _result(study, who, trail)
+    document = _progress(study)
+    if study.problem is not None:
+        document["problem"] = _problem(study).document()
+    return JSONResponse(document, headers=PRIVATE)
+
+
+@router.get(
+    "/{study_id}/images/{index}/{kind}.png",
+    response_class=Response,
+    responses={
+        **schemas.refusals(404, 409),
+        200: {"content": {"image/png": {}}, "description": "8-bit PNG, size as posted"},
+    },
+)
+async def get_picture(
+    study_id: str, index: int, kind: PictureKind, who: Viewer, desk: AtDesk, trail: Audit
+) -> Response:
+    """The image as read, without its noise, with the findings drawn, or the findings alone."""
+    study = await desk.archive(Spool.get, study_id, who.sees)
+    if not 0 <= index < len(study.images):
+        raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
+    path = await desk.picture(study, picture_name(index, kind))
+    await trail.viewed(who, study)
+    return FileResponse(path, media_type="image/png", headers=PRIVATE)
+
+
+@router.delete("/{study_id}", status_code=204, responses=schemas.refusals(404))
+async def delete_study(study_id: str, who: Deleter, desk: AtDesk, trail: Audit) -> Response:
+    """Forget the study, its result and its pictures; one that waits will not be read."""
+    study = await desk.delete(study_id, who.deletes)
+    await trail.deleted(who, study)
+    return Response(status_code=204)
+
+
+def _progress(study: Study) -> dict[str, Any]:
+    return {"id": study.study_id, "status": study.status.value}
+
+
+def _problem(study: Study) -> Problem:
+    members = {name: value for name, value in (study.problem or {}).items() if name != "type"}
+    return Problem(**members)
+
+
+async def _result(study: Study, who: Principal, trail: Trail) -> Response:
+    await trail.viewed(who, study)
+    return Response(study.result, media_type="application/json", headers=PRIVATE)

@@ -1,0 +1,1 @@
+"""A reading as what people and programs get: document, report, pictures, words."""

@@ -1,0 +1,57 @@
+"""A reading for the person at the terminal. Colours only where the console is one."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from mammosono.appliance.output import wording
+from mammosono.appliance.values import Finding, ImageReading, Label, Reading, Verdict
+
+_VERDICT = {
+    Verdict.POSITIVE: "bold dark_orange",
+    Verdict.NEGATIVE: "bold green",
+    Verdict.INDETERMINATE: "bold yellow",
+}
+_LABEL = {Label.MALIGNANT: "dark_orange", Label.BENIGN: "sky_blue2"}
+
+
+def print_reading(console: Console, study_id: str, reading: Reading) -> None:
+    """Fused verdict first, then every image with its findings and warnings."""
+    lines = [_line("fused", reading.verdict, wording.reason(reading))]
+    for image in reading.images:
+        lines.append(_line(image.modality.value, image.verdict, _image(image, reading)))
+        lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]
+        if not image.findings:
+            lines.append(_indented(wording.no_findings(image)))
+        lines += [_indented(f"! {warning}", "yellow") for warning in image.warnings]
+    model = reading.model
+    time = f"{reading.timings_ms['total'] / 1000:.2f} s, " if "total" in reading.timings_ms else ""
+    lines.append(Text(f"study {study_id}, {time}model {model.name} {model.version}", "dim"))
+    lines.append(Text(wording.INTENDED_USE, "dim"))
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _image(image: ImageReading, reading: Reading) -> str:
+    where = f"image {image.index}, {image.width} x {image.height} px"
+    return f"{wording.score(image, reading.model)} ({where})"
+
+
+def _line(name: str, verdict: Verdict, words: str) -> Text:
+    return Text.assemble(
+        (f"{name:<7}", "bold"), (f"{verdict.value.upper():<15}", _VERDICT[verdict]), words
+    )
+
+
+def _finding(number: int, finding: Finding) -> Text:
+    label = finding.label
+    return Text.assemble(
+        f"{number:>8}  ",
+        (f"{label.value:<12}", _LABEL[label]),
+        f"{finding.score:.3f}   {wording.extent(finding):<22} {wording.position(finding)}",
+    )
+
+
+def _indented(words: str, style: str = "") -> Text:
+    return Text(" " * 7 + words, style)

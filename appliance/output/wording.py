@@ -1,0 +1,56 @@
+"""What a reading says in words, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+from mammosono.appliance.values import Finding, ImageReading, Modality, ModelInfo, Reading, Verdict
+
+INTENDED_USE = "Research and engineering use only. Not for diagnosis."
+
+TEST = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
+
+
+def reason(reading: Reading) -> str:
+    """Why the fused verdict is what it is, and what is missing."""
+    read = {image.modality for image in reading.images}
+    decided = [TEST[modality] for modality in reading.decided_by if modality in read]
+    said = " and ".join(decided)
+    verb = "is" if len(decided) == 1 else "are"
+    missing = [f"No {TEST[modality]} was given." for modality in Modality if modality not in read]
+    sentences = [f"The {said} {verb} {reading.verdict.value}."] if decided else []
+    return " ".join(sentences + missing)
+
+
+def score(image: ImageReading, model: ModelInfo) -> str:
+    """The image's score against the operating point of its modality."""
+    if image.score is None:
+        return "no score"
+    at = model.operating_points.get(image.modality.value)
+    return f"score {image.score:.3f}" + ("" if at is None else f", positive from {at:.3f}")
+
+
+def extent(finding: Finding) -> str:
+    """Diameter and area in millimetres where the pixel size is known, else the area in pixels."""
+    if finding.diameter_mm is None or finding.area_mm2 is None:
+        return f"{finding.area_px} px²"
+    return f"{finding.diameter_mm:.1f} mm, {finding.area_mm2:.1f} mm²"
+
+
+def position(finding: Finding) -> str:
+    return f"x {finding.centroid[0]:.0f}, y {finding.centroid[1]:.0f}"
+
+
+def no_findings(image: ImageReading) -> str:
+    """What to say of an image without a finding."""
+    if image.verdict is Verdict.INDETERMINATE:
+        return "This image could not be decided."
+    return "No finding."
+
+
+def denoising(image: ImageReading) -> str:
+    """How the noise was removed, and how much of it."""
+    record = image.denoise
+    parameters = ", ".join(f"{name} {value:.4g}" for name, value in record.parameters.items())
+    words = record.method + (f" ({parameters})" if parameters else "")
+    if record.noise_before is None or record.noise_after is None:
+        return words
+    return f"{words}; noise {record.noise_before:.2f} before, {record.noise_after:.2f} after"

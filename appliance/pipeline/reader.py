@@ -1,0 +1,133 @@
+"""A study in, a reading out: denoise each image by its own physics, read it, fuse the verdicts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from mammosono.appliance.errors import ModelFault
+from mammosono.appliance.pipeline.detector.detector import Detector
+from mammosono.appliance.pipeline.fusion import fuse
+from mammosono.appliance.pipeline.model import Model, open_model
+from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.pipeline.verdict import NO_REGION, findings_of, judge, malignancy
+from mammosono.appliance.values import (
+    ImageReading,
+    Label,
+    Modality,
+    ModelInfo,
+    Reading,
+    SourceImage,
+    Verdict,
+)
+from mammosono.engines.errors import EngineError, EngineLost
+from mammosono.engines.interface import Engine
+from mammosono.engines.locked import Turns
+
+logger = logging.getLogger(__name__)
+
+
+class Reader:
+    """Pure: no network, no disk but the bundle, same input same output. One study at a time."""
+
+    def __init__(
+        self, engine: Engine, model: Model, threads: int = 2, denoise: Denoise | None = None
+    ) -> None:
+        """denoise: in the place of the appliance's own, to learn what that is worth."""
+        # While the network reads one image, the next is denoised, by the same engine.
+        self._engine, self._model = Turns(engine), model
+        self._denoise = denoise or denoiser(self._engine, model, threads)
+        self._detector = Detector(self._engine, model.geometry)
+
+    @classmethod
+    def open(
+        cls, bundle_folder: Path | None = None, runtime: Runtime | None = None,
+        denoise: Denoise | None = None,
+    ) -> Reader:  # fmt: skip
+        """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
+        runtime = runtime or Runtime()
+        engine, model = open_model(bundle_folder, runtime)
+        return cls(engine, model, runtime.threads or 2, denoise)
+
+    @property
+    def model(self) -> ModelInfo:
+        return self._model.info
+
+    def read(self, images: Sequence[SourceImage]) -> Reading:
+        """Read a study of at least one image; once more, if the engine is lost meanwhile.
+
+        Raises ModelFault if the network fails or answers with NaN: that is never a "negative".
+        """
+        try:
+            return self._read_again_if_lost(images)
+        except EngineLost as error:
+            raise ModelFault(f"the engine was lost twice over this study: {error}") from error
+        except EngineError as error:
+            raise ModelFault(str(error)) from error
+
+    def _read_again_if_lost(self, images: Sequence[SourceImage]) -> Reading:
+        try:
+            return self._read(images)
+        except EngineLost:
+            logger.warning("the engine was lost; the study is read again by a new one")
+        return self._read(images)
+
+    def _read(self, images: Sequence[SourceImage]) -> Reading:
+        """While the network reads one image the next is already denoised."""
+        watch = Stopwatch()
+        readings, pictures = [], []
+        verdicts: dict[Modality, list[Verdict]] = {}
+        with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
+            coming = [
+                ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
+            ]
+            try:
+                for index, (image, future) in enumerate(zip(images, coming, strict=True)):
+                    prepared = future.result()
+                    reading = self._read_one(index, image, prepared, watch)
+                    readings.append(reading)
+                    pictures.append(prepared.pictures)
+                    verdicts.setdefault(image.modality, []).append(reading.verdict)
+            finally:
+                for future in coming:  # where one failed, nobody waits for the others
+                    future.cancel()
+        fused = fuse(verdicts)
+        return Reading(
+            fused.verdict, fused.decided_by, fused.incomplete,
+            tuple(readings), tuple(pictures), self.model, watch.milliseconds(),
+        )  # fmt: skip
+
+    def _read_one(
+        self, index: int, image: SourceImage, prepared: Prepared, watch: Stopwatch
+    ) -> ImageReading:
+        threshold = self._model.finding_threshold[image.modality]
+        seen = self._detector.detect(prepared.canvas, threshold, watch.add)
+        with watch.lap("findings"):
+            score, _ = malignancy(seen, self._model.head_weight[image.modality])
+            point = self._model.operating_point[image.modality]
+            verdict, said = judge(score, point, prepared.frame)
+            findings = findings_of(image, prepared.frame, seen, self._model)
+        outlined = any(finding.label is Label.MALIGNANT for finding in findings)
+        if verdict is Verdict.POSITIVE and not outlined:
+            said = (*said, NO_REGION)
+        return ImageReading(
+            index, image.modality, image.width, image.height, image.sha256,
+            verdict, score, findings, prepared.denoise, (*image.warnings, *said), image.spacing_mm,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()

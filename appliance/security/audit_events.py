@@ -1,0 +1,162 @@
+"""Audit events in the shape of DICOM PS3.15 section A.5, as JSON.
+
+Names and codes are the standard's. A study is named by the first 16 digits of its id's SHA-256:
+ids are the clients' own keys, and nobody can keep a client from putting a patient into one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from mammosono.appliance.security.roles import Principal, Role
+
+Event = dict[str, Any]
+
+SUCCESS, MINOR_FAILURE = "0", "4"
+CREATE, READ, UPDATE, DELETE, EXECUTE = "C", "R", "U", "D", "E"
+
+
+def _dcm(code: str, meaning: str) -> dict[str, str]:
+    return {"csd-code": code, "codeSystemName": "DCM", "originalText": meaning}
+
+
+ACTIVITY = _dcm("110100", "Application Activity")
+STARTED = _dcm("110120", "Application Start")
+STOPPED = _dcm("110121", "Application Stop")
+ACCESSED = _dcm("110103", "DICOM Instances Accessed")
+TRANSFERRED = _dcm("110104", "DICOM Instances Transferred")
+STUDY_DELETED = _dcm("110105", "DICOM Study Deleted")
+ALERT = _dcm("110113", "Security Alert")
+USER_CHANGED = _dcm("110137", "User Security Attributes Changed")
+AUTHENTICATION = _dcm("110114", "User Authentication")
+LOGIN = _dcm("110122", "Login")
+APPLICATION = _dcm("110150", "Application")
+
+_SYSTEM_OBJECT, _PERSON = "2", "1"
+_REPORT, _SECURITY_USER = "3", "11"
+_IP_ADDRESS = "2"
+_APPLICATION_SERVER = "4"
+
+
+def application(what: dict[str, str]) -> Event:
+    """STARTED or STOPPED."""
+    return _event(ACTIVITY, EXECUTE, [_box()], kind=what)
+
+
+def sign_in_failed(address: str) -> Event:
+    nobody = {"UserID": "unknown", "UserIsRequestor": True, **_place(address)}
+    return _event(AUTHENTICATION, EXECUTE, [nobody, _box()], kind=LOGIN, outcome=MINOR_FAILURE)
+
+
+def posted(who: Principal, study_id: str) -> Event:
+    return _event(TRANSFERRED, CREATE, [_user(who), _box()], [_study(study_id)])
+
+
+def read(study_id: str, *, done: bool) -> Event:
+    """By the model; not done if the images were refused or could not be read."""
+    outcome = SUCCESS if done else MINOR_FAILURE
+    return _event(ACCESSED, UPDATE, [_box()], [_study(study_id)], outcome=outcome)
+
+
+def viewed(who: Principal, study_id: str) -> Event:
+    return _event(ACCESSED, READ, [_user(who)], [_study(study_id)])
+
+
+def deleted(who: Principal, study_id: str) -> Event:
+    return _event(STUDY_DELETED, DELETE, [_user(who)], [_study(study_id)])
+
+
+def retired(study_ids: Sequence[str]) -> Event:
+    """Deleted by the box itself, for their age or to make room."""
+    return _event(STUDY_DELETED, DELETE, [_box()], [_study(study_id) for study_id in study_ids])
+
+
+def token_added(name: str, roles: Sequence[Role]) -> Event:
+    held = ", ".join(sorted(role.value for role in roles))
+    subject = _token(name, f"token added: {held}")
+    return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
+
+
+def token_revoked(name: str) -> Event:
+    subject = _token(name, "token revoked")
+    return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
+
+
+def _event(
+    event_id: dict[str, str],
+    code: str,
+    participants: Sequence[dict[str, Any]],
+    objects: Sequence[dict[str, Any]] = (),
+    *,
+    kind: dict[str, str] | None = None,
+    outcome: str = SUCCESS,
+) -> Event:
+    identification: dict[str, Any] = {
+        "EventID": event_id,
+        "EventActionCode": code,
+        "EventDateTime": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "EventOutcomeIndicator": outcome,
+    }
+    if kind is not None:
+        identification["EventTypeCode"] = kind
+    event: Event = {
+        "EventIdentification": identification,
+        "ActiveParticipant": list(participants),
+        "AuditSourceIdentification": {
+            "AuditSourceID": socket.gethostname(),
+            "AuditSourceTypeCode": _APPLICATION_SERVER,
+        },
+    }
+    if objects:
+        event["ParticipantObjectIdentification"] = list(objects)
+    return event
+
+
+def _user(who: Principal) -> dict[str, Any]:
+    roles = sorted(role.value for role in who.roles)
+    return {
+        "UserID": who.name,
+        "UserIsRequestor": True,
+        "RoleIDCode": [{"csd-code": role, "codeSystemName": "mammosono"} for role in roles],
+        **_place(who.address),
+    }
+
+
+def _box() -> dict[str, Any]:
+    return {"UserID": "mammosono", "UserIsRequestor": False, "RoleIDCode": [APPLICATION]}
+
+
+def _operator() -> dict[str, Any]:
+    """Who runs the command: the box knows its users by number only."""
+    return {"UserID": f"uid {os.getuid()}", "UserIsRequestor": True}
+
+
+def _place(address: str) -> dict[str, str]:
+    return {"NetworkAccessPointID": address, "NetworkAccessPointTypeCode": _IP_ADDRESS}
+
+
+def _study(study_id: str) -> dict[str, Any]:
+    return {
+        "ParticipantObjectID": hashlib.sha256(study_id.encode()).hexdigest()[:16],
+        "ParticipantObjectTypeCode": _SYSTEM_OBJECT,
+        "ParticipantObjectTypeCodeRole": _REPORT,
+        "ParticipantObjectIDTypeCode": {
+            "csd-code": "study-id-sha256",
+            "codeSystemName": "mammosono",
+        },
+    }
+
+
+def _token(name: str, what: str) -> dict[str, Any]:
+    return {
+        "ParticipantObjectID": name,
+        "ParticipantObjectTypeCode": _PERSON,
+        "ParticipantObjectTypeCodeRole": _SECURITY_USER,
+        "ParticipantObjectIDTypeCode": {"csd-code": "token", "codeSystemName": "mammosono"},
+        "ParticipantObjectDetail": {"type": "Alert Description", "value": what},
+    }

@@ -1,0 +1,155 @@
+"""The tokens that this box knows: a file that holds their hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mammosono.appliance.errors import StorageFailed
+from mammosono.appliance.security.roles import LOCAL, Role
+from mammosono.engines.disk import write_whole
+
+FILE = "tokens.json"
+TOKEN_BYTES = 32
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VANISHED = (0, 0, 0)
+_UNREADABLE = (
+    "The token file cannot be read; make it the service's own, or remove it and start anew."
+)
+
+
+class TokenRefused(ValueError):
+    """The name cannot be given, or is not known. `str(error)` is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """sha256: of the secret, hexadecimal. A plain hash will do: 256 random bits are not guessed."""
+
+    name: str
+    roles: frozenset[Role]
+    created: datetime
+    sha256: str
+
+
+class Tokens:
+    """The file as it stands: another process may change it, and the next call sees that.
+
+    Any call raises StorageFailed if the file is there and cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._tokens: tuple[Token, ...] = ()
+        self._seen: tuple[int, ...] | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a token was ever added; with the last one revoked nobody gets in.
+
+        A file that vanishes does not open a box that was guarded a moment ago.
+        """
+        self._look()
+        return self._seen is not None
+
+    def all(self) -> tuple[Token, ...]:
+        self._look()
+        return self._tokens
+
+    def find(self, secret: str) -> Token | None:
+        """The token of this secret. Takes as long whichever it is, and if it is none."""
+        presented = _hash(secret)
+        found = None
+        for token in self.all():
+            if hmac.compare_digest(token.sha256, presented):
+                found = token
+        return found
+
+    def add(self, name: str, roles: Collection[Role]) -> str:
+        """Make a token and return its secret, which is kept nowhere. Raises TokenRefused."""
+        if not NAME.fullmatch(name) or name == LOCAL:
+            raise TokenRefused(
+                "Use 1 to 64 of A-Z a-z 0-9 . _ - as name, a letter or digit first, "
+                f"and not {LOCAL!r}."
+            )
+        secret = secrets.token_urlsafe(TOKEN_BYTES)
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        with self._changing():
+            if any(token.name == name for token in self._tokens):
+                raise TokenRefused("A token of this name exists; revoke it first.")
+            self._write((*self._tokens, Token(name, frozenset(roles), now, _hash(secret))))
+        return secret
+
+    def revoke(self, name: str) -> None:
+        """Take a token back, from the next request on. Raises TokenRefused if there is none."""
+        with self._changing():
+            left = tuple(token for token in self._tokens if token.name != name)
+            if len(left) == len(self._tokens):
+                raise TokenRefused("There is no token of this name; see: mammosono token list")
+            self._write(left)
+
+    def _look(self) -> None:
+        try:
+            found = self._file.stat()
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if seen != self._seen:
+                self._tokens = _parse(self._file.read_bytes())
+                self._seen = seen
+        except FileNotFoundError:
+            self._tokens = ()
+            self._seen = self._seen and _VANISHED
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StorageFailed(_UNREADABLE) from None
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One process at a time, on the file as it stands."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._look()
+            yield
+        finally:
+            os.close(lock)
+
+    def _write(self, tokens: tuple[Token, ...]) -> None:
+        """The old file or the new one, whole, whatever happens."""
+        document = {"version": 1, "tokens": [_document(token) for token in tokens]}
+        write_whole(str(self._file), json.dumps(document).encode(), 0o600)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _document(token: Token) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "roles": sorted(role.value for role in token.roles),
+        "created": token.created.isoformat(),
+        "sha256": token.sha256,
+    }
+
+
+def _parse(data: bytes) -> tuple[Token, ...]:
+    return tuple(
+        Token(
+            name=str(entry["name"]),
+            roles=frozenset(Role(role) for role in entry["roles"]),
+            created=datetime.fromisoformat(entry["created"]),
+            sha256=str(entry["sha256"]),
+        )
+        for entry in json.loads(data)["tokens"]
+    )

@@ -1,6 +1,0 @@
-"""The durable queue: a study that was acknowledged is on disk, whatever happens next."""
-
-from appliance.spool.spool import Spool
-from appliance.spool.values import Retained, Status, StoredImage, Study, Upload
-
-__all__ = ["Retained", "Spool", "Status", "StoredImage", "Study", "Upload"]

@@ -1,0 +1,163 @@
+"""The reader process, started by the service alone:
+`python -m mammosono.appliance.studies.reader_process`."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
+from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.problem import from_error, from_unexpected
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.pipeline.self_test import prove
+from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.reader_process.work import StudyReader, decode, draw
+from mammosono.appliance.values import Modality, ModelInfo
+
+_PR_SET_PDEATHSIG = 1
+
+Say = Callable[[dict[str, Any]], None]
+T = TypeVar("T", bound=StudyReader)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    _die_with_the_service()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    say = _speaker()
+    orders = (json.loads(line) for line in sys.stdin)
+    opening = next(orders)["open"]
+    limit = opening["memory_bytes"]
+    _limit_memory(limit)
+    bundle, runtime = _path(opening["bundle"]), _runtime(opening["runtime"])
+
+    def open_and_prove() -> Reader:
+        reader = Reader.open(bundle, runtime)
+        prove(reader)
+        return reader
+
+    reader = opened(open_and_prove, say)
+    if reader is not None:
+        # A reader that cannot be trusted any more ends here; the service starts another, whose own
+        # test then says whether the fault has gone.
+        enough = _data_bytes() + (limit - _data_bytes()) // 2 if limit is not None else math.inf
+        for order in orders:
+            # Decoders in C lose memory over damaged files (pylibjpeg-libjpeg all the pixels); a
+            # reader so worn would soon refuse sound ones.
+            if not obey(order, reader, say) or _data_bytes() > enough:
+                break
+        reader.close()
+
+
+def opened(open_reader: Callable[[], T], say: Say) -> T | None:
+    """The reader, or None; either is told."""
+    try:
+        reader = open_reader()
+    except (ModelUnavailable, ModelFault) as error:
+        say({"unavailable": str(error)})
+        return None
+    except Exception as error:
+        problem = from_unexpected(error)
+        reason = f"The model could not be opened; the log tells why under {problem.instance}."
+        say({"unavailable": reason})
+        return None
+    say({"ready": model_document(reader.model)})
+    return reader
+
+
+def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> bool:
+    """Carry out one order; every order is answered. False if the model can no longer be trusted."""
+    if "ping" in order:
+        say({"pong": order["ping"]})
+        return True
+    watch = Stopwatch()
+    files = [(Modality(image["modality"]), Path(image["path"])) for image in order["images"]]
+    try:
+        reading = reader.read(decode(files, watch))
+        document = result_document(order["read"], reading)
+        document["timings_ms"] |= {s: round(ms, 1) for s, ms in watch.milliseconds().items()}
+        # JSON has no NaN: a score that is not a number must fail here, not reach a client.
+        json.dumps(document, allow_nan=False)
+    except ApplianceError as error:
+        problem = from_error(error, f"/v1/studies/{order['read']}")
+        say({"refused": problem.document()})
+        return not isinstance(error, ModelFault)
+    except Exception as error:
+        say({"refused": from_unexpected(error).document()})
+        return True
+    say({"done": document, "verdict": reading.verdict.value})
+    try:
+        draw(reading, Path(order["pictures"]))
+    except OSError as error:  # a full disk: the result stands, the pictures can be drawn later
+        logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
+        say({"drawn": None})
+    else:
+        say({"drawn": order["read"]})
+    return True
+
+
+def model_document(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+        "runtime": model.runtime,
+        "operating_points": dict(model.operating_points),
+    }
+
+
+def _speaker() -> Say:
+    """A way to answer that no stray print of a library can get into."""
+    answers: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n")
+        answers.flush()
+
+    return say
+
+
+def _runtime(members: dict[str, Any]) -> Runtime:
+    paths = {name: _path(members[name]) for name in ("plans", "worker_python")}
+    return Runtime(**{**members, **paths})
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _limit_memory(limit: int | None) -> None:
+    # The data, not the address space: a GPU's driver reserves far more of that than there is.
+    if limit is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        # The soft limit alone: the engine's worker, a child of this process, lifts its own.
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA is held against, and the stack."""
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    return pages * resource.getpagesize()
+
+
+def _die_with_the_service() -> None:
+    """Be killed when the service is; its end of standard input may outlive it in a child."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Ctrl-C reaches the whole group; the service ends this process once its study is read.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

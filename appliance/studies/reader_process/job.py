@@ -1,0 +1,48 @@
+"""What the reader process is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.values import Modality, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """bundle: None is the one that ships with us. memory_bytes: what the process may take."""
+
+    bundle: Path | None = None
+    runtime: Runtime = field(default_factory=Runtime)
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A study to be read. pictures: an empty folder for `picture_name` files."""
+
+    study_id: str
+    images: tuple[tuple[Modality, Path], ...]
+    pictures: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """document: of mammosono.appliance.output.document. timings_ms: by step."""
+
+    result: bytes
+    verdict: Verdict
+    timings_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """problem: members of an RFC 9457 document."""
+
+    problem: Mapping[str, Any]
+
+
+Outcome = Done | Refused

@@ -1,0 +1,233 @@
+"""The reader process as the service sees it: started, watched, killed when it hangs, replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mammosono.appliance.errors import ModelUnavailable, ReaderLost
+from mammosono.appliance.studies.reader_process.job import Done, Job, Opening, Outcome, Refused
+from mammosono.appliance.values import ModelInfo, Verdict
+
+logger = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "mammosono.appliance.studies.reader_process")
+_LINE_BYTES = 64 * 2**20
+"""Longest answer: a result with the masks and outlines of eight images is a hundredth of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds before the process counts as hung.
+
+    start: to open the model; on a Jetson the GPU's libraries alone take 10.
+    study: to read one and draw its pictures. ping: between two questions whether it lives.
+    answer: to such a question. retry: first and last pause before it is started again.
+    """
+
+    start: float = 300.0
+    study: float = 180.0
+    ping: float = 5.0
+    answer: float = 20.0
+    retry: tuple[float, float] = (0.5, 30.0)
+
+
+class ReaderProcess:
+    """One process at a time, and one study at a time in it. Lives on the event loop."""
+
+    def __init__(
+        self,
+        opening: Opening,
+        patience: Patience = Patience(),
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._opening, self._patience, self._command = opening, patience, command
+        self._process: asyncio.subprocess.Process | None = None
+        self._model: ModelInfo | None = None
+        self._reason = "The model is being loaded; try again in a few seconds."
+        self._unavailable: str | None = None
+        self._ready = asyncio.Event()
+        self._busy = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
+        self.starts = 0
+        """How often a process was started."""
+
+    def start(self) -> None:
+        """Begin to keep a process alive; returns at once."""
+        self._keeper = asyncio.create_task(self._keep())
+
+    @property
+    def model(self) -> ModelInfo:
+        """Of the process that is ready. Raises ModelUnavailable with the reason if none is."""
+        if self._model is None:
+            raise ModelUnavailable(self._reason)
+        return self._model
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why no process can read until somebody helps; None if one does or soon will."""
+        return self._unavailable
+
+    async def ready(self) -> None:
+        """Returns once a process is ready to read."""
+        await self._ready.wait()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+        """Have a study read; `on_outcome` is awaited as soon as there is one.
+
+        Returns once the pictures are drawn, True if they all are. Raises ReaderLost if the process
+        dies or takes too long, whether before the outcome or after, ModelUnavailable if none runs.
+        """
+        async with self._busy:
+            _ = self.model
+            try:
+                return await asyncio.wait_for(self._read(job, on_outcome), self._patience.study)
+            except asyncio.TimeoutError:
+                raise self._lost(f"it took longer than {self._patience.study:g} s") from None
+            except (OSError, EOFError, ValueError, KeyError) as error:
+                raise self._lost(f"the process died ({type(error).__name__})") from None
+            except BaseException:
+                # What it says next belongs to this study: nobody may take it for another's.
+                self._kill()
+                raise
+
+    async def close(self) -> None:
+        """Let the study being read end, then end the process."""
+        if self._keeper is not None:
+            async with self._busy:
+                # Again and again: before Python 3.12 wait_for may swallow a cancellation.
+                while not self._keeper.done():
+                    self._keeper.cancel()
+                    await asyncio.wait([self._keeper], timeout=0.1)
+        await self._end()
+
+    async def _read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+        await self._say(
+            {
+                "read": job.study_id,
+                "images": [{"modality": m.value, "path": str(path)} for m, path in job.images],
+                "pictures": str(job.pictures),
+            }
+        )
+        answer = await self._hear()
+        if "refused" in answer:
+            await on_outcome(Refused(answer["refused"]))
+            return False
+        document = answer["done"]
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        verdict = Verdict(answer["verdict"])
+        await on_outcome(Done(text.encode(), verdict, document["timings_ms"]))
+        return (await self._hear())["drawn"] is not None
+
+    async def _keep(self) -> None:
+        """Start a process, ask it now and then whether it lives, start another when it does not."""
+        pause, longest = self._patience.retry
+        while True:
+            try:
+                await asyncio.wait_for(self._open(), self._patience.start)
+                pause = self._patience.retry[0]
+                await self._watch()
+            except ModelUnavailable as error:
+                self._reason = self._unavailable = str(error)
+                logger.error("the model cannot be run: %s", error)
+            except (asyncio.TimeoutError, OSError, EOFError, ValueError, KeyError) as error:
+                self._reason = "The reader stopped and is started again; try in a few seconds."
+                logger.error("the reader process was lost: %s", type(error).__name__)
+            await self._end()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    async def _open(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES,
+        )
+        self.starts += 1
+        await self._say({"open": asdict(self._opening)})
+        answer = await self._hear()
+        if "unavailable" in answer:
+            raise ModelUnavailable(answer["unavailable"])
+        self._model, self._unavailable = ModelInfo(**answer["ready"]), None
+        self._ready.set()
+
+    async def _watch(self) -> None:
+        """Returns when the process is gone; raises what `_keep` catches when it does not answer."""
+        count = 0
+        while self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._process.wait(), self._patience.ping)
+                break
+            async with self._busy:
+                count += 1
+                await self._say({"ping": count})
+                answer = await asyncio.wait_for(self._hear(), self._patience.answer)
+                if answer != {"pong": count}:
+                    raise ValueError("an answer to something else")
+        self._reason = "The reader stopped and is started again; try in a few seconds."
+
+    def _lost(self, how: str) -> ReaderLost:
+        logger.error("the reader process was lost: %s", how)
+        self._kill()
+        return ReaderLost(f"The reader was lost over this study: {how}.")
+
+    def _kill(self) -> None:
+        self._model = None
+        self._ready.clear()
+        if self._process is not None:
+            _kill(self._process)
+
+    async def _end(self) -> None:
+        self._model = None
+        self._ready.clear()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            if process.stdin is not None:
+                process.stdin.close()
+            await asyncio.wait_for(process.wait(), 5.0 if self._keeper_ended() else 0.0)
+        _kill(process)
+        await process.wait()
+
+    def _keeper_ended(self) -> bool:
+        return self._keeper is None or self._keeper.done()
+
+    async def _say(self, order: dict[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def _hear(self) -> dict[str, Any]:
+        """Raises EOFError if the process ended, ValueError if it said something else."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        answer = json.loads(line)
+        if not isinstance(answer, dict):
+            raise ValueError("not an object")
+        return answer
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    # Not process.kill(): that looks first whether it has ended, and so takes from asyncio's own
+    # watch the exit status that it waits for.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)

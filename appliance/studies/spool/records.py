@@ -1,0 +1,183 @@
+"""What is known of each study, as rows of SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from mammosono.appliance.errors import UnknownStudy
+from mammosono.appliance.studies.spool.values import Status, StoredImage, Study, Upload
+from mammosono.appliance.values import Modality, Verdict
+
+_WITHOUT_RESULT = (
+    "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, problem"
+)
+
+
+class Records:
+    """The tables of schema.py. Every call that changes something is one transaction."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+
+    def enter(self, study_id: str, owner: str, posted: float, uploads: Sequence[Upload]) -> Study:
+        """A new study, queued."""
+        with self._transaction():
+            number = self._db.execute(
+                "INSERT INTO studies (study_id, owner, posted, status) VALUES (?, ?, ?, 'queued')",
+                (study_id, owner, posted),
+            ).lastrowid
+            self._db.executemany(
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?)",
+                [
+                    (number, place, upload.modality.value, upload.sha256, upload.size)
+                    for place, upload in enumerate(uploads)
+                ],
+            )
+        return self.get(study_id)
+
+    def claim(self) -> Study | None:
+        """The study that waits longest, now being read."""
+        row = self._db.execute(
+            "UPDATE studies SET status = 'reading', attempts = attempts + 1 WHERE number = "
+            "(SELECT min(number) FROM studies WHERE status = 'queued') RETURNING study_id"
+        ).fetchone()
+        return self.get(row["study_id"]) if row else None
+
+    def requeue(self, study: Study) -> bool:
+        """False if it is not being read."""
+        return self._change(study, Status.READING, "status = 'queued'")
+
+    def finish(self, study: Study, result: bytes, verdict: Verdict, settled: float) -> bool:
+        """False if it is not being read."""
+        return self._change(
+            study,
+            Status.READING,
+            "status = 'done', settled = :settled, verdict = :verdict, result = :result",
+            {"settled": settled, "verdict": verdict.value, "result": result},
+        )
+
+    def fail(self, study: Study, problem: Mapping[str, Any], settled: float) -> bool:
+        """False if it is not being read."""
+        return self._change(
+            study,
+            Status.READING,
+            "status = 'failed', settled = :settled, problem = :problem",
+            {"settled": settled, "problem": json.dumps(problem)},
+        )
+
+    def exists(self, study: Study) -> bool:
+        """The very study, not one posted later under its id."""
+        found = self._db.execute("SELECT 1 FROM studies WHERE number = ?", (study.number,))
+        return found.fetchone() is not None
+
+    def delete(self, study: Study) -> None:
+        self._db.execute("DELETE FROM studies WHERE number = ?", (study.number,))
+
+    def get(self, study_id: str, owner: str | None = None) -> Study:
+        """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
+        row = self._db.execute(
+            "SELECT * FROM studies WHERE study_id = :id AND (:owner IS NULL OR owner = :owner)",
+            {"id": study_id, "owner": owner},
+        ).fetchone()
+        if row is None:
+            raise UnknownStudy("No study has this id; it may have been deleted to make room.")
+        return self._study(row)
+
+    def newest(
+        self,
+        owner: str | None,
+        status: Status | None,
+        search: str,
+        before: int | None,
+        limit: int,
+    ) -> list[Study]:
+        """Without their results. `search` is a part of the id, `before` a number."""
+        rows = self._db.execute(
+            f"SELECT {_WITHOUT_RESULT} FROM studies WHERE (:owner IS NULL OR owner = :owner) "
+            "AND (:status IS NULL OR status = :status) AND instr(study_id, :search) > 0 "
+            "AND (:before IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit",
+            {
+                "owner": owner,
+                "status": status.value if status else None,
+                "search": search,
+                "before": before,
+                "limit": limit,
+            },
+        ).fetchall()
+        return [self._study(row) for row in rows]
+
+    def being_read(self) -> list[Study]:
+        rows = self._db.execute(
+            f"SELECT {_WITHOUT_RESULT} FROM studies WHERE status = 'reading'"
+        ).fetchall()
+        return [self._study(row) for row in rows]
+
+    def settled(self, before: float | None = None) -> list[Study]:
+        """Those read, then those failed, each the oldest first; without their results.
+
+        before: only what was settled earlier, in shelf time.
+        """
+        rows = self._db.execute(
+            f"SELECT {_WITHOUT_RESULT} FROM studies WHERE status IN ('done', 'failed') "
+            "AND (:before IS NULL OR settled < :before) ORDER BY status, number",
+            {"before": before},
+        ).fetchall()
+        return [self._study(row) for row in rows]
+
+    def counts(self) -> dict[Status, int]:
+        rows = self._db.execute("SELECT status, count(*) FROM studies GROUP BY status")
+        return dict.fromkeys(Status, 0) | {Status(name): n for name, n in rows}
+
+    def numbers(self) -> set[int]:
+        return {row[0] for row in self._db.execute("SELECT number FROM studies")}
+
+    def hashes(self) -> set[str]:
+        """Of all files of all studies."""
+        return {row[0] for row in self._db.execute("SELECT DISTINCT sha256 FROM images")}
+
+    def unused(self, hashes: Iterable[str]) -> list[str]:
+        """Those that no study has."""
+        query = "SELECT 1 FROM images WHERE sha256 = ? LIMIT 1"
+        return [h for h in set(hashes) if self._db.execute(query, (h,)).fetchone() is None]
+
+    def _change(
+        self, study: Study, standing: Status, change: str, values: Mapping[str, object] = {}
+    ) -> bool:
+        done = self._db.execute(
+            f"UPDATE studies SET {change} WHERE number = :number AND status = :standing",
+            {"number": study.number, "standing": standing.value, **values},
+        )
+        return done.rowcount == 1
+
+    def _study(self, row: sqlite3.Row) -> Study:
+        images = self._db.execute(
+            "SELECT modality, sha256, size FROM images WHERE number = ? ORDER BY place",
+            (row["number"],),
+        )
+        return Study(
+            number=row["number"],
+            study_id=row["study_id"],
+            owner=row["owner"],
+            posted=datetime.fromtimestamp(row["posted"], timezone.utc),
+            status=Status(row["status"]),
+            attempts=row["attempts"],
+            images=tuple(StoredImage(Modality(m), sha256, size) for m, sha256, size in images),
+            verdict=Verdict(row["verdict"]) if row["verdict"] else None,
+            result=row["result"] or b"",
+            problem=json.loads(row["problem"]) if row["problem"] else None,
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

@@ -1,0 +1,62 @@
+"""The tables, and how an older spool becomes one of today."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from mammosono.appliance.errors import StorageFailed
+
+MIGRATIONS = (
+    """
+    CREATE TABLE studies (
+        number    INTEGER PRIMARY KEY AUTOINCREMENT,
+        study_id  TEXT NOT NULL UNIQUE,
+        owner     TEXT NOT NULL,
+        posted    REAL NOT NULL,           -- seconds since 1970, by the box's own clock
+        status    TEXT NOT NULL CHECK (status IN ('queued', 'reading', 'done', 'failed')),
+        attempts  INTEGER NOT NULL DEFAULT 0,
+        settled   REAL,                    -- seconds of shelf time, see clock.py
+        verdict   TEXT,
+        result    BLOB,
+        problem   TEXT,
+        CHECK ((status = 'done') = (result IS NOT NULL AND verdict IS NOT NULL)),
+        CHECK ((status = 'failed') = (problem IS NOT NULL))
+    );
+    CREATE INDEX studies_by_status ON studies (status, number);
+    CREATE TABLE images (
+        number    INTEGER NOT NULL REFERENCES studies (number) ON DELETE CASCADE,
+        place     INTEGER NOT NULL,
+        modality  TEXT NOT NULL,
+        sha256    TEXT NOT NULL,
+        size      INTEGER NOT NULL,
+        PRIMARY KEY (number, place)
+    );
+    CREATE INDEX images_by_sha256 ON images (sha256);
+    CREATE TABLE clock (
+        one   INTEGER PRIMARY KEY CHECK (one = 1),
+        shelf REAL NOT NULL,               -- seconds of shelf time at the last tick
+        wall  REAL NOT NULL                -- the wall clock then
+    );
+    """,
+)
+"""Migration k takes a spool of user_version k to k + 1. Never changed once released."""
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """The spool's database, of today's schema. Raises StorageFailed if it is of a later one."""
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL syncs the log at every commit: NORMAL would lose acknowledged studies in a power cut.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StorageFailed(
+            f"The spool is of a later version ({version}) of this software; install that again."
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    return connection

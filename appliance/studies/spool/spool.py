@@ -1,0 +1,300 @@
+"""Take studies and keep them: rows for what is known of each, files for what was posted."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mammosono.appliance.errors import (
+    QueueFull,
+    StorageFailed,
+    StorageFull,
+    StudyConflict,
+    UnknownStudy,
+)
+from mammosono.appliance.studies.spool import files
+from mammosono.appliance.studies.spool.clock import ShelfClock
+from mammosono.appliance.studies.spool.files import disk_errors
+from mammosono.appliance.studies.spool.records import Records
+from mammosono.appliance.studies.spool.schema import connect
+from mammosono.appliance.studies.spool.values import Retained, Status, Study, Upload
+from mammosono.appliance.values import Verdict
+
+MOST_ATTEMPTS = 5
+"""A study that was being read at five stops of the box is likelier the cause than the victim."""
+
+
+class Spool:
+    """A folder: studies.db, incoming/, uploads/, drawing/ and pictures/. For one thread at a time.
+
+    Every change is on the disk when its call returns. Any call raises StorageFull or StorageFailed
+    where the disk refuses; what was there before is then still there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        queue_length: int,
+        max_age_s: float,
+        min_free_bytes: int,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        free_bytes: Callable[[Path], int] = files.free_bytes,
+        retired: Callable[[Sequence[Study]], None] = lambda _: None,
+    ) -> None:
+        """Open or make the spool; studies that were being read go back into the queue, files that
+        belong to no study are removed. Raises StorageFailed if another process has it open.
+
+        retired: told of studies that were removed for their age or to make room."""
+        self._retired = retired
+        self._folder, self._wall, self._free = folder, wall, free_bytes
+        self.queue_length = queue_length
+        self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
+        with disk_errors():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _only_process(folder / "lock")
+            self._database = connect(folder / "studies.db")
+            self._records = Records(self._database)
+            self._clock = ShelfClock(self._database, wall, monotonic)
+            self._recover()
+            self._sweep()
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._clock.tick()
+        self._database.close()
+        os.close(self._lock)
+
+    @property
+    def incoming(self) -> Path:
+        """Where a posted file is written before it is taken; emptied when the spool is opened."""
+        return self._folder / "incoming"
+
+    def accept(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study:
+        """Keep the study and its files, or find it where the same was posted before.
+
+        The uploads' own files are moved away. Raises StudyConflict or QueueFull, too; whatever is
+        raised, nothing of the study is kept.
+        """
+        known = self._known(study_id, owner, uploads)
+        if known is not None:
+            return known
+        if self.counts()[Status.QUEUED] >= self.queue_length:
+            raise QueueFull("Wait the seconds of Retry-After, then post the study again.")
+        self._make_room()
+        try:
+            with disk_errors():
+                for upload in uploads:
+                    files.settle(upload.path, self.upload_path(upload.sha256))
+                name = study_id or secrets.token_urlsafe(16)
+                return self._records.enter(name, owner, self._wall(), uploads)
+        except (StorageFull, StorageFailed):
+            self._remove_unused(upload.sha256 for upload in uploads)
+            raise
+
+    def claim(self) -> Study | None:
+        """The study that waits longest, now being read; None if none waits."""
+        with disk_errors():
+            return self._records.claim()
+
+    def finish(self, study: Study, result: bytes, verdict: Verdict) -> bool:
+        """The study's one result; False if it was deleted meanwhile."""
+        with disk_errors():
+            return self._records.finish(study, result, verdict, self._clock.now())
+
+    def fail(self, study: Study, problem: Mapping[str, Any]) -> bool:
+        """Why the study has no result; False if it was deleted meanwhile."""
+        with disk_errors():
+            return self._records.fail(study, problem, self._clock.now())
+
+    def requeue(self, study: Study) -> bool:
+        """Back into the queue, at its old place; False if it was deleted meanwhile."""
+        with disk_errors():
+            return self._records.requeue(study)
+
+    def drawing(self, study: Study) -> Path:
+        """A new empty folder in which the study's pictures can be drawn, for `attach`."""
+        folder = self._folder / "drawing" / str(study.number)
+        with disk_errors():
+            files.empty(folder)
+        return folder
+
+    def attach(self, study: Study) -> bool:
+        """Keep the pictures of `drawing`, all at once; False if the study was deleted meanwhile."""
+        drawn, kept = self._folder / "drawing" / str(study.number), self._pictures(study)
+        with disk_errors():
+            if not self._records.exists(study):
+                files.remove(drawn)
+                return False
+            files.remove(kept)
+            kept.parent.mkdir(exist_ok=True)
+            drawn.replace(kept)
+        return True
+
+    def picture(self, study: Study, name: str) -> Path | None:
+        """The file of that name among the study's pictures, if they are drawn."""
+        path = self._pictures(study) / name
+        return path if path.is_file() else None
+
+    def upload_path(self, sha256: str) -> Path:
+        return self._folder / "uploads" / sha256[:2] / sha256
+
+    def get(self, study_id: str, owner: str | None = None) -> Study:
+        """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
+        with disk_errors():
+            return self._records.get(study_id, owner)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        status: Status | None = None,
+        search: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Study]:
+        """Studies, the newest first, without their result documents.
+
+        search: a part of the id. before: only studies whose number is smaller.
+        """
+        with disk_errors():
+            return self._records.newest(owner, status, search, before, limit)
+
+    def counts(self) -> Mapping[Status, int]:
+        with disk_errors():
+            return self._records.counts()
+
+    def delete(self, study_id: str, owner: str | None = None) -> Study:
+        """Remove the study, its result and its bytes; returns what it was. Raises as `get`."""
+        study = self.get(study_id, owner)
+        self._remove([study])
+        return study
+
+    def retain(self) -> Retained:
+        """Delete what has lain for longer than it may, and the oldest while the disk runs full:
+        studies that were read first, then failed ones, those that wait never."""
+        with disk_errors():
+            self._clock.tick()
+            old = self._records.settled(before=self._clock.now() - self._max_age_s)
+        self._remove(old)
+        if old:
+            self._retired(old)
+        return Retained(len(old), self._free_up())
+
+    def free_bytes(self) -> int:
+        with disk_errors():
+            return self._free(self._folder)
+
+    def check(self) -> None:
+        """Raises StorageFull or StorageFailed if a study could not be taken now."""
+        if self.free_bytes() < self._min_free_bytes:
+            raise StorageFull("The disk is nearly full; delete studies or free space.")
+        with disk_errors():
+            self._clock.tick()  # a row written and synced
+
+    def _known(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study | None:
+        """The study posted before under this id, unless that post came to nothing."""
+        if study_id is None:
+            return None
+        try:
+            study = self.get(study_id)
+        except UnknownStudy:
+            return None
+        if study.owner != owner:
+            raise StudyConflict("Post the images under another id.")
+        kept = [(image.modality, image.sha256) for image in study.images]
+        same = kept == [(upload.modality, upload.sha256) for upload in uploads]
+        if study.problem is not None and (not same or study.problem["status"] >= 500):
+            # Nothing was read under this id: better images, or a better day, may have it.
+            self._remove([study])
+            return None
+        if not same:
+            raise StudyConflict("Post other images under an id of their own.")
+        return study
+
+    def _make_room(self) -> None:
+        self._free_up()
+        if self.free_bytes() < self._min_free_bytes:
+            raise StorageFull("Wait until older studies have made room, or free space.")
+
+    def _free_up(self) -> int:
+        """Delete settled studies while the disk is nearly full; how many went."""
+        gone = 0
+        if self.free_bytes() < self._min_free_bytes:
+            with disk_errors():
+                oldest_first = self._records.settled()
+            for study in oldest_first:
+                self._remove([study])
+                self._retired([study])
+                gone += 1
+                if self.free_bytes() >= self._min_free_bytes:
+                    break
+        return gone
+
+    def _remove(self, studies: Sequence[Study]) -> None:
+        with disk_errors():
+            for study in studies:
+                # The row first: a file without a row is swept, a row without its file is a loss.
+                self._records.delete(study)
+                files.remove(self._pictures(study))
+                self._remove_unused(image.sha256 for image in study.images)
+            if studies:
+                # Until then the write-ahead log still holds what secure_delete has overwritten.
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _remove_unused(self, hashes: Iterable[str]) -> None:
+        with disk_errors():
+            for sha256 in self._records.unused(hashes):
+                self.upload_path(sha256).unlink(missing_ok=True)
+
+    def _recover(self) -> None:
+        for study in self._records.being_read():
+            if study.attempts < MOST_ATTEMPTS:
+                self._records.requeue(study)
+            else:
+                self._records.fail(study, _given_up(study), self._clock.now())
+
+    def _sweep(self) -> None:
+        for folder in (self.incoming, self._folder / "drawing"):
+            files.empty(folder)
+        hashes, numbers = self._records.hashes(), {str(n) for n in self._records.numbers()}
+        for path in self._folder.glob("uploads/*/*"):
+            if path.name not in hashes:
+                files.remove(path)
+        for path in self._folder.glob("pictures/*"):
+            if path.name not in numbers:
+                files.remove(path)
+
+    def _pictures(self, study: Study) -> Path:
+        return self._folder / "pictures" / str(study.number)
+
+
+def _only_process(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise StorageFailed(
+            "Another mammosono serves from this state folder; stop it, or set MAMMOSONO_STATE."
+        ) from None
+    return handle
+
+
+def _given_up(study: Study) -> dict[str, Any]:
+    return {
+        "title": "The study could not be read to its end",
+        "status": 503,
+        "detail": f"The box stopped {study.attempts} times while it read this study; "
+        "look at its images, then post it again.",
+        "code": "reader_lost",
+        "instance": f"/v1/studies/{study.study_id}",
+    }

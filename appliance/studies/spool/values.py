@@ -1,0 +1,73 @@
+"""What the spool holds of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from mammosono.appliance.values import Modality, Verdict
+
+
+class Status(str, Enum):
+    QUEUED = "queued"
+    READING = "reading"
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def settled(self) -> bool:
+        return self in (Status.DONE, Status.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A posted file, whole, in the spool's `incoming` folder. sha256: of its bytes, hexadecimal."""
+
+    modality: Modality
+    path: Path
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A posted file that the spool keeps. size: bytes."""
+
+    modality: Modality
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One study as it stands.
+
+    number: counts the studies of this spool, in the order of arrival.
+    owner: name of the token that posted it.
+    attempts: how often a reader has begun it.
+    result: the result document as UTF-8 JSON, once done; verdict is what it says.
+    problem: members of an RFC 9457 problem document, once failed.
+    """
+
+    number: int
+    study_id: str
+    owner: str
+    posted: datetime
+    status: Status
+    attempts: int
+    images: tuple[StoredImage, ...]
+    verdict: Verdict | None = None
+    result: bytes = b""
+    problem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What one round of retention took away."""
+
+    by_age: int
+    by_space: int

@@ -1,0 +1,91 @@
+"""Counters and histograms in Prometheus' form. No label ever holds an id, a name or a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from mammosono.appliance.studies.spool import Status, Study
+from mammosono.appliance.telemetry import sensors as board
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
+STEPS = ("decode", "denoise", "trunk", "heads", "masks", "total")
+"""Of what a reader tells of its time; beside them stand `queue` and `render`."""
+
+
+class Metrics:
+    """One registry of its own: two applications in one process do not share a number."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._steps = Histogram(
+            "mammosono_step_seconds",
+            "Time of a study's steps.",
+            ["step"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._studies = self._counter(
+            "studies", "Studies settled, by verdict or by the code of their problem.", "outcome"
+        )
+        self._requests = self._counter("requests", "Answers, by status.", "status")
+        self._lost = self._counter("readers_lost", "Readers that died or hung over a study.")
+        self._held = self._gauge("studies_held", "Studies in the spool.", "status")
+        self._ready = self._gauge("ready", "1 if a study can be read now.")
+        self._free = self._gauge("disk_free_bytes", "Room left on the spool's disk.")
+        self._memory = self._gauge("memory_available_bytes", "What programs may still take.")
+        self._heat = self._gauge("temperature_celsius", "Of the board's zones.", "zone")
+
+    def claimed(self, waited_s: float) -> None:
+        self._steps.labels("queue").observe(max(waited_s, 0.0))
+
+    def read(self, study: Study, verdict: str, timings_ms: Mapping[str, float]) -> None:
+        self._studies.labels(verdict).inc()
+        for step in STEPS:
+            if step in timings_ms:
+                self._steps.labels(step).observe(timings_ms[step] / 1000)
+
+    def drawn(self, seconds: float) -> None:
+        self._steps.labels("render").observe(seconds)
+
+    def failed(self, code: str) -> None:
+        self._studies.labels(code).inc()
+
+    def lost(self) -> None:
+        self._lost.inc()
+
+    def answered(self, status: int) -> None:
+        self._requests.labels(str(status)).inc()
+
+    def exposition(
+        self, counts: Mapping[Status, int], free_bytes: int, ready: bool, root: Path = Path("/")
+    ) -> bytes:
+        """The text that Prometheus fetches. root: where /proc and /sys are looked for."""
+        for status in Status:
+            self._held.labels(status.value).set(counts.get(status, 0))
+        self._free.set(free_bytes)
+        self._ready.set(ready)
+        memory = board.memory_available_bytes(root)
+        if memory is not None:
+            self._memory.set(memory)
+        for zone, celsius in board.temperatures(root).items():
+            self._heat.labels(zone).set(celsius)
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, said: str, *labels: str) -> Counter:
+        return Counter(f"mammosono_{name}", said, labels, registry=self.registry)
+
+    def _gauge(self, name: str, said: str, *labels: str) -> Gauge:
+        return Gauge(f"mammosono_{name}", said, labels, registry=self.registry)

@@ -1,0 +1,61 @@
+"""The load run drives a real service; what it tells of it is arithmetic."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import httpx
+import pytest
+from rich.console import Console
+from service_bench import FakeReader, box
+
+from mammosono.tools.benchmarks.load.figures import Level, Load, Overhead
+from mammosono.tools.benchmarks.load.run import run_load
+from mammosono.tools.benchmarks.load.table import as_dict, as_rich
+
+LOAD = Load(
+    1234.0,
+    (
+        Level(1, 30.0, (0.2, 0.2, 0.4), 0, 0),
+        Level(16, 60.0, (1.0,) * 30, 10, 0),
+    ),
+    Overhead((210.0, 220.0, 230.0), (200.0, 210.0, 200.0)),
+)
+
+
+def test_levels_say_how_many_and_how_long() -> None:
+    one, many = LOAD.levels
+    assert one.pairs_per_minute == 6
+    assert one.percentile(50) == pytest.approx(0.2)
+    assert many.pairs_per_minute == 30
+    assert many.rejected_share == 0.25
+
+
+def test_the_service_is_compared_with_the_bare_reader_by_medians() -> None:
+    assert LOAD.overhead is not None
+    assert LOAD.overhead.share == pytest.approx(0.1)
+
+
+def test_people_and_machines_are_told_the_same() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(as_rich(LOAD))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "the service adds +10.0%" in text
+    assert "25%" in text
+    assert json.loads(json.dumps(as_dict(LOAD)))["levels"][1]["pairs_per_minute"] == 30
+
+
+def test_a_box_is_driven_and_what_it_rejects_is_counted() -> None:
+    with box(FakeReader(), queue_length=1) as client:
+        url = str(client.base_url)
+        load = run_load(
+            lambda: httpx.Client(base_url=url, timeout=60), [1, 6], 1.0, 0, lambda *_: None
+        )
+    assert load.health_per_second > 1
+    assert load.overhead is None
+    alone, many = load.levels
+    assert alone.latencies_s
+    assert (alone.rejected, alone.errors, many.errors) == (0, 0, 0)
+    assert many.rejected > 0

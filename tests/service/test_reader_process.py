@@ -1,0 +1,188 @@
+"""The service outlives its reader: whatever kills or stops that process, another one reads on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mammosono.appliance.errors import ModelUnavailable, ReaderLost, StorageFull
+from mammosono.appliance.studies.reader_process.job import Done, Job, Opening, Outcome, Refused
+from mammosono.appliance.studies.reader_process.process import Patience, ReaderProcess
+from mammosono.appliance.values import Modality, Verdict
+
+FAKE = (sys.executable, str(Path(__file__).parents[1] / "fake_reading.py"))
+PATIENT = Patience(start=60, study=60, ping=60, answer=60, retry=(0.01, 0.02))
+
+Test = Callable[[ReaderProcess], Coroutine[Any, Any, None]]
+
+
+def run(test: Test, patience: Patience = PATIENT, command: tuple[str, ...] = FAKE) -> None:
+    async def with_process() -> None:
+        process = ReaderProcess(Opening(), patience, command)
+        process.start()
+        try:
+            await test(process)
+        finally:
+            await process.close()
+
+    asyncio.run(asyncio.wait_for(with_process(), 120))
+
+
+async def ready(process: ReaderProcess, starts: int = 1) -> None:
+    while process.starts < starts or not is_ready(process):
+        await asyncio.sleep(0.005)
+
+
+def is_ready(process: ReaderProcess) -> bool:
+    try:
+        return bool(process.model)
+    except ModelUnavailable:
+        return False
+
+
+async def read(process: ReaderProcess, folder: Path, name: str = "s") -> tuple[list[Outcome], bool]:
+    outcomes: list[Outcome] = []
+
+    async def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+
+    job = Job(name, ((Modality.MG, folder / "film"),), folder)
+    return outcomes, await process.read(job, keep)
+
+
+def test_a_study_is_answered_and_then_its_pictures_are_there(tmp_path: Path) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        (outcome,), drawn = await read(process, tmp_path)
+        assert isinstance(outcome, Done)
+        assert outcome.verdict is Verdict.NEGATIVE
+        assert outcome.result == b'{"id":"s","timings_ms":{"total":1.0}}'
+        assert drawn
+        assert (tmp_path / "0-mask.png").exists()
+        assert process.model.name == "fake"
+
+    run(test)
+
+
+def test_a_refused_study_says_why(tmp_path: Path) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        (outcome,), _ = await read(process, tmp_path, "refuse")
+        assert isinstance(outcome, Refused)
+        assert outcome.problem["code"] == "corrupt_image"
+        assert len((await read(process, tmp_path))[0]) == 1
+
+    run(test)
+
+
+def test_studies_asked_for_at_once_are_read_one_after_another(tmp_path: Path) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        answers = await asyncio.gather(*(read(process, tmp_path, name) for name in "abc"))
+        assert [outcome.result[:9] for (outcome,), _ in answers if isinstance(outcome, Done)] == [
+            b'{"id":"a"',
+            b'{"id":"b"',
+            b'{"id":"c"',
+        ]
+
+    run(test)
+
+
+@pytest.mark.parametrize("how", ["die", "hang", "garbage"])
+def test_a_reader_lost_over_a_study_is_replaced(tmp_path: Path, how: str) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        with pytest.raises(ReaderLost):
+            await read(process, tmp_path, how)
+        await ready(process, starts=2)
+        assert len((await read(process, tmp_path))[0]) == 1
+
+    run(test, Patience(start=60, study=2.0, ping=60, answer=60, retry=(0.01, 0.02)))
+
+
+def test_a_result_stands_though_the_reader_dies_over_the_pictures(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+
+    async def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        with pytest.raises(ReaderLost):
+            await process.read(Job("die while drawing", (), tmp_path), keep)
+        assert len(outcomes) == 1
+
+    run(test)
+
+
+def test_an_outcome_that_cannot_be_kept_does_not_reach_the_next_study(tmp_path: Path) -> None:
+    async def refuse(_: Outcome) -> None:
+        raise StorageFull("no room")
+
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        with pytest.raises(StorageFull):
+            await process.read(Job("first", (), tmp_path), refuse)
+        await ready(process, starts=2)
+        (outcome,), _ = await read(process, tmp_path, "second")
+        assert isinstance(outcome, Done)
+        assert b"second" in outcome.result
+
+    run(test)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_idle_reader_that_is_gone_or_stopped_is_replaced(sign: signal.Signals) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        assert process.pid is not None
+        os.kill(process.pid, sign)
+        await ready(process, starts=2)
+
+    run(test, Patience(start=60, study=60, ping=0.05, answer=0.5, retry=(0.01, 0.02)))
+
+
+def test_a_model_that_cannot_run_is_told_with_its_reason_and_tried_again(tmp_path: Path) -> None:
+    async def test(process: ReaderProcess) -> None:
+        while process.starts < 3:
+            await asyncio.sleep(0.005)
+        with pytest.raises(ModelUnavailable, match="sha256"):
+            _ = process.model
+        with pytest.raises(ModelUnavailable, match="sha256"):
+            await read(process, tmp_path)
+
+    run(test, command=(*FAKE, "unavailable"))
+
+
+def test_a_reader_that_never_gets_ready_is_replaced() -> None:
+    async def test(process: ReaderProcess) -> None:
+        with pytest.raises(ModelUnavailable, match="being loaded"):
+            _ = process.model
+        while process.starts < 2:
+            await asyncio.sleep(0.005)
+
+    run(test, Patience(start=0.3, study=1, ping=1, answer=1, retry=(0.01, 0.02)), (*FAKE, "mute"))
+
+
+def test_closing_lets_the_study_end_and_leaves_no_process(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        assert process.pid is not None
+        pids.append(process.pid)
+        reading = asyncio.create_task(read(process, tmp_path))
+        await asyncio.sleep(0)
+        await process.close()
+        assert len((await reading)[0]) == 1
+
+    run(test)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)

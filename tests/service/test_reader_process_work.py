@@ -1,0 +1,206 @@
+"""The reader process itself, with the real network: it answers what the reader answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from files import PATIENT, dicom, png, with_transfer_syntax
+from fuzz.lossless import lossless_jpeg
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
+
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.output.document import result_document
+from mammosono.appliance.phantoms.demo import draw_pair
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.reader_process.job import Opening
+from mammosono.appliance.studies.reader_process.process import COMMAND
+from mammosono.appliance.studies.reader_process.work import PictureKind, decode, picture_name
+from mammosono.appliance.values import Modality
+
+ONE_THREAD = Runtime(threads=1, name="onnxruntime")
+
+
+class Child:
+    """The process, spoken to directly."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.process = subprocess.Popen(
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.say(open=asdict(opening))
+
+    def say(self, **order: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order, default=str) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def read(self, folder: Path, **files: Path) -> dict[str, Any]:
+        images = [{"modality": name, "path": str(path)} for name, path in files.items()]
+        self.say(read="s", images=images, pictures=str(folder))
+        return self.hear()
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    child = Child(Opening(runtime=ONE_THREAD))
+    assert "ready" in child.hear()
+    yield child
+    assert child.end() == 0
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return draw_pair(tmp_path_factory.mktemp("pair"))
+
+
+def test_the_process_answers_what_the_reader_answers(
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    mammogram, ultrasound = pair
+    answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
+    images = decode([(Modality.MG, mammogram), (Modality.US, ultrasound)], Stopwatch())
+    with Reader.open(runtime=ONE_THREAD) as reader:
+        wanted = result_document("s", reader.read(images))
+
+    timings = answer["done"].pop("timings_ms")
+    assert set(timings) >= set(wanted.pop("timings_ms")) | {"decode"}
+    assert answer["done"] == json.loads(json.dumps(wanted))
+    assert answer["verdict"] == wanted["verdict"]
+
+    assert child.hear() == {"drawn": "s"}
+    names = {picture_name(index, kind) for index in (0, 1) for kind in PictureKind}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    original = cv2.imread(str(tmp_path / "0-original.png"), cv2.IMREAD_UNCHANGED)
+    posted = read_image(mammogram.read_bytes(), Modality.MG).pixels
+    assert np.array_equal(original, posted)
+
+
+def test_a_bad_file_is_refused_by_its_place_and_the_next_study_is_read(
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / PATIENT
+    bad.write_bytes(png(np.zeros((80, 80), np.uint8))[:-30])
+    refused = child.read(tmp_path, US=bad)["refused"]
+    assert (refused["status"], refused["code"]) == (422, "corrupt_image")
+    assert refused["detail"].startswith("ultrasound 1: ")
+    assert refused["instance"] == "/v1/studies/s"
+    assert PATIENT not in json.dumps(refused)
+    assert "done" in child.read(tmp_path, US=pair[1])
+    child.hear()
+
+
+def test_a_file_that_is_gone_is_an_answer_and_names_no_path(child: Child, tmp_path: Path) -> None:
+    refused = child.read(tmp_path, US=tmp_path / "gone")["refused"]
+    assert (refused["status"], refused["code"]) == (500, "internal")
+    assert "gone" not in json.dumps(refused)
+
+
+def test_pictures_that_cannot_be_written_leave_the_result(
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert "done" in child.read(tmp_path / "no such folder", US=pair[1])
+    assert child.hear() == {"drawn": None}
+
+
+def test_it_says_that_it_lives(child: Child) -> None:
+    child.say(ping=7)
+    assert child.hear() == {"pong": 7}
+
+
+def test_a_bundle_that_cannot_be_used_is_told_and_the_process_ends(tmp_path: Path) -> None:
+    child = Child(Opening(bundle=tmp_path))
+    assert "manifest.json" in child.hear()["unavailable"]
+    assert child.end() == 0
+
+
+def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=700 * 2**20))
+    assert "ready" in child.hear()
+    noise = np.random.default_rng(0).integers(0, 2**16, (7000, 7000), np.uint16)
+    (tmp_path / "large.png").write_bytes(
+        cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    )
+    images = [{"modality": "MG", "path": str(tmp_path / "large.png")}] * 4
+    child.say(read="s", images=images, pictures=str(tmp_path))
+    assert child.hear()["refused"]["code"] in ("image_too_large", "corrupt_image", "internal")
+    assert "done" in child.read(tmp_path, US=pair[1])
+    child.hear()
+    child.end()
+
+
+def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses_a_sound_one(
+    tmp_path: Path,
+) -> None:
+    """Over each such file the decoder loses its pixels, 9 MiB here."""
+    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=700 * 2**20))
+    assert "ready" in child.hear()
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8)
+    coded = bytearray(lossless_jpeg(noise))
+    coded[-400:-2] = b"\xfe" * 398
+
+    def damage(ds: FileDataset) -> None:
+        ds.PixelData = encapsulate([bytes(coded)])
+
+    whole = dicom(noise, damage, syntax=JPEGBaseline8Bit)
+    (tmp_path / "damaged").write_bytes(with_transfer_syntax(whole, JPEGLosslessSV1))
+    codes = []
+    with suppress(BrokenPipeError, json.JSONDecodeError):  # it is gone
+        while len(codes) < 100:
+            codes.append(child.read(tmp_path, US=tmp_path / "damaged")["refused"]["code"])
+    assert child.process.wait(60) == 0
+    assert set(codes) == {"corrupt_dicom"}
+    with suppress(BrokenPipeError):
+        child.end()
+
+
+def test_it_ends_with_the_service_even_by_kill(tmp_path: Path) -> None:
+    """A stand-in for the service starts it, tells its number, and is killed."""
+    start = (
+        "import subprocess, sys, json, time\n"
+        "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        'p.stdin.write(b\'{"open": {"bundle": null, "memory_bytes": null, "runtime": \'\n'
+        '  b\'{"threads": 1, "name": "onnxruntime", "plans": null, \'\n'
+        '  b\'"worker_python": null, "run_deadline_s": 60}}}\\n\'); p.stdin.flush()\n'
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", start, *COMMAND], stdout=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stdout is not None
+        reader = int(service.stdout.readline())
+        handle = os.pidfd_open(reader)
+        service.send_signal(signal.SIGKILL)
+    import select
+
+    assert select.select([handle], [], [], 30)[0], "the reader outlived the service"
+    os.close(handle)

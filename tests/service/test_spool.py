@@ -1,0 +1,438 @@
+"""A study that was taken is on the disk until it has one result, or is deleted on purpose."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from spools import World, files_under, release, upload
+
+from mammosono.appliance.errors import (
+    QueueFull,
+    StorageFailed,
+    StorageFull,
+    StudyConflict,
+    UnknownStudy,
+)
+from mammosono.appliance.studies.spool import Spool, Status, Study, files
+from mammosono.appliance.studies.spool.schema import MIGRATIONS
+from mammosono.appliance.studies.spool.spool import MOST_ATTEMPTS
+from mammosono.appliance.values import Modality, Verdict
+
+MG, US = Modality.MG, Modality.US
+BAD_IMAGE = {"status": 422, "code": "corrupt_image", "title": "t", "detail": "d"}
+BAD_DAY = {"status": 503, "code": "engine_fault", "title": "t", "detail": "d"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "spool")
+    yield world
+    world.kill()
+
+
+@pytest.fixture
+def spool(world: World) -> Spool:
+    return world.spool()
+
+
+def take(spool: Spool, study_id: str | None = None, data: bytes = b"pixels") -> Study:
+    return spool.accept(study_id, "cathy", [upload(spool, data)])
+
+
+def read(spool: Spool, study_id: str | None = None, data: bytes = b"pixels") -> Study:
+    """A study taken and read."""
+    take(spool, study_id, data)
+    study = spool.claim()
+    assert study is not None
+    assert spool.finish(study, b"{}", Verdict.NEGATIVE)
+    return spool.get(study.study_id)
+
+
+# What was taken is there
+
+
+def test_a_study_that_was_taken_outlives_the_process(world: World) -> None:
+    spool = world.spool()
+    taken = spool.accept("s", "cathy", [upload(spool, b"film"), upload(spool, b"scan", US)])
+    found = world.spool().get("s")
+    assert found == taken
+    assert (found.status, found.attempts, found.owner) == (Status.QUEUED, 0, "cathy")
+    assert [(i.modality, i.size) for i in found.images] == [(MG, 4), (US, 4)]
+    spool = world.spool()
+    assert [spool.upload_path(i.sha256).read_bytes() for i in found.images] == [b"film", b"scan"]
+
+
+def test_files_are_synced_before_the_row_is_written(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    sync = files.sync
+    monkeypatch.setattr(files, "sync", lambda path: (order.append(path.parent.name), sync(path)))
+    monkeypatch.setattr(
+        spool._records, "enter", lambda *_: order.append("row") or pytest.fail("enough")
+    )
+    with pytest.raises(pytest.fail.Exception):
+        take(spool)
+    assert order[0] == "incoming"  # the bytes, then the folders that lead to them
+    assert order[-1] == "row"
+    assert len(order) >= 3
+
+
+def test_the_database_syncs_every_commit(spool: Spool) -> None:
+    ask = spool._database.execute
+    assert ask("PRAGMA synchronous").fetchone()[0] == 2
+    assert ask("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_nobody_else_may_look_into_the_spool(world: World) -> None:
+    world.spool()
+    assert stat.S_IMODE(world.folder.stat().st_mode) == 0o700
+
+
+def test_the_same_file_in_two_studies_is_kept_once_and_until_both_are_gone(spool: Spool) -> None:
+    one, other = take(spool, "one"), take(spool, "other")
+    path = spool.upload_path(one.images[0].sha256)
+    spool.delete("one")
+    assert path.exists()
+    spool.delete(other.study_id)
+    assert not path.exists()
+
+
+# Posting again
+
+
+def test_the_same_files_under_the_same_id_are_the_same_study(spool: Spool) -> None:
+    first = take(spool, "s")
+    assert take(spool, "s") == first
+    assert spool.counts()[Status.QUEUED] == 1
+
+
+def test_other_files_under_a_used_id_are_refused(spool: Spool) -> None:
+    take(spool, "s")
+    with pytest.raises(StudyConflict):
+        take(spool, "s", b"other pixels")
+
+
+def test_the_same_bytes_as_another_modality_are_another_study(spool: Spool) -> None:
+    take(spool, "s")
+    with pytest.raises(StudyConflict):
+        spool.accept("s", "cathy", [upload(spool, modality=US)])
+
+
+def test_an_id_of_somebody_else_is_refused_even_for_the_same_files(spool: Spool) -> None:
+    take(spool, "s")
+    with pytest.raises(StudyConflict):
+        spool.accept("s", "mallory", [upload(spool)])
+
+
+def test_without_an_id_every_post_is_a_study_of_its_own(spool: Spool) -> None:
+    assert take(spool).study_id != take(spool).study_id
+
+
+@pytest.mark.parametrize(
+    ("problem", "data", "read_again"),
+    [(BAD_DAY, b"pixels", True), (BAD_IMAGE, b"better", True), (BAD_IMAGE, b"pixels", False)],
+)
+def test_an_id_whose_study_failed_may_have_better_images_or_a_better_day(
+    spool: Spool, problem: dict[str, object], data: bytes, read_again: bool
+) -> None:
+    take(spool, "s")
+    study = spool.claim()
+    assert study is not None
+    spool.fail(study, problem)
+    assert (take(spool, "s", data).status is Status.QUEUED) is read_again
+
+
+# The queue
+
+
+def test_studies_are_read_in_the_order_they_came(spool: Spool) -> None:
+    for name in "abc":
+        take(spool, name, name.encode())
+    claimed = [spool.claim() for _ in range(4)]
+    assert [study.study_id for study in claimed if study] == ["a", "b", "c"]
+    assert claimed[3] is None
+
+
+def test_a_full_queue_takes_nothing_and_what_is_read_makes_room(world: World) -> None:
+    world.queue_length = 2
+    spool = world.spool()
+    take(spool, "a", b"a")
+    take(spool, "b", b"b")
+    with pytest.raises(QueueFull):
+        take(spool, "c", b"c")
+    assert take(spool, "a", b"a").study_id == "a"  # known already
+    spool.claim()
+    assert take(spool, "c", b"c").status is Status.QUEUED
+
+
+def test_a_study_put_back_keeps_its_place_and_its_count(spool: Spool) -> None:
+    take(spool, "a", b"a")
+    take(spool, "b", b"b")
+    first = spool.claim()
+    assert first is not None
+    assert spool.requeue(first)
+    again = spool.claim()
+    assert again is not None
+    assert (again.study_id, again.attempts) == ("a", 2)
+
+
+def test_a_study_has_one_result(spool: Spool) -> None:
+    take(spool, "s")
+    study = spool.claim()
+    assert study is not None
+    assert spool.finish(study, b'{"verdict": "positive"}', Verdict.POSITIVE)
+    assert not spool.finish(study, b"another", Verdict.NEGATIVE)
+    assert not spool.fail(study, BAD_DAY)
+    assert not spool.requeue(study)
+    done = spool.get("s")
+    assert (done.status, done.verdict) == (Status.DONE, Verdict.POSITIVE)
+    assert done.result == b'{"verdict": "positive"}'
+
+
+def test_a_result_for_a_deleted_study_goes_nowhere(spool: Spool) -> None:
+    take(spool, "s")
+    study = spool.claim()
+    assert study is not None
+    spool.delete("s")
+    take(spool, "s")  # the same id, another study
+    spool.claim()
+    assert not spool.finish(study, b"late", Verdict.NEGATIVE)
+    assert spool.get("s").status is Status.READING
+
+
+# After an unclean stop
+
+
+def test_a_study_that_was_being_read_is_queued_again(world: World) -> None:
+    spool = world.spool()
+    take(spool, "s")
+    spool.claim()
+    found = world.spool().get("s")
+    assert (found.status, found.attempts) == (Status.QUEUED, 1)
+
+
+def test_a_study_that_stops_the_box_again_and_again_fails_with_the_reason(world: World) -> None:
+    spool = world.spool()
+    take(spool, "s")
+    for _ in range(MOST_ATTEMPTS):
+        spool.claim()
+        spool = world.spool()
+    study = spool.get("s")
+    assert study.status is Status.FAILED
+    assert study.problem is not None
+    assert study.problem["code"] == "reader_lost"
+    assert str(MOST_ATTEMPTS) in study.problem["detail"]
+
+
+def test_files_that_belong_to_no_study_are_swept(world: World) -> None:
+    spool = world.spool()
+    kept = read(spool, "kept")
+    (spool.drawing(kept) / "0-mask.png").write_bytes(b"mask")
+    spool.attach(kept)
+    before = files_under(world.folder)
+    upload(spool, b"never taken")
+    for orphan in ("uploads/ab/abcd", "drawing/7/x.png", "pictures/99/0-mask.png"):
+        path = world.folder / orphan
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"orphan")
+    assert files_under(world.folder) > before
+    world.spool()
+    assert files_under(world.folder) == before
+
+
+def test_a_second_process_is_refused_while_the_first_lives(world: World) -> None:
+    spool = world.spool()
+    with pytest.raises(StorageFailed, match="Another mammosono"):
+        Spool(world.folder, queue_length=1, max_age_s=1, min_free_bytes=0)
+    release(spool)
+    world.opened.clear()
+    world.spool()
+
+
+def test_a_spool_of_a_later_version_is_left_alone(world: World) -> None:
+    release(world.spool())
+    world.opened.clear()
+    with sqlite3.connect(world.folder / "studies.db") as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
+    with pytest.raises(StorageFailed, match="later version"):
+        world.spool()
+
+
+# Deleting
+
+
+def test_a_deleted_study_leaves_no_bytes(world: World) -> None:
+    spool = world.spool()
+    empty = files_under(world.folder)
+    study = read(spool, "secret-study", b"secret pixels")
+    (spool.drawing(study) / "0-original.png").write_bytes(b"secret picture")
+    assert spool.attach(study)
+    assert spool.picture(study, "0-original.png") is not None
+    spool.delete("secret-study")
+    with pytest.raises(UnknownStudy):
+        spool.get("secret-study")
+    assert files_under(world.folder) == empty
+    for file in world.folder.glob("studies.db*"):
+        assert b"secret-study" not in file.read_bytes()
+
+
+def test_pictures_of_a_deleted_study_are_not_kept(spool: Spool) -> None:
+    study = read(spool, "s")
+    (spool.drawing(study) / "0-mask.png").write_bytes(b"mask")
+    spool.delete("s")
+    assert not spool.attach(study)
+    assert spool.picture(study, "0-mask.png") is None
+
+
+# Retention
+
+
+def test_studies_go_when_they_are_past_their_age_and_those_that_wait_never(world: World) -> None:
+    spool = world.spool()
+    read(spool, "old", b"old")
+    take(spool, "waits", b"waits")
+    world.wait(3000)
+    spool.retain()
+    waits = spool.claim()
+    assert waits is not None
+    world.wait(700)
+    assert spool.retain().by_age == 1
+    assert [study.study_id for study in spool.list()] == ["waits"]
+
+
+def test_a_clock_that_jumps_half_a_century_deletes_nothing(world: World) -> None:
+    world.wall = 100.0  # no battery: it wakes in 1970
+    spool = world.spool()
+    read(spool, "s")
+    world.wall = 1_800_000_000.0
+    assert spool.retain().by_age == 0
+    world.spool().retain()
+    assert spool is not None
+    world.wall = 100.0
+    assert world.spool().retain().by_age == 0
+
+
+def test_an_off_box_ages_its_studies_by_a_day_at_most(world: World) -> None:
+    world.max_age_s = 3 * 86_400
+    spool = world.spool()
+    read(spool, "s")
+    spool.close()
+    world.opened.clear()
+    for _ in range(2):  # off for a year, twice
+        world.wall += 365 * 86_400
+        world.monotonic = 1.0
+        spool = world.spool()
+        assert spool.retain().by_age == 0
+        spool.close()
+        world.opened.clear()
+    world.wall += 365 * 86_400
+    spool = world.spool()
+    world.wait(10)
+    assert spool.retain().by_age == 1
+
+
+def test_a_full_disk_takes_the_oldest_that_was_read_first_then_failed_never_waiting(
+    world: World,
+) -> None:
+    spool = world.spool()
+    take(spool, "failed", b"failed")
+    failing = spool.claim()
+    assert failing is not None
+    spool.fail(failing, BAD_IMAGE)
+    read(spool, "read first", b"1")
+    read(spool, "read second", b"2")
+    take(spool, "waits", b"waits")
+    world.free = 0
+    gone: list[str] = []
+    remove = spool._records.delete
+    spool._records.delete = lambda study: (gone.append(study.study_id), remove(study))[1]  # type: ignore[method-assign]
+    assert spool.retain().by_space == 3
+    assert gone == ["read first", "read second", "failed"]
+    assert [study.study_id for study in spool.list()] == ["waits"]
+
+
+def test_retention_stops_as_soon_as_there_is_room(world: World) -> None:
+    spool = world.spool()
+    for name in "abc":
+        read(spool, name, name.encode())
+    frees = iter([0, 0, 10**9])
+    spool._free = lambda _: next(frees, 10**9)
+    assert spool.retain().by_space == 2
+    assert [study.study_id for study in spool.list()] == ["c"]
+
+
+def test_a_study_that_finds_no_room_is_refused_and_leaves_nothing(world: World) -> None:
+    spool = world.spool()
+    take(spool, "waits", b"waits")
+    world.free = 0
+    before = files_under(world.folder)
+    posted = upload(spool, b"one more")
+    with pytest.raises(StorageFull):
+        spool.accept("s", "cathy", [posted])
+    posted.path.unlink()
+    assert files_under(world.folder) == before
+    with pytest.raises(StorageFull):
+        spool.check()
+    world.free = 10**9
+    spool.check()
+    assert take(spool, "s").status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(28, "No space left on device"), StorageFull),
+        (OSError(30, "Read-only file system"), StorageFailed),
+        (OSError(5, "Input/output error"), StorageFailed),
+        (sqlite3.OperationalError("database or disk is full"), StorageFull),
+        (sqlite3.OperationalError("disk I/O error"), StorageFailed),
+    ],
+)
+def test_a_disk_that_refuses_in_the_middle_leaves_nothing_of_the_study(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    spool = world.spool()
+    take(spool, "before", b"before")
+    before = files_under(world.folder)
+    posted = [upload(spool, b"first"), upload(spool, b"second")]
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(spool._records, "enter", refuse)
+    with pytest.raises(raised):
+        spool.accept("s", "cathy", posted)
+    assert files_under(world.folder) == before
+    monkeypatch.undo()
+    assert spool.get("before").status is Status.QUEUED
+    assert take(spool, "s").status is Status.QUEUED
+
+
+# Looking
+
+
+def test_studies_are_listed_newest_first_and_by_page(spool: Spool) -> None:
+    for name in "abcde":
+        read(spool, f"study-{name}", name.encode())
+    page = spool.list(limit=2)
+    assert [study.study_id for study in page] == ["study-e", "study-d"]
+    rest = spool.list(before=page[-1].number)
+    assert [study.study_id for study in rest] == ["study-c", "study-b", "study-a"]
+    assert all(study.result == b"" for study in rest)
+
+
+def test_studies_are_found_by_owner_status_and_a_part_of_the_id(spool: Spool) -> None:
+    read(spool, "accession-4711", b"1")
+    take(spool, "accession-4712", b"2")
+    spool.accept("accession-4713", "dora", [upload(spool, b"3")])
+    ids = lambda **how: [study.study_id for study in spool.list(**how)]  # noqa: E731
+    assert ids(owner="dora") == ["accession-4713"]
+    assert ids(status=Status.DONE) == ["accession-4711"]
+    assert ids(search="4712") == ["accession-4712"]
+    assert ids(search="%") == []

@@ -1,0 +1,86 @@
+"""The two readers that an evaluation reads with, and what they do about noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import drawn_bundle
+
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.output.render import grey_png
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.pipeline.model import SHIPPED
+from mammosono.appliance.values import DenoiseRecord, ImageReading, Label, Modality, SourceImage
+from mammosono.engines.bundle import open_bundle
+from mammosono.tools.evaluation import readers
+from mammosono.tools.evaluation.readers import LOWEST, Denoising, open_readers
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_bundle(tmp_path_factory.mktemp("readers") / "tiny")
+
+
+def picture(modality: Modality, seed: int = 1, side: int = 160) -> SourceImage:
+    drawn = phantom(modality, seed, Label.MALIGNANT, height=side, width=side)
+    return read_image(grey_png(drawn.pixels), modality)
+
+
+def read(bundle: Path, image: SourceImage, denoising: Denoising) -> list[ImageReading]:
+    pair = open_readers(bundle, denoising)
+    try:
+        return [reader.read([image]).images[0] for reader in pair]
+    finally:
+        pair[0].close()
+
+
+def test_what_the_device_reports_is_what_was_seen_from_its_threshold_on() -> None:
+    thresholds = open_bundle(SHIPPED).manifest["finding_thresholds"]
+    below = 0
+    for modality in Modality:
+        device, everything = read(SHIPPED, picture(modality, side=480), Denoising.on)
+        assert device.findings
+        seen = [f for f in everything.findings if f.lesion_score >= thresholds[modality.value]]
+        assert {(f.box, f.lesion_score, f.mask) for f in seen} == {
+            (f.box, f.lesion_score, f.mask) for f in device.findings
+        }
+        assert all(f.lesion_score >= LOWEST for f in everything.findings)
+        below += len(everything.findings) - len(seen)
+    assert below > 0
+
+
+@pytest.mark.parametrize(
+    ("denoising", "methods"),
+    [
+        (Denoising.off, {Modality.MG: "none", Modality.US: "none"}),
+        (Denoising.log, {Modality.MG: "anscombe-nlm", Modality.US: "log-shrinkage"}),
+    ],
+)
+def test_the_noise_is_removed_in_the_asked_way_and_both_readers_see_the_same(
+    bundle: Path, denoising: Denoising, methods: dict[Modality, str]
+) -> None:
+    for modality, method in methods.items():
+        device, everything = read(bundle, picture(modality), denoising)
+        assert device.denoise.method == everything.denoise.method == method
+
+
+def test_a_picture_is_denoised_once_for_both_readers_and_every_picture_anew(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Modality] = []
+
+    def counting(
+        working: np.ndarray, modality: Modality, peak: float
+    ) -> tuple[np.ndarray, DenoiseRecord]:
+        asked.append(modality)
+        return working, DenoiseRecord("none")
+
+    monkeypatch.setattr(readers, "untouched", counting)
+    device, everything = open_readers(bundle, Denoising.off)
+    for seed in (1, 2):
+        for reader in (device, everything):
+            reader.read([picture(Modality.US, seed)])
+    device.close()
+    assert asked == [Modality.US, Modality.US]

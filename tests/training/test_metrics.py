@@ -1,0 +1,190 @@
+"""Figures of merit: hand-computed cases, brute force, and laws that must hold."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from mammosono.tools.evaluation.metrics import (
+    auc,
+    average_precision,
+    box_iou,
+    confusion,
+    dice,
+    jaccard,
+    mean,
+    median,
+)
+
+few = settings(max_examples=60, deadline=None)
+# Quarters: exact in floating point, and coarse enough for ties.
+labelled = st.lists(
+    st.tuples(st.integers(0, 8).map(lambda i: i / 4), st.booleans()), min_size=2, max_size=12
+)
+masks = arrays(bool, (4, 5))
+
+
+def auc_by_pairs(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    wins = [
+        1.0 if positive > negative else 0.5 if positive == negative else 0.0
+        for positive, negative in itertools.product(scores[truth], scores[~truth])
+    ]
+    return sum(wins) / len(wins)
+
+
+def both_classes(
+    rows: list[tuple[float, bool]],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    scores, truth = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    assume(truth.any() and not truth.all())
+    return scores, truth
+
+
+def test_the_confusion_figures_of_ten_images_are_those_of_the_hand_computation() -> None:
+    truth = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
+    called = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], bool)
+    found = confusion(truth, called)
+    assert (found.tp, found.fp, found.tn, found.fn) == (3, 2, 4, 1)
+    assert found.accuracy == pytest.approx(0.7)
+    assert found.tpr == pytest.approx(3 / 4)
+    assert found.tnr == pytest.approx(4 / 6)
+    assert found.precision == pytest.approx(3 / 5)
+    assert found.f_score == pytest.approx(2 * 0.6 * 0.75 / (0.6 + 0.75))
+    assert found.bcr == pytest.approx((3 / 4 + 4 / 6) / 2)
+    assert found.youden == pytest.approx(3 / 4 + 4 / 6 - 1)
+    assert found.majority_baseline == pytest.approx(0.6)
+
+
+def test_a_ratio_without_a_case_is_nan_and_not_zero_or_one() -> None:
+    nobody_called = confusion(np.array([True, False]), np.array([False, False]))
+    assert math.isnan(nobody_called.precision)
+    assert nobody_called.f_score == 0
+    only_healthy = confusion(np.array([False, False]), np.array([False, True]))
+    assert math.isnan(only_healthy.tpr)
+    assert math.isnan(only_healthy.bcr)
+    assert math.isnan(only_healthy.youden)
+    assert only_healthy.tnr == 0.5
+    nobody = confusion(np.zeros(0, bool), np.zeros(0, bool))
+    assert math.isnan(nobody.accuracy)
+    assert math.isnan(nobody.majority_baseline)
+
+
+def test_a_weight_counts_like_so_many_copies_of_the_image() -> None:
+    rng = np.random.default_rng(1)
+    truth, called = rng.random(30) < 0.4, rng.random(30) < 0.5
+    scores, weights = rng.integers(0, 6, 30) / 5, rng.integers(0, 4, (7, 30)).astype(float)
+    found, area = confusion(truth, called, weights), auc(scores, truth, weights)
+    averages, middles = mean(scores, weights), median(scores, weights)
+    for i, row in enumerate(weights):
+        copies = np.repeat(np.arange(30), row.astype(int))
+        plain = confusion(truth[copies], called[copies])
+        assert found.f_score[i] == pytest.approx(float(plain.f_score))
+        assert found.majority_baseline[i] == pytest.approx(float(plain.majority_baseline))
+        assert area[i] == pytest.approx(auc_by_pairs(scores[copies], truth[copies]))
+        assert averages[i] == pytest.approx(np.mean(scores[copies]))
+        assert middles[i] == pytest.approx(np.median(scores[copies]))
+
+
+@few
+@given(labelled)
+def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_half(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = both_classes(rows)
+    assert auc(scores, truth) == pytest.approx(auc_by_pairs(scores, truth))
+
+
+@few
+@given(labelled)
+def test_auc_is_blind_to_a_rising_map_of_the_scores(rows: list[tuple[float, bool]]) -> None:
+    scores, truth = both_classes(rows)
+    assert auc(np.exp(scores) - 7, truth) == auc(scores, truth)
+
+
+@few
+@given(labelled)
+def test_auc_of_the_other_class_or_of_turned_scores_is_the_complement(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = both_classes(rows)
+    assert auc(scores, ~truth) == pytest.approx(1 - auc(scores, truth))
+    assert auc(-scores, truth) == pytest.approx(1 - auc(scores, truth))
+
+
+def test_auc_takes_infinite_scores_and_is_undefined_for_one_class() -> None:
+    truth = np.array([True, True, False])
+    assert auc(np.array([-np.inf, 2.0, 1.0]), truth) == 0.5
+    assert math.isnan(auc(np.array([0.1, 0.2]), np.array([True, True])))
+    assert math.isnan(auc(np.zeros(0), np.zeros(0, bool)))
+
+
+def test_average_precision_of_five_images_is_that_of_the_hand_computation() -> None:
+    scores = np.array([0.9, 0.8, 0.8, 0.4, -np.inf])
+    truth = np.array([True, True, False, False, True])
+    # Precision 1 at the first third, 2/3 at the tie, 3/5 at the end.
+    assert average_precision(scores, truth) == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+    assert average_precision(np.zeros(5), truth) == pytest.approx(3 / 5)
+    assert math.isnan(average_precision(scores, np.zeros(5, bool)))
+    copies = np.array([[2.0, 0, 1, 3, 1], [0, 0, 1, 1, 0]])
+    index = np.repeat(np.arange(5), [2, 0, 1, 3, 1])
+    weighted = average_precision(scores, truth, copies)
+    assert weighted[0] == pytest.approx(float(average_precision(scores[index], truth[index])))
+    assert math.isnan(weighted[1])
+
+
+@few
+@given(labelled)
+def test_average_precision_is_one_only_if_every_positive_is_ahead(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = both_classes(rows)
+    found = average_precision(scores, truth)
+    assert 0 < found <= 1
+    assert (found > 1 - 1e-12) == (scores[truth].min() > scores[~truth].max())
+
+
+def test_mean_and_median_leave_out_what_is_nan() -> None:
+    values = np.array([np.nan, 4.0, 1.0, 2.0, np.nan, 3.0])
+    assert mean(values) == 2.5
+    assert median(values) == 2.5
+    assert median(values[:4]) == 2.0
+    assert math.isnan(mean(values[:1]))
+    assert math.isnan(median(values[:1]))
+    assert np.isnan(median(values, np.zeros((2, 6)))).all()
+
+
+def test_overlap_of_two_half_covered_masks_is_that_of_the_hand_computation() -> None:
+    a, b = np.zeros((2, 4, 4), bool)
+    a[:, :2] = True
+    b[:, 1:3] = True
+    assert dice(a, b) == 0.5
+    assert jaccard(a, b) == pytest.approx(1 / 3)
+    assert dice(a, np.zeros_like(a)) == jaccard(a, np.zeros_like(a)) == 0
+    assert math.isnan(dice(np.zeros_like(a), np.zeros_like(a)))
+    assert math.isnan(jaccard(np.zeros_like(a), np.zeros_like(a)))
+
+
+@few
+@given(masks, masks)
+def test_dice_and_jaccard_are_symmetric_and_bound_by_d_equals_2j_over_1_plus_j(
+    a: NDArray[np.bool_], b: NDArray[np.bool_]
+) -> None:
+    assume(a.any() or b.any())
+    j = jaccard(a, b)
+    assert dice(a, b) == pytest.approx(2 * j / (1 + j))
+    assert (dice(b, a), jaccard(b, a)) == (dice(a, b), j)
+    assert (j == 1) == bool((a == b).all())
+
+
+def test_box_iou_is_of_half_open_boxes() -> None:
+    a = np.array([[0, 0, 2, 2], [0, 0, 1, 1]], float)
+    b = np.array([[1, 0, 3, 2], [2, 0, 4, 2], [0, 0, 2, 2]], float)
+    np.testing.assert_allclose(box_iou(a, b), [[1 / 3, 0, 1], [0, 0, 1 / 4]])
+    assert box_iou(np.zeros((0, 4)), b).shape == (0, 3)

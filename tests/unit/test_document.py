@@ -1,0 +1,116 @@
+"""The JSON document of a finished study."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import readings
+from pycocotools import mask as coco
+
+from mammosono.appliance import __version__
+from mammosono.appliance.output.document import result_document, result_json
+from mammosono.appliance.values import Modality, Verdict
+
+
+def document(reading=None):
+    return result_document("feed", reading or readings.pair())
+
+
+def test_it_holds_exactly_the_fields_of_the_interface():
+    study = document()
+    assert list(study) == [
+        "id",
+        "status",
+        "verdict",
+        "decided_by",
+        "incomplete",
+        "images",
+        "model",
+        "timings_ms",
+        "software",
+    ]
+    assert list(study["images"][0]) == [
+        "index",
+        "modality",
+        "width",
+        "height",
+        "spacing_mm",
+        "sha256",
+        "verdict",
+        "score",
+        "findings",
+        "denoise",
+        "warnings",
+    ]
+    assert list(study["images"][0]["findings"][0]) == [
+        "label",
+        "score",
+        "lesion_score",
+        "box",
+        "centroid",
+        "area_px",
+        "area_mm2",
+        "diameter_mm",
+        "contour",
+        "mask",
+    ]
+    assert list(study["model"]) == ["name", "version", "sha256", "runtime", "operating_points"]
+
+
+def test_it_says_what_the_reading_says():
+    study = document()
+    assert (study["id"], study["status"]) == ("feed", "done")
+    assert (study["verdict"], study["decided_by"]) == ("positive", ["MG"])
+    assert study["incomplete"] is False
+    assert [one["verdict"] for one in study["images"]] == ["positive", "negative"]
+    assert study["images"][1]["warnings"] == ["The pixel size is not known."]
+    assert study["model"]["operating_points"] == {"MG": 0.41, "US": 0.47}
+    assert study["software"] == f"mammosono {__version__}"
+
+
+def test_numbers_are_rounded_to_what_they_mean():
+    study = document()
+    first = study["images"][0]
+    (finding,) = first["findings"]
+    assert first["score"] == finding["score"] == 0.8765
+    assert finding["area_mm2"] == round(finding["area_px"] * 0.01, 2)
+    assert abs(finding["diameter_mm"] - 2.4) < 0.1
+    assert finding["centroid"] == [50.0, 40.0]
+    assert first["denoise"]["parameters"] == {"gain": 0.01235, "sigma": 1.5}
+    assert study["timings_ms"] == {"denoise": 120.0, "network": 431.3, "total": 700.0}
+
+
+def test_it_is_plain_json_and_comes_back_unchanged():
+    assert json.loads(result_json("feed", readings.pair())) == document()
+
+
+def test_a_number_that_is_not_finite_never_becomes_json():
+    image = readings.image(0, Modality.MG, Verdict.NEGATIVE, size=(70, 70), score=float("nan"))
+    with pytest.raises(ValueError, match="JSON"):
+        result_json("feed", readings.reading(image))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
+def test_masks_decode_with_pycocotools_to_the_size_of_the_image():
+    study = document()
+    for image in study["images"]:
+        for finding in image["findings"]:
+            mask = coco.decode(finding["mask"])
+            assert mask.shape == (image["height"], image["width"])
+            assert np.count_nonzero(mask) == finding["area_px"]
+
+
+def test_without_pixel_spacing_the_millimetres_are_null():
+    (finding,) = document()["images"][1]["findings"]
+    assert finding["area_mm2"] is None
+    assert finding["diameter_mm"] is None
+
+
+def test_an_image_that_could_not_be_scored_has_a_null_score():
+    lost = readings.image(0, Modality.MG, Verdict.INDETERMINATE, size=(70, 70))
+    study = document(readings.reading(lost))
+    assert study["images"][0]["score"] is None
+    assert (study["verdict"], study["incomplete"]) == ("indeterminate", True)
+    assert study["decided_by"] == ["MG", "US"]

@@ -1,0 +1,164 @@
+"""From costs and rates to seconds and memory of an image and of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import onnx
+
+from mammosono.appliance.pipeline.denoise.network import STAGE
+from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.appliance.values import Modality
+from mammosono.engines.bundle import Stage, open_bundle, read_stage
+from mammosono.tools.benchmarks.flops import Flops
+from mammosono.tools.benchmarks.pair import NETWORK
+from mammosono.tools.benchmarks.predict.board import Board, Rates, Span, stage_seconds
+from mammosono.tools.benchmarks.predict.graph import StageCost, stage_cost
+from mammosono.tools.benchmarks.predict.host import HostWork
+from mammosono.tools.benchmarks.predict.trace import (
+    blank_network,
+    denoiser_cost,
+    heads_cost,
+    masks_cost,
+    trunk_cost,
+)
+from mammosono.tools.export.mixed import fp32_nodes
+from mammosono.tools.network.config import NetworkConfig
+
+PYRAMID = "pyramid"
+"""The binding that stays on the device from the trunk to the other stages."""
+DENOISE_THREADS = 2
+"""Of the reader; the rest of the host's work is counted on one core."""
+PAIR = (Modality.MG, Modality.US)
+"""In the order in which they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """stages: cost of one run of each. denoiser: of the stage that denoises mammograms, if any."""
+
+    name: str
+    geometry: Geometry
+    stages: Mapping[str, StageCost]
+    denoiser: StageCost | None = None
+
+    @property
+    def flops(self) -> Flops:
+        """Of the network on one image, without the denoiser."""
+        each = [cost.flops for cost in self.stages.values()]
+        return Flops(sum(f.dense for f in each), sum(f.depthwise for f in each))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds and MB (10^6 bytes).
+
+    work: on this machine, of each image of the pair. seconds: the three stages, one image.
+    denoiser: its stage, on a mammogram. host: the slower image's own work. image: the slower one
+    alone, from bytes to findings. pair: two, the second prepared while the network runs on the
+    first. weights, scratch, bindings: of the network and the denoiser. memory: of all processes
+    at their peak.
+    """
+
+    network: Network
+    work: tuple[HostWork, ...]
+    stages: Mapping[str, Span]
+    seconds: Span
+    denoiser: Span
+    host: Span
+    image: Span
+    pair: Span
+    weights: float
+    scratch: float
+    bindings: float
+    memory: Span
+
+    @property
+    def own(self) -> float:
+        """MB of the network itself."""
+        return self.weights + self.scratch + self.bindings
+
+
+def bundle_network(folder: Path) -> Network:
+    """The network of a bundle, from its own graphs. Raises BundleError, KeyError, ValueError."""
+    bundle = open_bundle(folder)
+    stages = {name: _bundle_cost(bundle.stages[name]) for name in NETWORK}
+    denoiser = _bundle_cost(bundle.stages[STAGE]) if STAGE in bundle.stages else None
+    geometry = Geometry.from_manifest(bundle.manifest["geometry"])
+    return Network(bundle.name, geometry, stages, denoiser)
+
+
+def _bundle_cost(stage: Stage) -> StageCost:
+    model = onnx.load_model_from_string(read_stage(stage))
+    return stage_cost(model, stage.inputs, stage.fp32 or fp32_nodes(stage.name, model))
+
+
+def config_network(config: NetworkConfig, name: str) -> Network:
+    """The network of a configuration, untrained, and a denoiser of the usual shape for its input.
+
+    Raises ValueError.
+    """
+    network = blank_network(config)
+    return Network(
+        name,
+        config.geometry,
+        {"trunk": trunk_cost(network), "heads": heads_cost(network), "masks": masks_cost(network)},
+        denoiser_cost(config.geometry.input_size),
+    )
+
+
+def predict(network: Network, work: tuple[HostWork, ...], board: Board) -> Prediction:
+    """work: of each image of a pair, in the order in which they are read."""
+    stages = {name: stage_seconds(cost, board) for name, cost in network.stages.items()}
+    seconds = network_seconds(network, board)
+    none = Span(0, 0, 0)
+    denoiser = stage_seconds(network.denoiser, board) if network.denoiser else none
+    host = [board.span(partial(_before, one)) for one in work]
+    after = [board.span(partial(_after, one)) for one in work]
+    before = [
+        one + (denoiser if modality is Modality.MG else none)
+        for one, modality in zip(host, PAIR, strict=True)
+    ]
+    slower = (host[0] + after[0]).at_least(host[1] + after[1])
+    image = seconds + (before[0] + after[0]).at_least(before[1] + after[1])
+    pair = before[0] + (seconds + after[0]).at_least(before[1]) + seconds + after[1]
+    weights, scratch, bindings = _megabytes(network)
+    own = weights + scratch + bindings
+    memory = board.libraries + board.workspace + board.processes + Span(own, own, own)
+    return Prediction(
+        network, work, stages, seconds, denoiser, slower, image, pair,
+        weights, scratch, bindings, memory,
+    )  # fmt: skip
+
+
+def network_seconds(network: Network, board: Board) -> Span:
+    total = Span(0, 0, 0)
+    for cost in network.stages.values():
+        total = total + stage_seconds(cost, board)
+    return total
+
+
+def _before(work: HostWork, rates: Rates) -> float:
+    return (work.prepare + work.denoise / DENOISE_THREADS) * rates.host
+
+
+def _after(work: HostWork, rates: Rates) -> float:
+    return work.after * rates.host
+
+
+def _megabytes(network: Network) -> tuple[float, float, float]:
+    """Weights, scratch, bindings. The stages share one scratch buffer and one pyramid; every
+    other binding has a pinned twin for the host, which on a Jetson lies in the same memory.
+    """
+    stages = (*network.stages.values(), *([network.denoiser] if network.denoiser else []))
+    bound = [item for cost in stages for item in cost.bindings.items()]
+    pyramid = max(size for name, size in bound if name == PYRAMID)
+    copied = sum(size for name, size in bound if name != PYRAMID)
+    return (
+        1e-6 * sum(cost.weights for cost in stages),
+        1e-6 * max(cost.scratch for cost in stages),
+        1e-6 * (pyramid + 2 * copied),
+    )

@@ -1,0 +1,235 @@
+"""The prediction for machines (JSON) and for people (terminal)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from mammosono.appliance.pipeline.denoise.network import STAGE
+from mammosono.tools.benchmarks.predict.board import Span
+from mammosono.tools.benchmarks.predict.caps import NARROW, SQUARE, ValCheck
+from mammosono.tools.benchmarks.predict.graph import StageCost
+from mammosono.tools.benchmarks.predict.prediction import DENOISE_THREADS, Prediction
+from mammosono.tools.benchmarks.predict.run import PAPER_TARGET_S, Predicted
+
+SCHEMA = 1
+PREDICTION = "PREDICTION, computed from the graphs and from rates that others measured. No board."
+NOT_SHOWN = (
+    "Accuracy: 'none' computes the same answers; 'little' and 'sweep' are unproven until networks "
+    "so changed are trained and compared."
+)
+_FIGURES = ("dice_mean", "auc", "box_hit", "findings_per_image")
+
+
+def as_dict(predicted: Predicted) -> dict[str, Any]:
+    """Plain values for JSON with stable keys: seconds, MB (10^6 bytes), GFLOP."""
+    board = predicted.board
+    return {
+        "schema": SCHEMA,
+        "prediction": True,
+        "day": predicted.day.isoformat(),
+        "board": asdict(board),
+        "host_timed_on": {**asdict(predicted.machine), "busy": predicted.machine.busy},
+        "networks": [_network(one) for one in predicted.networks],
+        "variants_of_paper": [
+            {
+                "accuracy": variant.effect,
+                "reason": variant.reason,
+                **_network(one),
+            }
+            for variant, one in predicted.variants
+        ],
+        "val": None if predicted.val is None else _val(predicted.val),
+        "target": {"paper_network_s": PAPER_TARGET_S, "met": predicted.target_met},
+    }
+
+
+def _network(one: Prediction) -> dict[str, Any]:
+    flops = one.network.flops
+    return {
+        "name": one.network.name,
+        "input_size": list(one.network.geometry.input_size),
+        "dense_gflop": flops.dense / 1e9,
+        "depthwise_gflop": flops.depthwise / 1e9,
+        "stages": {
+            stage: {**_stage(cost), "seconds": asdict(seconds)}
+            for stage, cost, seconds in _each_stage(one)
+        },
+        "network_s": asdict(one.seconds),
+        "denoiser_s": asdict(one.denoiser),
+        "host_s": asdict(one.host),
+        "host_here_s": [asdict(work) for work in one.work],
+        "image_s": asdict(one.image),
+        "pair_s": asdict(one.pair),
+        "weights_mb": one.weights,
+        "scratch_mb": one.scratch,
+        "bindings_mb": one.bindings,
+        "peak_mb": asdict(one.memory),
+    }
+
+
+def _each_stage(one: Prediction) -> Iterator[tuple[str, StageCost, Span]]:
+    for stage, cost in one.network.stages.items():
+        yield stage, cost, one.stages[stage]
+    if one.network.denoiser:
+        yield STAGE, one.network.denoiser, one.denoiser
+
+
+def _stage(cost: StageCost) -> dict[str, float]:
+    return {
+        "dense_gflop": cost.flops.dense / 1e9,
+        "depthwise_gflop": cost.flops.depthwise / 1e9,
+        "kernels": len(cost.kernels),
+        "weights_mb": cost.weights / 1e6,
+        "moved_mb": cost.moved / 1e6,
+        "gathered_mb": cost.gathered / 1e6,
+        "scratch_mb": cost.scratch / 1e6,
+    }
+
+
+def _val(val: ValCheck) -> dict[str, Any]:
+    return {
+        "caps": [
+            {
+                "proposals": row.caps[0],
+                "findings": row.caps[1],
+                "figures": {m.value: asdict(one) for m, one in row.figures.items()},
+            }
+            for row in val.caps
+        ],
+        "scale_on_narrow_canvas": {m.value: ratio for m, ratio in val.narrower.items()},
+    }
+
+
+def as_rich(predicted: Predicted) -> RenderableType:
+    return Group(*_parts(predicted))
+
+
+def _parts(predicted: Predicted) -> Iterator[RenderableType]:
+    board = predicted.board
+    yield f"[bold]{PREDICTION}[/bold]"
+    yield f"{predicted.day}, {board.name}. Each figure: at best / planned / at worst."
+    yield _networks(predicted)
+    yield (
+        f"Network: {_rates(predicted)}; every kernel takes the longer of computing and moving. "
+        f"Host: one A57 core taken as {board.best.host:g} / {board.plan.host:g} / "
+        f"{board.worst.host:g} times slower than a core here (an assumption), the denoiser on "
+        f"{DENOISE_THREADS} threads. A pair: the second image is prepared while the network runs."
+    )
+    yield (
+        f"Memory, MB: libraries {_span(board.libraries, 0)}, kernels' workspace "
+        f"{_span(board.workspace, 0)}, processes {_span(board.processes, 0)}, and the network's "
+        f"weights, activations and pinned buffers; about {board.memory:.0f} are there."
+    )
+    if predicted.machine.busy:
+        yield (
+            f"! This machine is busy (load {predicted.machine.load:.1f}); host times are processor "
+            "times, so they are somewhat too long."
+        )
+    for one in predicted.networks:
+        yield _stages(one)
+    yield _variants(predicted)
+    yield NOT_SHOWN
+    yield from (f"- {variant.name}: {variant.reason}." for variant, _ in predicted.variants)
+    yield ""
+    if predicted.val is not None:
+        yield _caps(predicted.val)
+        scales = ", ".join(f"{m.value} {r:.2f}" for m, r in predicted.val.narrower.items())
+        yield (
+            f"A canvas of {NARROW[0]} x {NARROW[1]} in place of {SQUARE[0]} x {SQUARE[1]} shows "
+            f"these images at this share of the scale: {scales} (means)."
+        )
+    said = "met on paper" if predicted.target_met else "NOT met"
+    plan = predicted.networks[-1].seconds.plan
+    yield (
+        f"Target, the network of paper at 1024 in less than {PAPER_TARGET_S:.1f} s an image at "
+        f"{board.plan.dense:.0f} GFLOP/s: {said} ({plan:.2f} s)."
+    )
+
+
+def _rates(predicted: Predicted) -> str:
+    rates = (predicted.board.best, predicted.board.plan, predicted.board.worst)
+    dense, depthwise, bandwidth = (
+        " / ".join(f"{getattr(rate, name):g}" for rate in rates)
+        for name in ("dense", "depthwise", "bandwidth")
+    )
+    return f"dense {dense} GFLOP/s, depthwise {depthwise} GFLOP/s, memory {bandwidth} GB/s"
+
+
+def _networks(predicted: Predicted) -> Table:
+    networks = predicted.networks
+    table = _table("An image and a pair", "", *(one.network.name for one in networks))
+    sizes = (one.network.geometry.input_size for one in networks)
+    table.add_row("input, px", *(f"{height} x {width}" for height, width in sizes))
+    table.add_row("GFLOP", *(f"{one.network.flops.total / 1e9:.1f}" for one in networks))
+    table.add_row("network, s an image", *(_span(one.seconds) for one in networks))
+    table.add_row("denoiser, s a mammogram", *(_span(one.denoiser) for one in networks))
+    table.add_row("host, s an image", *(_span(one.host) for one in networks))
+    table.add_row("an image, s", *(_span(one.image) for one in networks))
+    table.add_row("a pair, s", *(_span(one.pair) for one in networks))
+    table.add_row("peak memory, MB", *(_span(one.memory, 0) for one in networks))
+    table.add_row("of it the network's", *(f"{one.own:.0f}" for one in networks))
+    return table
+
+
+def _stages(one: Prediction) -> Table:
+    columns = ("MB, ms", "GFLOP", "depthwise", "weights", "moved", "gathered", "scratch", "ms")
+    table = _table(f"{one.network.name}: one run of each stage", *columns)
+    for stage, cost, seconds in _each_stage(one):
+        numbers = _stage(cost)
+        milliseconds = seconds * 1e3
+        table.add_row(
+            stage,
+            f"{numbers['dense_gflop']:.2f}",
+            f"{numbers['depthwise_gflop']:.2f}",
+            f"{numbers['weights_mb']:.1f}",
+            f"{numbers['moved_mb']:.1f}",
+            f"{numbers['gathered_mb']:.1f}",
+            f"{numbers['scratch_mb']:.1f}",
+            _span(milliseconds, 1 if milliseconds.high < 100 else 0),
+        )
+    return table
+
+
+def _variants(predicted: Predicted) -> Table:
+    columns = ("paper with", "GFLOP", "network s", "host s", "accuracy")
+    table = _table("Savings for paper", *columns)
+    base = predicted.networks[-1]
+    for name, one, effect in (
+        ("nothing changed", base, ""),
+        *((variant.name, one, variant.effect) for variant, one in predicted.variants),
+    ):
+        host = _span(one.host) if one is base or one.work != base.work else ""
+        table.add_row(
+            name, f"{one.network.flops.total / 1e9:.1f}", _span(one.seconds), host, effect
+        )
+    return table
+
+
+def _caps(val: ValCheck) -> Table:
+    columns = ("Proposals, findings", "Images", "n", "Dice", "AUC", "box hit", "found an image")
+    table = _table("MEASURED here: the bundle on val with fewer RoIs", *columns)
+    for row in val.caps:
+        for modality, one in row.figures.items():
+            numbers = (one.estimates[key].value for key in _FIGURES)
+            table.add_row(
+                f"{row.caps[0]}, {row.caps[1]}", modality.value, str(one.n),
+                *(f"{value:.3f}" for value in numbers),
+            )  # fmt: skip
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="right" if k else "left", no_wrap=True)
+    return table
+
+
+def _span(span: Span, digits: int = 2) -> str:
+    return " / ".join(f"{value:.{digits}f}" for value in (span.low, span.plan, span.high))

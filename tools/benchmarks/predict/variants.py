@@ -1,0 +1,157 @@
+"""Where the paper's network could save, each counted from a graph with that one change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from mammosono.tools.benchmarks.predict.prediction import Network
+from mammosono.tools.benchmarks.predict.trace import (
+    blank_network,
+    denoiser_cost,
+    heads_cost,
+    masks_cost,
+    trunk_cost,
+)
+from mammosono.tools.network.config import NetworkConfig
+from mammosono.tools.network.model import RefinedMaskRcnn, RpnHead
+
+Surgery = Callable[[RefinedMaskRcnn], None]
+Effect = Literal["none", "little", "sweep"]
+"""What is to be expected of the accuracy: none, the answers are the same numbers; little, by
+reasoning; sweep, only training can tell. Nothing but `none` is known before the sweep."""
+
+PAIRED_ANCHORS = ((32.0, 48.0), (64.0, 96.0), (128.0, 192.0), (256.0, 512.0))
+"""The paper's five sizes on four levels: two a level, so none is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """changed: the stages whose graphs differ, none if only the host has less to do.
+
+    reason: why accuracy may or may not suffer.
+    """
+
+    name: str
+    config: NetworkConfig
+    changed: tuple[str, ...]
+    effect: Effect
+    reason: str
+    surgery: Surgery = lambda network: None
+
+
+def vary(base: Network, variant: Variant) -> Network:
+    """The network with that change; the stages that stay the same are taken from `base`."""
+    if not variant.changed:
+        return replace(base, name=variant.name, geometry=variant.config.geometry)
+    network = blank_network(variant.config)
+    variant.surgery(network)
+    costs = {"trunk": trunk_cost, "heads": heads_cost, "masks": masks_cost}
+    changed = {stage: costs[stage](network) for stage in variant.changed}
+    geometry = network.config.geometry
+    same = geometry.input_size == base.geometry.input_size
+    denoiser = base.denoiser if same else denoiser_cost(geometry.input_size)
+    return Network(variant.name, geometry, {**base.stages, **changed}, denoiser)
+
+
+def paper_variants(paper: NetworkConfig) -> tuple[Variant, ...]:
+    return tuple(_variants(paper))
+
+
+def _variants(paper: NetworkConfig) -> Iterator[Variant]:
+    everything = ("trunk", "heads", "masks")
+    few = _with(paper, findings=4)
+    yield Variant(
+        "masks four at a time", few, ("masks",), "none",
+        "the same masks; more than four findings take a second run",
+    )  # fmt: skip
+    yield Variant(
+        "64 proposals", _with(paper, proposals=64), ("heads",), "little",
+        "the balanced floor keeps the best of every level",
+    )  # fmt: skip
+    yield Variant(
+        "12 findings", _with(paper, findings=12), ("masks",), "little",
+        "hardly any breast image shows more than a few lesions",
+    )  # fmt: skip
+    yield Variant(
+        "300 candidates a level", _with(paper, pre_nms_top_n=300), (), "little",
+        "NMS of 300 boxes a level in place of 1000; compact was trained so",
+    )  # fmt: skip
+    p3 = _with(paper, rpn_strides=(8, 16, 32, 64), anchor_sizes=PAIRED_ANCHORS)
+    yield Variant(
+        "RPN on P3 to P6", p3, ("trunk",), "little",
+        "all anchor sizes stay, two a level; the smallest move in steps of 8 px, not 4",
+    )  # fmt: skip
+    yield Variant(
+        "RPN of 128 channels", paper, ("trunk",), "sweep", "a weaker proposer", _narrow_rpn
+    )
+    yield Variant(
+        "no P2 at all", p3, everything, "sweep",
+        "masks of lesions under 112 px lose the finest level: the edge may suffer", _without_p2,
+    )  # fmt: skip
+    yield Variant(
+        "FPN and RPN of 128 channels", replace(paper, fpn_channels=128), everything, "sweep",
+        "half the features of every RoI",
+    )  # fmt: skip
+    yield Variant(
+        "stride in the first 1x1", replace(paper, stride_in_1x1=True), ("trunk",), "sweep",
+        "as ResNet was first published; skips three of four pixels before the 3x3",
+    )  # fmt: skip
+    wide = replace(p3, geometry=replace(p3.geometry, input_size=(1024, 768)))
+    yield Variant(
+        "canvas of 1024 x 768", _with(paper, input_size=(1024, 768)), everything, "sweep",
+        "a framed breast is tall and loses little, a wide ultrasound up to a quarter of its scale",
+    )  # fmt: skip
+    yield Variant(
+        "ResNet50", replace(paper, backbone="resnet50"), ("trunk",), "sweep", "half the depth"
+    )
+    both = replace(p3, geometry=replace(p3.geometry, proposals=64, findings=4))
+    yield Variant(
+        "P3 to P6, 64 proposals, by four", both, everything, "little", "three of the above"
+    )
+    tall = replace(wide, geometry=replace(wide.geometry, proposals=64, findings=4))
+    yield Variant("the same at 1024 x 768", tall, everything, "sweep", "four of the above")
+
+
+def _with(config: NetworkConfig, **changes: Any) -> NetworkConfig:
+    return replace(config, geometry=replace(config.geometry, **changes))
+
+
+def _narrow_rpn(network: RefinedMaskRcnn) -> None:
+    """The shared head's 3x3 gives half the channels."""
+    old = network.trunk.rpn
+    wide, narrow = old.conv.in_channels, old.conv.in_channels // 2
+    head = RpnHead(narrow, old.objectness.out_channels)
+    head.conv = nn.Conv2d(wide, narrow, 3, padding=1)
+    network.trunk.rpn = head
+
+
+class _FromC3(nn.Module):
+    """A backbone whose finest stage nobody reads."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        features: list[Tensor] = self.backbone(image)
+        return features[1:]
+
+
+def _without_p2(network: RefinedMaskRcnn) -> None:
+    """No lateral and no smoothing at stride 4, and no RoI takes its features there."""
+    trunk, geometry = network.trunk, network.config.geometry
+    trunk.backbone = _FromC3(trunk.backbone)  # type: ignore[assignment]
+    del trunk.lateral[0], trunk.smooth[0]
+    trunk.rpn_levels = [level - 1 for level in trunk.rpn_levels]
+    network.config = replace(
+        network.config,
+        geometry=replace(
+            geometry,
+            pyramid_strides=geometry.pyramid_strides[1:],
+            roi_level_sizes=geometry.roi_level_sizes[1:],
+        ),
+    )

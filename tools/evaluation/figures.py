@@ -1,0 +1,169 @@
+"""The figures of a group of images, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mammosono.appliance.values import Verdict
+from mammosono.tools.data.index import LABELS
+from mammosono.tools.evaluation.bootstrap import DRAWS, Estimate, estimates
+from mammosono.tools.evaluation.metrics import (
+    Bools,
+    Floats,
+    auc,
+    average_precision,
+    confusion,
+    mean,
+    median,
+)
+from mammosono.tools.evaluation.outcome import Outcome
+from mammosono.tools.evaluation.reliability import error_if_calibrated, expected_error
+
+DEFINITIONS = {
+    "positive": "an image with a malignant lesion; called so by the device's verdict",
+    "unread": "an image the device could not read counts as wrong: missed if malignant, "
+    "a false alarm if not, last in every ranking, Dice 0",
+    "auc": "image score, malignant against all others",
+    "auc_malignant_benign": "image score, malignant against benign images only",
+    "auc_lesion_normal": "highest lesion score of the findings, lesion against normal images; "
+    "within one source only",
+    "average_precision": "image score, malignant against all others: area under the "
+    "precision-recall curve by steps; that of a score that knows nothing is the prevalence",
+    "ece": "expected calibration error of the image score in ten bins of width 0.1: mean over "
+    "images of their bin's |mean score - share of malignant images|; unread images left out",
+    "ece_if_calibrated": "mean ECE that these scores would have were they right: few "
+    "images alone make one above zero",
+    "dice_mean": "mean over images with lesion masks of the Dice of all findings' masks "
+    "together against all lesions' masks together, 0 where nothing is found",
+    "dice_median": "median instead of mean",
+    "dice_over_half": "share of these images with Dice above 0.5",
+    "jaccard_mean": "as dice_mean, with Jaccard",
+    "box_hit": "share of images with a located lesion where a finding's box has IoU >= 0.25 with "
+    "a lesion's box (of a circle: the square around it)",
+    "centre_hit": "share of these images where the centre of a finding's box lies in a lesion's "
+    "circle or box",
+    "findings_per_image": "mean number of findings",
+    "findings_per_normal": "mean number of findings on normal images",
+    "interval": f"95 %, percentile, {DRAWS} bootstrap draws of whole cases (patient or group of "
+    "near-duplicates); of a rate of 0 or 1 it has no width, which is not certainty",
+    "three_way": "rows: truth normal, benign, malignant; columns: nothing found, findings but "
+    "not positive, positive; unread images left out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A group of images in numbers.
+
+    n, cases, malignant, unread: images, cases, images with a malignant lesion, images not read.
+    with_mask, located: images with a lesion mask, with a lesion's box or circle.
+    tp, fp, tn, fn: images, unread ones counted as wrong.
+    three_way: counts [truth][call], see DEFINITIONS.
+    ece_if_calibrated: see DEFINITIONS.
+    prevalence, majority_baseline: share of malignant images; accuracy of the more frequent class.
+    estimates: figures by name, see DEFINITIONS.
+    """
+
+    n: int
+    cases: int
+    malignant: int
+    unread: int
+    with_mask: int
+    located: int
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    three_way: tuple[tuple[int, ...], ...]
+    prevalence: float
+    majority_baseline: float
+    ece_if_calibrated: float
+    estimates: dict[str, Estimate]
+
+
+def figures(outcomes: Sequence[Outcome]) -> Figures:
+    """All figures of a group of images; at least one image."""
+    truth = np.array([o.malignant for o in outcomes])
+    unread = np.array([o.unread for o in outcomes])
+    positive = np.array([o.verdict is Verdict.POSITIVE for o in outcomes])
+    called = np.where(unread, ~truth, positive)
+    counts = confusion(truth, called)
+    cases = [o.record.case for o in outcomes]
+    return Figures(
+        n=len(outcomes),
+        cases=len(set(cases)),
+        malignant=int(truth.sum()),
+        unread=int(unread.sum()),
+        with_mask=sum(bool(o.record.masks) for o in outcomes),
+        located=sum(bool(o.record.lesions) for o in outcomes),
+        tp=int(counts.tp),
+        fp=int(counts.fp),
+        tn=int(counts.tn),
+        fn=int(counts.fn),
+        three_way=_three_way(outcomes),
+        prevalence=float(truth.mean()),
+        majority_baseline=float(counts.majority_baseline),
+        ece_if_calibrated=error_if_calibrated(np.array([o.score for o in outcomes])),
+        estimates=estimates(_named(outcomes, truth, called), cases),
+    )
+
+
+def _named(
+    outcomes: Sequence[Outcome], truth: Bools, called: Bools
+) -> Callable[[Floats], dict[str, Floats]]:
+    """Every figure by name, as a function of the images' weights [..., n]."""
+    label = np.array([o.record.label for o in outcomes])
+    normal = label == "normal"
+    plain = np.array([o.score for o in outcomes])
+    score = ranked(plain, truth)
+    lesion_score = ranked(np.array([o.lesion_score for o in outcomes]), ~normal)
+    one_source = len({o.record.source for o in outcomes}) == 1
+    dice = np.array([o.dice for o in outcomes])
+    jaccard = np.array([o.jaccard for o in outcomes])
+    box_hit = np.array([o.box_hit for o in outcomes])
+    centre_hit = np.array([o.centre_hit for o in outcomes])
+    count = np.array([np.nan if o.unread else o.findings for o in outcomes])
+
+    def at(w: Floats) -> dict[str, Floats]:
+        counts = confusion(truth, called, w)
+        return {
+            "accuracy": counts.accuracy,
+            "tpr": counts.tpr,
+            "tnr": counts.tnr,
+            "precision": counts.precision,
+            "f_score": counts.f_score,
+            "bcr": counts.bcr,
+            "youden": counts.youden,
+            "auc": auc(score, truth, w),
+            "auc_malignant_benign": auc(score, truth, w * ~normal),
+            "auc_lesion_normal": auc(lesion_score, ~normal, w * one_source),
+            "average_precision": average_precision(score, truth, w),
+            "ece": expected_error(plain, truth, w),
+            "dice_mean": mean(dice, w),
+            "dice_median": median(dice, w),
+            "dice_over_half": mean(np.where(np.isnan(dice), np.nan, dice > 0.5), w),
+            "jaccard_mean": mean(jaccard, w),
+            "box_hit": mean(box_hit, w),
+            "centre_hit": mean(centre_hit, w),
+            "findings_per_image": mean(count, w),
+            "findings_per_normal": mean(np.where(normal, count, np.nan), w),
+        }
+
+    return at
+
+
+def ranked(scores: Floats, truth: Bools) -> Floats:
+    """Scores [n] with every unread image (NaN) on the wrong end."""
+    return np.where(np.isnan(scores), np.where(truth, -np.inf, np.inf), scores)
+
+
+def _three_way(outcomes: Sequence[Outcome]) -> tuple[tuple[int, ...], ...]:
+    table = np.zeros((3, 3), int)
+    for outcome in outcomes:
+        if not outcome.unread:
+            called = 2 if outcome.verdict is Verdict.POSITIVE else int(outcome.findings > 0)
+            table[LABELS.index(outcome.record.label), called] += 1
+    return tuple(tuple(int(cell) for cell in row) for row in table)

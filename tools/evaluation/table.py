@@ -1,0 +1,212 @@
+"""An evaluation for machines (JSON) and for people (Markdown, terminal)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from rich.console import Group, RenderableType
+
+from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED
+from mammosono.tools.evaluation.cells import Rows, cell, markdown, number, terminal
+from mammosono.tools.evaluation.detection_metrics import DEFINITIONS as FOUND_DEFINITIONS
+from mammosono.tools.evaluation.detection_metrics import Found
+from mammosono.tools.evaluation.detection_table import found_rows, part_rows
+from mammosono.tools.evaluation.evaluation import OUTSIDE, Evaluation
+from mammosono.tools.evaluation.figures import DEFINITIONS, Figures
+from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
+
+SCHEMA = 2
+AnyFigures = TypeVar("AnyFigures", Figures, Found)
+NAMES = {
+    "accuracy": "Accuracy",
+    "tpr": "TPR (sensitivity)",
+    "tnr": "TNR (specificity)",
+    "precision": "Precision",
+    "f_score": "F-score",
+    "bcr": "BCR",
+    "youden": "Youden's index",
+    "auc": "AUC, malignant against the rest",
+    "auc_malignant_benign": "AUC, malignant against benign",
+    "auc_lesion_normal": "AUC, lesion against normal",
+    "average_precision": "Average precision, malignant",
+    "ece": "ECE of the image score",
+    "dice_mean": "Dice, mean on lesion images",
+    "dice_median": "Dice, median on lesion images",
+    "dice_over_half": "Share with Dice > 0.5",
+    "jaccard_mean": "Jaccard, mean on lesion images",
+    "box_hit": "Lesion images hit (box IoU >= 0.25)",
+    "centre_hit": "Lesion images hit (centre in lesion)",
+    "findings_per_image": "Findings per image",
+    "findings_per_normal": "Findings per normal image",
+}
+FUSED_NAMES = {
+    "tpr": "TPR (sensitivity)",
+    "tnr": "TNR (specificity)",
+    "bcr": "BCR",
+    "youden": "Youden's index",
+    "gain_tpr": "TPR gained by fusing",
+    "price_tnr": "TNR given for it",
+}
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Plain values for JSON with stable keys; undefined figures are None."""
+    model, pairs = evaluation.model, evaluation.pairs
+    plain = {
+        "schema": SCHEMA,
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "sha256": model.sha256,
+            "runtime": model.runtime,
+            "operating_points": dict(model.operating_points),
+        },
+        "data": {
+            "images": len(evaluation.outcomes),
+            "splits": sorted({o.record.split for o in evaluation.outcomes}),
+            "split_sha256": evaluation.split_hash,
+            "split_kept": evaluation.split_kept,
+            "outside": sorted(OUTSIDE),
+            "denoising": evaluation.denoising,
+        },
+        "bootstrap": {"draws": DRAWS, "level": LEVEL, "seed": SEED, "unit": "patient_or_case"},
+        "definitions": DEFINITIONS,
+        "groups": {name: asdict(group) for name, group in evaluation.groups.items()},
+        "pairs": None
+        if pairs is None
+        else {"protocol": PROTOCOL, "drawn_protocol": DRAWN, "draws": PAIRS, **asdict(pairs)},
+        "found": {
+            "definitions": FOUND_DEFINITIONS,
+            "groups": {name: asdict(group) for name, group in evaluation.found.items()},
+        },
+    }
+    out: dict[str, Any] = _without_nan(plain)
+    return out
+
+
+def as_markdown(evaluation: Evaluation) -> str:
+    """The tables for the model card, with what one needs to read them."""
+    lines = [*_warnings(evaluation), *markdown(_figure_rows(evaluation)), ""]
+    if evaluation.pairs is not None:
+        lines += [*markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
+        lines += [*_drawn_lines(evaluation.pairs), ""]
+    if evaluation.found:
+        groups = shown(evaluation.found)
+        lines += [*markdown(found_rows(groups)), "", *markdown(part_rows(groups)), ""]
+        lines += [_found_note(), ""]
+    lines += _notes(evaluation)
+    return "\n".join(lines) + "\n"
+
+
+def as_rich(evaluation: Evaluation) -> RenderableType:
+    """The same tables for the terminal."""
+    tables: list[RenderableType] = [*_warnings(evaluation), terminal(_figure_rows(evaluation))]
+    if evaluation.pairs is not None:
+        tables += [terminal(_fused_rows(evaluation.pairs)), PROTOCOL]
+        tables += _drawn_lines(evaluation.pairs)
+    if evaluation.found:
+        groups = shown(evaluation.found)
+        tables += [terminal(found_rows(groups)), terminal(part_rows(groups)), _found_note()]
+    return Group(*tables)
+
+
+def _warnings(evaluation: Evaluation) -> list[str]:
+    if evaluation.split_kept is not False:
+        return []
+    return [
+        "! This index divides the model's training sources otherwise than its training did: "
+        "images judged here may have trained it, and the figures flatter. Judge with the index "
+        "that it was trained with.",
+        "",
+    ]
+
+
+def _figure_rows(evaluation: Evaluation) -> Rows:
+    columns = shown(evaluation.groups)
+    points = evaluation.model.operating_points
+    rows = [
+        ["", *columns],
+        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in columns.values())],
+        ["Malignant", *(f"{g.malignant}" for g in columns.values())],
+        ["Not read", *(f"{g.unread}" for g in columns.values())],
+        ["Operating point", *(number(points.get(_modality(name), math.nan)) for name in columns)],
+        ["Prevalence", *(number(g.prevalence) for g in columns.values())],
+        ["Majority baseline", *(number(g.majority_baseline) for g in columns.values())],
+    ]
+    for key, name in NAMES.items():
+        cells = [group.estimates[key] for group in columns.values()]
+        if not all(math.isnan(each.value) for each in cells):
+            rows.append([name, *map(cell, cells)])
+        if key == "ece":
+            floors = (number(g.ece_if_calibrated) for g in columns.values())
+            rows.append(["ECE that these scores would have were they right", *floors])
+    return rows
+
+
+def shown(groups: Mapping[str, AnyFigures]) -> dict[str, AnyFigures]:
+    """All groups but a modality's own where it only repeats its one source."""
+    sizes = {(_modality(name), group.n) for name, group in groups.items() if "/" in name}
+    return {
+        name: group for name, group in groups.items() if "/" in name or (name, group.n) not in sizes
+    }
+
+
+def _modality(group: str) -> str:
+    return group.split("/")[0]
+
+
+def _fused_rows(pairs: PairFigures) -> Rows:
+    columns = ("MG", "US", "fused")
+    rows = [
+        ["", *columns],
+        ["Pairs, malignant", "", "", f"{pairs.malignant}"],
+        ["Pairs, other", "", "", f"{pairs.non_malignant}"],
+    ]
+    for key, name in FUSED_NAMES.items():
+        cells = (pairs.estimates.get(f"{column}.{key}") for column in columns)
+        rows.append([name, *("" if each is None else cell(each) for each in cells)])
+    return rows
+
+
+def _drawn_lines(pairs: PairFigures) -> list[str]:
+    """What drawn pairs show, in one paragraph; none if nothing could be drawn."""
+    if not pairs.drawn:
+        return []
+    said = [
+        f"{d.pairs} {name.replace('_', '-')}: both right {d.both}, mammogram alone {d.mg_only}, "
+        f"ultrasound alone {d.us_only}, neither {d.neither}; fused right {d.fused}"
+        for name, d in pairs.drawn.items()
+    ]
+    return [f"Drawn: {DRAWN}. {'. '.join(said)}."]
+
+
+def _found_note() -> str:
+    d = FOUND_DEFINITIONS
+    return (
+        f"Lesions: {d['hit']}. A false positive is {d['false_positive']}. FROC: {d['froc']}. "
+        f"AP: {d['ap']}. Size: {d['size']}. Left out: {d['left_out']}."
+    )
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    model = evaluation.model
+    return [
+        f"Model {model.name} {model.version} (sha256 {model.sha256[:12]}), {model.runtime}; "
+        f"denoising {evaluation.denoising}; split sha256 "
+        f"{evaluation.split_hash[:12]}. In brackets: {DEFINITIONS['interval']}. "
+        f"Positive: {DEFINITIONS['positive']}. Unread: {DEFINITIONS['unread']}. "
+        f"Never trained on, reported by itself: {', '.join(sorted(OUTSIDE))}."
+    ]
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

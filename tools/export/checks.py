@@ -1,0 +1,124 @@
+"""What is checked of a bundle's graphs: rules, range, readings, stored tensors, a real build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mammosono.engines.bundle import Bundle, File
+from mammosono.engines.errors import EngineError
+from mammosono.engines.trt.parity import read_tensors, try_plans
+from mammosono.tools.export import mixed_rules, rtx, rules
+from mammosono.tools.export.agreement import agreement
+from mammosono.tools.export.overflow import peaks, too_large
+from mammosono.tools.export.rounding import rounded
+from mammosono.tools.export.subject import Check, Subject
+from mammosono.tools.export.variant import alone, variant
+
+NO_MIXED = "the bundle has no mixed graphs; mammosono-tools half-precision BUNDLE adds them"
+NO_TENSORS = "the bundle has no stored tensors; mammosono-tools half-precision BUNDLE adds them"
+
+
+def tensorrt_rules(subject: Subject) -> Iterator[Check]:
+    for name, graph in subject.graphs.items():
+        said = f"{len(graph.graph.node)} nodes"
+        yield subject.result(name, "TensorRT 8.2 rules", rules.violations(graph), said)
+
+
+def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
+    what = "mixed graph rules"
+    if not subject.mixed:
+        yield subject.skipped(what, NO_MIXED)
+        return
+    for name, graph in subject.graphs.items():
+        fp32 = subject.bundle.stages[name].fp32
+        wrong = ["this stage alone has no mixed graph; export the bundle anew"]
+        if name in subject.mixed:
+            wrong = mixed_rules.violations(subject.mixed[name], graph, fp32)
+        yield subject.result(name, what, wrong, f"{len(fp32)} nodes at FP32")
+
+
+def fp16_range(subject: Subject) -> Iterator[Check]:
+    what = "FP16 range"
+    try:
+        canvases = [canvas for canvas, _ in subject.canvases]
+        seen = peaks(subject.bundle, canvases, subject.model.geometry, subject.noisy)
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+        return
+    for name, graph in subject.graphs.items():
+        wrong = ["no image reached this stage; its range is unknown"]
+        if name in seen:
+            wrong = too_large(graph, seen[name])
+        largest = max(seen.get(name, {}).values(), default=0.0)
+        yield subject.result(name, what, wrong, f"at most {largest:.4g}")
+
+
+def fp16_reading(subject: Subject) -> Iterator[Check]:
+    """The mixed graphs as onnxruntime takes them, and what they compute once truly rounded."""
+    what = "FP16 reads alike"
+    if len(subject.mixed) < len(subject.graphs):
+        yield subject.skipped(what, NO_MIXED)
+        return
+    try:
+        alone(as_mixed(subject.bundle)).close()
+        with TemporaryDirectory() as folder:
+            rounded_bundle = as_rounded(subject, Path(folder))
+            with closing(alone(subject.bundle)) as a, closing(alone(rounded_bundle)) as b:
+                seen = agreement(a, b, subject.canvases, subject.model.geometry)
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+        return
+    yield subject.result("", what, seen.broken, seen.figures)
+
+
+def stored_tensors(subject: Subject) -> Iterator[Check]:
+    """The device's own try of a plan, in FP32 and in half precision as it should be."""
+    what = "stored tensors"
+    if subject.bundle.parity is None:
+        yield subject.skipped(what, "the bundle has none: mammosono-tools half-precision BUNDLE")
+        return
+    try:
+        tensors = read_tensors(subject.bundle)
+        with TemporaryDirectory() as folder:
+            bundles = {"FP32": subject.bundle}
+            if len(subject.mixed) == len(subject.graphs):
+                bundles["FP16"] = as_rounded(subject, Path(folder))
+            for kind, bundle in bundles.items():
+                with closing(alone(bundle)) as engine:
+                    verdicts = try_plans(engine, bundle, tensors, lambda stage: None)
+                for tried in verdicts:
+                    wrong = [tried.reason] if tried.reason else []
+                    yield subject.result(tried.stage, f"{what} in {kind}", wrong)
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+
+
+def tensorrt_rtx(subject: Subject) -> Iterator[Check]:
+    what = "TensorRT-RTX builds it"
+    module = rtx.runtime()
+    if module is None:
+        yield subject.skipped(what, "tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
+        return
+    builder = rtx.Builder(module)
+    for kind, graphs in (("FP32", subject.graphs), ("mixed", subject.mixed)):
+        for name, graph in graphs.items():
+            wrong = builder.refusals(graph.SerializeToString())
+            said = f"{kind}, {builder.version}"
+            yield subject.result(name, what, [f"{kind}: {line}" for line in wrong], said)
+
+
+def as_mixed(bundle: Bundle) -> Bundle:
+    """The bundle with its mixed graphs in the place of the others; each stage must have one."""
+    stages = {}
+    for name, stage in bundle.stages.items():
+        assert isinstance(stage.mixed, File)
+        stages[name] = stage._replace(path=stage.mixed.path, sha256=stage.mixed.sha256)
+    return bundle._replace(stages=stages)
+
+
+def as_rounded(subject: Subject, folder: Path) -> Bundle:
+    graphs = {name: rounded(graph) for name, graph in subject.mixed.items()}
+    return variant(subject.bundle, graphs, folder)

@@ -1,0 +1,82 @@
+"""A bundle under examination, and what one check of it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from mammosono.appliance.pipeline.denoise.network import STAGE
+from mammosono.appliance.pipeline.model import Model, model_of
+from mammosono.appliance.pipeline.prepare import denoiser, prepare
+from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.values import SourceImage
+from mammosono.engines.bundle import Bundle, open_bundle, read_file, read_stage
+from mammosono.tools.export.noisy import Overheard
+from mammosono.tools.export.variant import alone
+
+State = Literal["ok", "fail", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """bundle: name and version. stage: "" for the whole bundle. said: figures, or what is wrong."""
+
+    bundle: str
+    stage: str
+    what: str
+    state: State
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One opened bundle with all that the checks look at.
+
+    mixed: empty where the bundle has none. canvases: [H, W], each with its finding threshold.
+    noisy: [1, 1, H, W], what the denoiser's stage was fed for them; empty where there is none.
+    """
+
+    bundle: Bundle
+    model: Model
+    graphs: Mapping[str, ModelProto]
+    mixed: Mapping[str, ModelProto]
+    canvases: Sequence[tuple[NDArray[np.float32], float]]
+    noisy: Sequence[NDArray[np.float32]] = ()
+
+    @classmethod
+    def open(cls, folder: Path, images: Sequence[SourceImage]) -> Subject:
+        bundle = open_bundle(folder)
+        model = model_of(bundle, "check-graphs")
+        graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
+        mixed = {
+            name: onnx.load_from_string(read_file(stage.mixed))
+            for name, stage in bundle.stages.items()
+            if stage.mixed is not None
+        }
+        # This stage alone: what is wrong with the others is for the checks to say.
+        denoising = {name: stage for name, stage in bundle.stages.items() if name == STAGE}
+        with closing(Overheard(alone(bundle._replace(stages=denoising)))) as engine:
+            remove = denoiser(engine, model, 1)
+            canvases = [
+                (prepare(i, model, remove, Stopwatch()).canvas, model.finding_threshold[i.modality])
+                for i in images
+            ]
+        return cls(bundle, model, graphs, mixed, canvases, engine.noisy)
+
+    def result(self, stage: str, what: str, wrong: Sequence[str], said: str = "") -> Check:
+        return self._check(stage, what, "fail" if wrong else "ok", tuple(wrong) or (said,))
+
+    def skipped(self, what: str, why: str) -> Check:
+        return self._check("", what, "skipped", (why,))
+
+    def _check(self, stage: str, what: str, state: State, said: tuple[str, ...]) -> Check:
+        name = f"{self.bundle.name} {self.bundle.version}"
+        return Check(name, stage, what, state, tuple(line for line in said if line))

@@ -1,0 +1,34 @@
+"""A bundle with other graphs in the place of its own, and the engine to look into either."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from onnx import ModelProto
+
+from mammosono.engines.bundle import Bundle
+from mammosono.engines.onnx_engine import OnnxEngine
+from mammosono.tools.export.graphs import specs
+
+
+def alone(bundle: Bundle) -> OnnxEngine:
+    """On one thread: sums in one order whatever the machine, and no waiting on a busy one."""
+    return OnnxEngine(bundle, threads=1)
+
+
+def variant(bundle: Bundle, graphs: Mapping[str, ModelProto], folder: Path) -> Bundle:
+    """`bundle` with these graphs by stage, written into `folder`; all else is as it was."""
+    stages = dict(bundle.stages)
+    for name, graph in graphs.items():
+        data = graph.SerializeToString()
+        file = folder / f"{name}.onnx"
+        file.write_bytes(data)
+        stages[name] = stages[name]._replace(
+            path=str(file.resolve()),
+            sha256=hashlib.sha256(data).hexdigest(),
+            inputs=specs(graph.graph.input),
+            outputs=specs(graph.graph.output),
+        )
+    return bundle._replace(stages=stages)
