@@ -29,35 +29,43 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
 from mammosono.tools.benchmarks.flops import Flops
 from mammosono.tools.benchmarks.machine import Machine
-from mammosono.tools.benchmarks.predict import run
-from mammosono.tools.benchmarks.predict.board import (
-    NANO,
-    Rates,
-    Span,
-    kernel_seconds,
-    stage_seconds,
-)
-from mammosono.tools.benchmarks.predict.caps import cap_ladder, check_on_val
-from mammosono.tools.benchmarks.predict.graph import Kernel, StageCost, stage_cost
-from mammosono.tools.benchmarks.predict.host import HostWork, host_work
-from mammosono.tools.benchmarks.predict.prediction import (
-    Network,
-    bundle_network,
-    config_network,
-    predict,
-)
-from mammosono.tools.benchmarks.predict.run import Predicted
-from mammosono.tools.benchmarks.predict.table import NOT_SHOWN, PREDICTION, as_dict, as_rich
-from mammosono.tools.benchmarks.predict.trace import (
+from mammosono.tools.benchmarks.predict import networks
+from mammosono.tools.benchmarks.predict.graph import (
+    Kernel,
+    StageCost,
     blank_network,
     denoiser_cost,
     fold_batch_norm,
     heads_cost,
     masks_cost,
+    stage_cost,
     traced,
     trunk_cost,
 )
-from mammosono.tools.benchmarks.predict.variants import Variant, paper_variants, vary
+from mammosono.tools.benchmarks.predict.measurements import (
+    HostWork,
+    cap_ladder,
+    check_on_val,
+    host_work,
+)
+from mammosono.tools.benchmarks.predict.networks import (
+    BoardPrediction,
+    Variant,
+    paper_variants,
+    vary,
+)
+from mammosono.tools.benchmarks.predict.prediction import (
+    NANO,
+    Network,
+    Rates,
+    Span,
+    bundle_network,
+    config_network,
+    kernel_seconds,
+    predict,
+    stage_seconds,
+)
+from mammosono.tools.benchmarks.predict.table import NOT_SHOWN, PREDICTION, as_dict, as_rich
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import evaluate
@@ -423,10 +431,10 @@ def test_with_its_own_caps_a_bundle_reads_val_as_the_reader_does(
 # What is printed.
 
 
-def predicted(**changes: Any) -> Predicted:
+def prediction(**changes: Any) -> BoardPrediction:
     one = predict(NETWORK, WORK, BOARD)
     variant = Variant("some change", tiny.NETWORK, (), "sweep", "a reason")
-    made = Predicted(
+    made = BoardPrediction(
         date(2026, 1, 2), Machine("Some CPU", 2, 0.1, "3.11.1"), BOARD, (one,), ((variant, one),)
     )
     return replace(made, **changes)
@@ -434,7 +442,7 @@ def predicted(**changes: Any) -> Predicted:
 
 def test_the_table_says_first_that_nothing_was_measured() -> None:
     console = Console(record=True, width=160, file=StringIO())
-    console.print(as_rich(predicted()))
+    console.print(as_rich(prediction()))
     text = console.export_text()
     assert text.startswith(PREDICTION)
     assert "some change" in text
@@ -444,7 +452,7 @@ def test_the_table_says_first_that_nothing_was_measured() -> None:
 
 
 def test_the_document_is_json_and_marked_as_a_prediction() -> None:
-    plain = json.loads(json.dumps(as_dict(predicted()), allow_nan=False))
+    plain = json.loads(json.dumps(as_dict(prediction()), allow_nan=False))
     assert plain["prediction"] is True
     assert plain["networks"][0]["network_s"] == {"low": 1.5, "plan": 1.5, "high": 3.0}
     assert plain["variants_of_paper"][0]["accuracy"] == "sweep"
@@ -455,8 +463,8 @@ def test_the_command_predicts_the_bundle_middle_and_paper(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The true presets take seconds each; what is computed of them is tested above.
-    monkeypatch.setattr(run, "preset", lambda name: tiny.TRAIN)
-    monkeypatch.setattr(run, "paper_variants", lambda paper: paper_variants(paper)[:1])
+    monkeypatch.setattr(networks, "preset", lambda name: tiny.TRAIN)
+    monkeypatch.setattr(networks, "paper_variants", lambda paper: paper_variants(paper)[:1])
     command = ["bench", "--bundle", str(bundle), "--predict", "nano", "--json"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output

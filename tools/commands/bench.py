@@ -83,17 +83,17 @@ def bench(
 
 def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_json: bool) -> None:
     with refusals():
-        from mammosono.tools.benchmarks.predict.board import NANO
-        from mammosono.tools.benchmarks.predict.caps import check_on_val
-        from mammosono.tools.benchmarks.predict.run import run_prediction
+        from mammosono.tools.benchmarks.predict.measurements import check_on_val
+        from mammosono.tools.benchmarks.predict.networks import run_prediction
+        from mammosono.tools.benchmarks.predict.prediction import NANO
         from mammosono.tools.benchmarks.predict.table import as_dict, as_rich
 
         with bars(Console(stderr=True)) as told:
-            predicted = run_prediction(NANO, bundle, partial(told, "networks"))
+            prediction = run_prediction(NANO, bundle, partial(told, "networks"))
             if data is not None:
                 val = check_on_val(bundle, data, sources, partial(told, "reading val"))
-                predicted = replace(predicted, val=val)
+                prediction = replace(prediction, val=val)
     if as_json:
-        typer.echo(json.dumps(as_dict(predicted), indent=2, allow_nan=False))
+        typer.echo(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
     else:
-        Console().print(as_rich(predicted), highlight=False)
+        Console().print(as_rich(prediction), highlight=False)

@@ -11,11 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.tools.benchmarks.predict.board import Span
-from mammosono.tools.benchmarks.predict.caps import NARROW, SQUARE, ValCheck
 from mammosono.tools.benchmarks.predict.graph import StageCost
-from mammosono.tools.benchmarks.predict.prediction import DENOISE_THREADS, Prediction
-from mammosono.tools.benchmarks.predict.run import PAPER_TARGET_S, Predicted
+from mammosono.tools.benchmarks.predict.measurements import NARROW, SQUARE, ValCheck
+from mammosono.tools.benchmarks.predict.networks import PAPER_TARGET_S, BoardPrediction
+from mammosono.tools.benchmarks.predict.prediction import DENOISE_THREADS, Prediction, Span
 
 SCHEMA = 1
 PREDICTION = "PREDICTION, computed from the graphs and from rates that others measured. No board."
@@ -26,26 +25,26 @@ NOT_SHOWN = (
 _FIGURES = ("dice_mean", "auc", "box_hit", "findings_per_image")
 
 
-def as_dict(predicted: Predicted) -> dict[str, Any]:
+def as_dict(prediction: BoardPrediction) -> dict[str, Any]:
     """Plain values for JSON with stable keys: seconds, MB (10^6 bytes), GFLOP."""
-    board = predicted.board
+    board = prediction.board
     return {
         "schema": SCHEMA,
         "prediction": True,
-        "day": predicted.day.isoformat(),
+        "day": prediction.day.isoformat(),
         "board": asdict(board),
-        "host_timed_on": {**asdict(predicted.machine), "busy": predicted.machine.busy},
-        "networks": [_network(one) for one in predicted.networks],
+        "host_timed_on": {**asdict(prediction.machine), "busy": prediction.machine.busy},
+        "networks": [_network(one) for one in prediction.networks],
         "variants_of_paper": [
             {
                 "accuracy": variant.effect,
                 "reason": variant.reason,
                 **_network(one),
             }
-            for variant, one in predicted.variants
+            for variant, one in prediction.variants
         ],
-        "val": None if predicted.val is None else _val(predicted.val),
-        "target": {"paper_network_s": PAPER_TARGET_S, "met": predicted.target_met},
+        "val": None if prediction.val is None else _val(prediction.val),
+        "target": {"paper_network_s": PAPER_TARGET_S, "met": prediction.target_met},
     }
 
 
@@ -106,17 +105,17 @@ def _val(val: ValCheck) -> dict[str, Any]:
     }
 
 
-def as_rich(predicted: Predicted) -> RenderableType:
-    return Group(*_parts(predicted))
+def as_rich(prediction: BoardPrediction) -> RenderableType:
+    return Group(*_parts(prediction))
 
 
-def _parts(predicted: Predicted) -> Iterator[RenderableType]:
-    board = predicted.board
+def _parts(prediction: BoardPrediction) -> Iterator[RenderableType]:
+    board = prediction.board
     yield f"[bold]{PREDICTION}[/bold]"
-    yield f"{predicted.day}, {board.name}. Each figure: at best / planned / at worst."
-    yield _networks(predicted)
+    yield f"{prediction.day}, {board.name}. Each figure: at best / planned / at worst."
+    yield _networks(prediction)
     yield (
-        f"Network: {_rates(predicted)}; every kernel takes the longer of computing and moving. "
+        f"Network: {_rates(prediction)}; every kernel takes the longer of computing and moving. "
         f"Host: one A57 core taken as {board.best.host:g} / {board.plan.host:g} / "
         f"{board.worst.host:g} times slower than a core here (an assumption), the denoiser on "
         f"{DENOISE_THREADS} threads. A pair: the second image is prepared while the network runs."
@@ -126,34 +125,34 @@ def _parts(predicted: Predicted) -> Iterator[RenderableType]:
         f"{_span(board.workspace, 0)}, processes {_span(board.processes, 0)}, and the network's "
         f"weights, activations and pinned buffers; about {board.memory:.0f} are there."
     )
-    if predicted.machine.busy:
+    if prediction.machine.busy:
         yield (
-            f"! This machine is busy (load {predicted.machine.load:.1f}); host times are processor "
-            "times, so they are somewhat too long."
+            f"! This machine is busy (load {prediction.machine.load:.1f}); host times are "
+            "processor times, so they are somewhat too long."
         )
-    for one in predicted.networks:
+    for one in prediction.networks:
         yield _stages(one)
-    yield _variants(predicted)
+    yield _variants(prediction)
     yield NOT_SHOWN
-    yield from (f"- {variant.name}: {variant.reason}." for variant, _ in predicted.variants)
+    yield from (f"- {variant.name}: {variant.reason}." for variant, _ in prediction.variants)
     yield ""
-    if predicted.val is not None:
-        yield _caps(predicted.val)
-        scales = ", ".join(f"{m.value} {r:.2f}" for m, r in predicted.val.narrower.items())
+    if prediction.val is not None:
+        yield _caps(prediction.val)
+        scales = ", ".join(f"{m.value} {r:.2f}" for m, r in prediction.val.narrower.items())
         yield (
             f"A canvas of {NARROW[0]} x {NARROW[1]} in place of {SQUARE[0]} x {SQUARE[1]} shows "
             f"these images at this share of the scale: {scales} (means)."
         )
-    said = "met on paper" if predicted.target_met else "NOT met"
-    plan = predicted.networks[-1].seconds.plan
+    said = "met on paper" if prediction.target_met else "NOT met"
+    plan = prediction.networks[-1].seconds.plan
     yield (
         f"Target, the network of paper at 1024 in less than {PAPER_TARGET_S:.1f} s an image at "
         f"{board.plan.dense:.0f} GFLOP/s: {said} ({plan:.2f} s)."
     )
 
 
-def _rates(predicted: Predicted) -> str:
-    rates = (predicted.board.best, predicted.board.plan, predicted.board.worst)
+def _rates(prediction: BoardPrediction) -> str:
+    rates = (prediction.board.best, prediction.board.plan, prediction.board.worst)
     dense, depthwise, bandwidth = (
         " / ".join(f"{getattr(rate, name):g}" for rate in rates)
         for name in ("dense", "depthwise", "bandwidth")
@@ -161,8 +160,8 @@ def _rates(predicted: Predicted) -> str:
     return f"dense {dense} GFLOP/s, depthwise {depthwise} GFLOP/s, memory {bandwidth} GB/s"
 
 
-def _networks(predicted: Predicted) -> Table:
-    networks = predicted.networks
+def _networks(prediction: BoardPrediction) -> Table:
+    networks = prediction.networks
     table = _table("An image and a pair", "", *(one.network.name for one in networks))
     sizes = (one.network.geometry.input_size for one in networks)
     table.add_row("input, px", *(f"{height} x {width}" for height, width in sizes))
@@ -196,13 +195,13 @@ def _stages(one: Prediction) -> Table:
     return table
 
 
-def _variants(predicted: Predicted) -> Table:
+def _variants(prediction: BoardPrediction) -> Table:
     columns = ("paper with", "GFLOP", "network s", "host s", "accuracy")
     table = _table("Savings for paper", *columns)
-    base = predicted.networks[-1]
+    base = prediction.networks[-1]
     for name, one, effect in (
         ("nothing changed", base, ""),
-        *((variant.name, one, variant.effect) for variant, one in predicted.variants),
+        *((variant.name, one, variant.effect) for variant, one in prediction.variants),
     ):
         host = _span(one.host) if one is base or one.work != base.work else ""
         table.add_row(
