@@ -28,7 +28,6 @@ from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
 from mammosono.tools.benchmarks.flops import Flops
-from mammosono.tools.benchmarks.machine import Machine
 from mammosono.tools.benchmarks.predict import networks
 from mammosono.tools.benchmarks.predict.graph import (
     Kernel,
@@ -66,6 +65,7 @@ from mammosono.tools.benchmarks.predict.prediction import (
     stage_seconds,
 )
 from mammosono.tools.benchmarks.predict.table import NOT_SHOWN, PREDICTION, as_dict, as_rich
+from mammosono.tools.benchmarks.workload import Machine
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import evaluate

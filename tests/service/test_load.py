@@ -10,9 +10,7 @@ import pytest
 from rich.console import Console
 from service_bench import FakeReader, box
 
-from mammosono.tools.benchmarks.load.figures import Level, Load, Overhead
-from mammosono.tools.benchmarks.load.run import run_load
-from mammosono.tools.benchmarks.load.table import as_dict, as_rich
+from mammosono.tools.benchmarks.load import Level, Load, Overhead, as_dict, as_rich, run_load
 
 LOAD = Load(
     1234.0,

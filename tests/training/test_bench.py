@@ -23,12 +23,16 @@ from typer.testing import CliRunner
 
 from mammosono.appliance.values import ModelInfo
 from mammosono.engines.bundle import write_manifest
-from mammosono.tools.benchmarks.ceiling import matrix_product
 from mammosono.tools.benchmarks.figures import (
+    CEILING,
+    OVERLAP,
+    PEER,
     Bench,
     PeerRun,
     Round,
     Spread,
+    as_dict,
+    as_rich,
     denoising_share,
     network_rates,
     peer_figures,
@@ -37,11 +41,9 @@ from mammosono.tools.benchmarks.figures import (
     step_figures,
 )
 from mammosono.tools.benchmarks.flops import Flops, count_flops
-from mammosono.tools.benchmarks.machine import Machine
 from mammosono.tools.benchmarks.measure import stage_flops
-from mammosono.tools.benchmarks.pair import STEPS, TimedPair, draw_pair
-from mammosono.tools.benchmarks.peer import peer_flops, peer_network
-from mammosono.tools.benchmarks.table import CEILING, OVERLAP, PEER, as_dict, as_rich
+from mammosono.tools.benchmarks.references import matrix_product, peer_flops, peer_network
+from mammosono.tools.benchmarks.workload import STEPS, Machine, TimedPair, draw_pair
 from mammosono.tools.cli import app
 from mammosono.tools.export.graphs import export_stage
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs

@@ -18,17 +18,6 @@ from typer.testing import CliRunner
 
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.values import Label, Modality, ModelInfo
-from mammosono.tools.benchmarks.denoise.figures import (
-    AS_IT_IS,
-    CropShot,
-    DenoiseBench,
-    RealShot,
-    Shot,
-    average,
-    difference,
-    goals,
-    time_ratio,
-)
 from mammosono.tools.benchmarks.denoise.measures import (
     cnr,
     edge_correlation,
@@ -48,9 +37,21 @@ from mammosono.tools.benchmarks.denoise.methods import (
     peer_methods,
     simple_methods,
 )
-from mammosono.tools.benchmarks.denoise.pictures import CROP_PX, ENLARGED, draw_pictures
-from mammosono.tools.benchmarks.denoise.table import as_dict, as_rich
-from mammosono.tools.benchmarks.machine import Machine
+from mammosono.tools.benchmarks.denoise.run import CROP_PX, ENLARGED, draw_pictures
+from mammosono.tools.benchmarks.denoise.table import (
+    AS_IT_IS,
+    CropShot,
+    DenoiseBench,
+    RealShot,
+    Shot,
+    as_dict,
+    as_rich,
+    average,
+    difference,
+    goals,
+    time_ratio,
+)
+from mammosono.tools.benchmarks.workload import Machine
 from mammosono.tools.cli import app
 
 MG, US = Modality.MG, Modality.US

@@ -21,7 +21,6 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle, read_stage
 from mammosono.engines.interface import Engine
-from mammosono.tools.benchmarks.ceiling import matrix_product
 from mammosono.tools.benchmarks.figures import (
     Bench,
     Round,
@@ -33,9 +32,15 @@ from mammosono.tools.benchmarks.figures import (
     step_figures,
 )
 from mammosono.tools.benchmarks.flops import Flops, count_flops
-from mammosono.tools.benchmarks.machine import Machine, this_machine
-from mammosono.tools.benchmarks.pair import NETWORK, Posted, draw_pair, read_pair
-from mammosono.tools.benchmarks.peer import USUAL_SIZE, Peer
+from mammosono.tools.benchmarks.references import USUAL_SIZE, Peer, matrix_product
+from mammosono.tools.benchmarks.workload import (
+    NETWORK,
+    Machine,
+    Posted,
+    draw_pair,
+    read_pair,
+    this_machine,
+)
 from mammosono.tools.evaluation.readers import untouched
 
 THREADS = 2

@@ -18,7 +18,7 @@ from mammosono.engines.interface import Engine
 from mammosono.engines.open import open_engine
 from mammosono.engines.worker.supervisor import SupervisedEngine
 from mammosono.tools.benchmarks.figures import Spread, spread
-from mammosono.tools.benchmarks.pair import draw_pair
+from mammosono.tools.benchmarks.workload import draw_pair
 
 TARGET = 0.05
 """A worker may cost less than this share of a pair."""

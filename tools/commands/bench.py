@@ -70,8 +70,8 @@ def bench(
         typer.echo(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
         return
     with refusals():
+        from mammosono.tools.benchmarks.figures import as_dict, as_rich
         from mammosono.tools.benchmarks.measure import run_bench
-        from mammosono.tools.benchmarks.table import as_dict, as_rich
 
         with bar(Console(stderr=True), "rounds") as told:
             measured = run_bench(bundle, runs, peer, told)

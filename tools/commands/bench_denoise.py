@@ -59,8 +59,7 @@ def bench_denoise(
 ) -> None:
     """Measure the denoisers beside public ones: gain, lesion borders, real contrast, time."""
     with refusals():
-        from mammosono.tools.benchmarks.denoise.pictures import draw_pictures
-        from mammosono.tools.benchmarks.denoise.run import run_bench_denoise
+        from mammosono.tools.benchmarks.denoise.run import draw_pictures, run_bench_denoise
         from mammosono.tools.benchmarks.denoise.table import as_dict, as_rich
 
         with bars(Console(stderr=True)) as told:

@@ -38,8 +38,7 @@ def load(
         import httpx
 
         from mammosono.appliance.workstation.client import BoxError, connect
-        from mammosono.tools.benchmarks.load.run import run_load
-        from mammosono.tools.benchmarks.load.table import as_dict, as_rich
+        from mammosono.tools.benchmarks.load import as_dict, as_rich, run_load
 
         token = token_file.read_text("utf-8").strip() if token_file else None
         try:

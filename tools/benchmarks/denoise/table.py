@@ -1,33 +1,174 @@
-"""The denoising bench for machines (JSON) and for people (terminal)."""
+"""Figures of the denoising bench, picture by picture, as JSON and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from statistics import median
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from statistics import fmean, median, pstdev
 from typing import Any, TypeVar
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from mammosono.appliance.values import Modality
-from mammosono.tools.benchmarks.denoise.figures import (
-    AS_IT_IS,
-    STRENGTHS,
-    Average,
-    CropShot,
-    DenoiseBench,
-    Goal,
-    RealShot,
-    Shot,
-    average,
-    goals,
-    methods_of,
-    time_ratio,
-)
-from mammosono.tools.benchmarks.denoise.methods import BM3D
-from mammosono.tools.benchmarks.machine import measured_with
+from mammosono.appliance.values import Modality, ModelInfo
+from mammosono.tools import tables
+from mammosono.tools.benchmarks.denoise.methods import BM3D, CNN, SKIMAGE_NLM
+from mammosono.tools.benchmarks.workload import Machine, measured_with
+
+STRENGTHS = (1.0, 2.0)
+"""Of a phantom's noise, as factors of the usual."""
+AS_IT_IS = "as it is"
+_CLOSE_DB = 0.5
+_SHARE_OF_TIME = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One method on one phantom of side `size` px. edge: share of the steepness of the lesions'
+    borders; correlation: of what was removed with edges; ms: wall."""
+
+    modality: Modality
+    size: int
+    strength: float
+    seed: int
+    method: str
+    psnr: float
+    ssim: float
+    edge: float
+    correlation: float
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CropShot:
+    """One method on the piece of a phantom around its lesion."""
+
+    modality: Modality
+    strength: float
+    seed: int
+    method: str
+    psnr: float
+
+
+@dataclass(frozen=True, slots=True)
+class RealShot:
+    """One method on one real picture. cnr, enl: over those of the picture as it is."""
+
+    modality: Modality
+    picture: int
+    method: str
+    cnr: float
+    enl: float
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Mean and standard deviation over n pictures; figures that were no numbers are left out."""
+
+    mean: float
+    std: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """met: None where what it needs was not measured."""
+
+    words: str
+    met: bool | None
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiseBench:
+    """ours: by modality, the method that the service uses. crop_px: side of the pieces."""
+
+    day: date
+    machine: Machine
+    model: ModelInfo
+    threads: int
+    ours: dict[Modality, str]
+    sizes: tuple[int, ...]
+    crop_px: int
+    shots: tuple[Shot, ...]
+    crops: tuple[CropShot, ...]
+    real: tuple[RealShot, ...]
+
+
+def average(values: Iterable[float]) -> Average | None:
+    """None if no value is a finite number."""
+    found = [value for value in values if isfinite(value)]
+    return Average(fmean(found), pstdev(found), len(found)) if found else None
+
+
+def methods_of(shots: Iterable[Shot | CropShot | RealShot], modality: Modality) -> list[str]:
+    """Names in the order of measurement."""
+    return list(dict.fromkeys(shot.method for shot in shots if shot.modality is modality))
+
+
+def time_ratio(shots: Sequence[Shot], method: str, ours: str) -> float | None:
+    """Median over the pictures of the method's time over ours on the same picture."""
+    own = {_picture(shot): shot.ms for shot in shots if shot.method == ours}
+    ratios = [
+        shot.ms / own[_picture(shot)]
+        for shot in shots
+        if shot.method == method and own.get(_picture(shot))
+    ]
+    return median(ratios) if ratios else None
+
+
+def difference(
+    shots: Sequence[Shot] | Sequence[CropShot], method: str, other: str
+) -> Average | None:
+    """PSNR of a method less another's on the same picture, dB."""
+    theirs = {_picture(shot): shot.psnr for shot in shots if shot.method == other}
+    return average(
+        shot.psnr - theirs[_picture(shot)]
+        for shot in shots
+        if shot.method == method and _picture(shot) in theirs
+    )
+
+
+def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
+    """Those of the project: at the largest size, on two cores, against what is public."""
+    size = max(bench.sizes)
+    found = []
+    for modality, least, words in (
+        (Modality.US, -_CLOSE_DB, f"within {_CLOSE_DB} dB of"),
+        (Modality.MG, 0.0, "above"),
+    ):
+        shots = [s for s in bench.shots if s.modality is modality and s.size == size]
+        gap = difference(shots, bench.ours[modality], SKIMAGE_NLM)
+        ratio = time_ratio(shots, SKIMAGE_NLM, bench.ours[modality])
+        name = "ultrasound" if modality is Modality.US else "mammograms"
+        found.append(_goal(f"{name} at {size}: {words} scikit-image's NLM in PSNR", gap, least))
+        spent = None if ratio is None else 1 / ratio
+        found.append(
+            Goal(
+                f"{name} at {size}: in a quarter of its time",
+                None if spent is None else spent <= _SHARE_OF_TIME,
+                "not measured" if spent is None else f"{spent:.3f} of it",
+            )
+        )
+    crops = [s for s in bench.crops if s.modality is Modality.MG]
+    gap = difference(crops, CNN, BM3D)
+    found.append(_goal("mammograms: the CNN at or above BM3D in PSNR", gap, 0.0))
+    return tuple(found)
+
+
+def _goal(words: str, gap: Average | None, least: float) -> Goal:
+    if gap is None:
+        return Goal(words, None, "not measured")
+    return Goal(words, gap.mean >= least, f"{gap.mean:+.2f} ± {gap.std:.2f} dB, n = {gap.n}")
+
+
+def _picture(shot: Shot | CropShot) -> tuple[object, ...]:
+    size = shot.size if isinstance(shot, Shot) else None
+    return shot.modality, size, shot.strength, shot.seed
+
 
 AnyShot = TypeVar("AnyShot", CropShot, RealShot)
 
@@ -56,7 +197,7 @@ def as_dict(bench: DenoiseBench) -> dict[str, Any]:
         "phantoms": list(_phantom_rows(bench)),
         "crops": {"side_px": bench.crop_px, "psnr": list(_crop_rows(bench))},
         "real": list(_real_rows(bench)),
-        "goals": [asdict(goal) for goal in goals(bench)],
+        "goals": [tables.plain(goal) for goal in goals(bench)],
     }
 
 
@@ -70,7 +211,7 @@ def _phantom_rows(bench: DenoiseBench) -> Iterator[dict[str, Any]]:
                 "method": method,
                 "noise": {
                     f"{strength:g}": {
-                        column: _plain(
+                        column: tables.plain(
                             average(getattr(x, column) for x in own if x.strength == strength)
                         )
                         for column in COLUMNS
@@ -85,7 +226,7 @@ def _phantom_rows(bench: DenoiseBench) -> Iterator[dict[str, Any]]:
 def _crop_rows(bench: DenoiseBench) -> Iterator[dict[str, Any]]:
     for modality, method, own in _by_method(bench.crops):
         psnr = {
-            f"{strength:g}": _plain(average(x.psnr for x in own if x.strength == strength))
+            f"{strength:g}": tables.plain(average(x.psnr for x in own if x.strength == strength))
             for strength in STRENGTHS
         }
         yield {"modality": modality.value, "method": method, "noise": psnr}
@@ -93,7 +234,7 @@ def _crop_rows(bench: DenoiseBench) -> Iterator[dict[str, Any]]:
 
 def _real_rows(bench: DenoiseBench) -> Iterator[dict[str, Any]]:
     for modality, method, own in _by_method(bench.real):
-        columns = {c: _plain(average(getattr(x, c) for x in own)) for c in REAL_COLUMNS}
+        columns = {c: tables.plain(average(getattr(x, c) for x in own)) for c in REAL_COLUMNS}
         yield {"modality": modality.value, "method": method, **columns}
 
 
@@ -129,7 +270,7 @@ def _parts(bench: DenoiseBench) -> Iterator[RenderableType]:
     for modality in Modality:
         if methods_of(bench.real, modality):
             yield _real(bench, modality)
-    yield from map(_goal, goals(bench))
+    yield from map(_goal_line, goals(bench))
 
 
 def _groups(bench: DenoiseBench) -> Iterator[tuple[Modality, int, list[Shot]]]:
@@ -147,59 +288,46 @@ def _phantoms(
 ) -> Table:
     n = len({shot.seed for shot in shots})
     title = f"{modality.value} phantoms, {size} x {size} px, {strength:g}x the usual noise, n = {n}"
-    table = _table(title, "Method", "PSNR, dB", "SSIM", "edge", "corr", "ms", "times ours")
+    rows = [["Method", "PSNR, dB", "SSIM", "edge", "corr", "ms", "times ours"]]
     for method in methods_of(shots, modality):
         own = [shot for shot in shots if shot.method == method]
         psnr, *others = (average(getattr(shot, c) for shot in own) for c in COLUMNS)
+        quality = [_cell(psnr, 1), *(f"{v.mean:.3f}" if v else "" for v in others)]
         ratio = time_ratio(shots, method, ours)
         timed = method != AS_IT_IS and ratio is not None
-        table.add_row(
-            method, _cell(psnr, 1), *(f"{v.mean:.3f}" if v else "" for v in others),
-            f"{median(shot.ms for shot in own):.0f}" if timed else "",
-            f"{ratio:.2f}" if timed else "",
-        )  # fmt: skip
-    return table
+        ms = f"{median(shot.ms for shot in own):.0f}"
+        rows.append([method, *quality, *([ms, f"{ratio:.2f}"] if timed else ["", ""])])
+    return tables.terminal(rows, title)
 
 
 def _crops(bench: DenoiseBench) -> Table:
     n = len({shot.seed for shot in bench.crops})
     side = bench.crop_px
     title = f"PSNR, dB, on pieces of {side} x {side} px around the lesion, n = {n} of each"
-    table = _table(title, "Method", "Modality", *(f"{s:g}x" for s in STRENGTHS))
+    rows = [["Method", "Modality", *(f"{s:g}x" for s in STRENGTHS)]]
     for modality, method, own in _by_method(bench.crops):
-        cells = (average(x.psnr for x in own if x.strength == s) for s in STRENGTHS)
-        table.add_row(method, modality.value, *(_cell(cell, 2) for cell in cells))
-    if not any(shot.method == BM3D for shot in bench.crops):
-        table.caption = "BM3D is not installed."
-    return table
+        averages = (average(x.psnr for x in own if x.strength == s) for s in STRENGTHS)
+        rows.append([method, modality.value, *(_cell(each, 2) for each in averages)])
+    compared = any(shot.method == BM3D for shot in bench.crops)
+    note = "" if compared else "BM3D is not installed."
+    return tables.terminal(rows, title, labels=2, note=note)
 
 
 def _real(bench: DenoiseBench, modality: Modality) -> Table:
     own = [shot for shot in bench.real if shot.modality is modality]
     n = len({shot.picture for shot in own})
     title = f"{modality.value}: {n} real pictures of val, over those of the picture as it is"
-    table = _table(title, "Method", "CNR", "ENL", "corr with own edges")
+    rows = [["Method", "CNR", "ENL", "corr with own edges"]]
     for _, method, shots in _by_method(own):
-        cells = (_cell(average(getattr(x, c) for x in shots), 2) for c in REAL_COLUMNS)
-        table.add_row(method, *cells)
-    return table
+        averages = (average(getattr(x, c) for x in shots) for c in REAL_COLUMNS)
+        rows.append([method, *(_cell(each, 2) for each in averages)])
+    return tables.terminal(rows, title)
 
 
-def _goal(goal: Goal) -> str:
+def _goal_line(goal: Goal) -> str:
     said = {True: "met", False: "NOT met", None: "not judged"}[goal.met]
     return f"Goal, {goal.words}: {said} ({goal.found})."
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left", no_wrap=True)
-    return table
-
-
 def _cell(value: Average | None, digits: int) -> str:
     return f"{value.mean:.{digits}f} ±{value.std:.{digits}f}" if value else "-"
-
-
-def _plain(value: Average | None) -> dict[str, float] | None:
-    return asdict(value) if value else None

@@ -27,7 +27,7 @@ from mammosono.appliance.pipeline.verdict import findings_of, judge, malignancy
 from mammosono.appliance.values import ImageReading, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
-from mammosono.tools.benchmarks.pair import Posted, draw_pair
+from mammosono.tools.benchmarks.workload import Posted, draw_pair
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.figures import Figures, figures
 from mammosono.tools.evaluation.outcome import Outcome, read_outcome

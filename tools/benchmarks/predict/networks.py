@@ -13,7 +13,6 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from mammosono.appliance.pipeline.model import SHIPPED
-from mammosono.tools.benchmarks.machine import Machine, this_machine
 from mammosono.tools.benchmarks.predict.graph import (
     blank_network,
     denoiser_cost,
@@ -30,6 +29,7 @@ from mammosono.tools.benchmarks.predict.prediction import (
     config_network,
     predict,
 )
+from mammosono.tools.benchmarks.workload import Machine, this_machine
 from mammosono.tools.network.config import NetworkConfig, preset
 from mammosono.tools.network.model import RefinedMaskRcnn, RpnHead
 

@@ -16,7 +16,6 @@ from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import Stage, open_bundle, read_stage
 from mammosono.tools.benchmarks.flops import Flops
-from mammosono.tools.benchmarks.pair import NETWORK
 from mammosono.tools.benchmarks.predict.graph import (
     Kernel,
     StageCost,
@@ -28,6 +27,7 @@ from mammosono.tools.benchmarks.predict.graph import (
     trunk_cost,
 )
 from mammosono.tools.benchmarks.predict.measurements import HostWork
+from mammosono.tools.benchmarks.workload import NETWORK
 from mammosono.tools.export.mixed import fp32_nodes
 from mammosono.tools.network.config import NetworkConfig
 

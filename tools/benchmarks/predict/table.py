@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from mammosono.appliance.pipeline.denoise.network import STAGE
+from mammosono.tools import tables
 from mammosono.tools.benchmarks.predict.graph import StageCost
 from mammosono.tools.benchmarks.predict.measurements import NARROW, SQUARE, ValCheck
 from mammosono.tools.benchmarks.predict.networks import PAPER_TARGET_S, BoardPrediction
@@ -32,8 +31,8 @@ def as_dict(prediction: BoardPrediction) -> dict[str, Any]:
         "schema": SCHEMA,
         "prediction": True,
         "day": prediction.day.isoformat(),
-        "board": asdict(board),
-        "host_timed_on": {**asdict(prediction.machine), "busy": prediction.machine.busy},
+        "board": tables.plain(board),
+        "host_timed_on": {**tables.plain(prediction.machine), "busy": prediction.machine.busy},
         "networks": [_network(one) for one in prediction.networks],
         "variants_of_paper": [
             {
@@ -56,19 +55,19 @@ def _network(one: Prediction) -> dict[str, Any]:
         "dense_gflop": flops.dense / 1e9,
         "depthwise_gflop": flops.depthwise / 1e9,
         "stages": {
-            stage: {**_stage(cost), "seconds": asdict(seconds)}
+            stage: {**_stage(cost), "seconds": tables.plain(seconds)}
             for stage, cost, seconds in _each_stage(one)
         },
-        "network_s": asdict(one.seconds),
-        "denoiser_s": asdict(one.denoiser),
-        "host_s": asdict(one.host),
-        "host_here_s": [asdict(work) for work in one.work],
-        "image_s": asdict(one.image),
-        "pair_s": asdict(one.pair),
+        "network_s": tables.plain(one.seconds),
+        "denoiser_s": tables.plain(one.denoiser),
+        "host_s": tables.plain(one.host),
+        "host_here_s": [tables.plain(work) for work in one.work],
+        "image_s": tables.plain(one.image),
+        "pair_s": tables.plain(one.pair),
         "weights_mb": one.weights,
         "scratch_mb": one.scratch,
         "bindings_mb": one.bindings,
-        "peak_mb": asdict(one.memory),
+        "peak_mb": tables.plain(one.memory),
     }
 
 
@@ -97,7 +96,7 @@ def _val(val: ValCheck) -> dict[str, Any]:
             {
                 "proposals": row.caps[0],
                 "findings": row.caps[1],
-                "figures": {m.value: asdict(one) for m, one in row.figures.items()},
+                "figures": {m.value: tables.plain(one) for m, one in row.figures.items()},
             }
             for row in val.caps
         ],
@@ -162,72 +161,55 @@ def _rates(prediction: BoardPrediction) -> str:
 
 def _networks(prediction: BoardPrediction) -> Table:
     networks = prediction.networks
-    table = _table("An image and a pair", "", *(one.network.name for one in networks))
-    sizes = (one.network.geometry.input_size for one in networks)
-    table.add_row("input, px", *(f"{height} x {width}" for height, width in sizes))
-    table.add_row("GFLOP", *(f"{one.network.flops.total / 1e9:.1f}" for one in networks))
-    table.add_row("network, s an image", *(_span(one.seconds) for one in networks))
-    table.add_row("denoiser, s a mammogram", *(_span(one.denoiser) for one in networks))
-    table.add_row("host, s an image", *(_span(one.host) for one in networks))
-    table.add_row("an image, s", *(_span(one.image) for one in networks))
-    table.add_row("a pair, s", *(_span(one.pair) for one in networks))
-    table.add_row("peak memory, MB", *(_span(one.memory, 0) for one in networks))
-    table.add_row("of it the network's", *(f"{one.own:.0f}" for one in networks))
-    return table
+    sizes = (each.network.geometry.input_size for each in networks)
+    rows = [
+        ["", *(each.network.name for each in networks)],
+        ["input, px", *(f"{height} x {width}" for height, width in sizes)],
+        ["GFLOP", *(f"{each.network.flops.total / 1e9:.1f}" for each in networks)],
+        ["network, s an image", *(_span(each.seconds) for each in networks)],
+        ["denoiser, s a mammogram", *(_span(each.denoiser) for each in networks)],
+        ["host, s an image", *(_span(each.host) for each in networks)],
+        ["an image, s", *(_span(each.image) for each in networks)],
+        ["a pair, s", *(_span(each.pair) for each in networks)],
+        ["peak memory, MB", *(_span(each.memory, 0) for each in networks)],
+        ["of it the network's", *(f"{each.own:.0f}" for each in networks)],
+    ]
+    return tables.terminal(rows, "An image and a pair")
 
 
-def _stages(one: Prediction) -> Table:
-    columns = ("MB, ms", "GFLOP", "depthwise", "weights", "moved", "gathered", "scratch", "ms")
-    table = _table(f"{one.network.name}: one run of each stage", *columns)
-    for stage, cost, seconds in _each_stage(one):
+def _stages(prediction: Prediction) -> Table:
+    rows = [["MB, ms", "GFLOP", "depthwise", "weights", "moved", "gathered", "scratch", "ms"]]
+    for stage, cost, seconds in _each_stage(prediction):
         numbers = _stage(cost)
-        milliseconds = seconds * 1e3
-        table.add_row(
-            stage,
-            f"{numbers['dense_gflop']:.2f}",
-            f"{numbers['depthwise_gflop']:.2f}",
-            f"{numbers['weights_mb']:.1f}",
-            f"{numbers['moved_mb']:.1f}",
-            f"{numbers['gathered_mb']:.1f}",
-            f"{numbers['scratch_mb']:.1f}",
-            _span(milliseconds, 1 if milliseconds.high < 100 else 0),
-        )
-    return table
+        work = (f"{numbers[f'{kind}_gflop']:.2f}" for kind in ("dense", "depthwise"))
+        memory = ("weights", "moved", "gathered", "scratch")
+        megabytes = (f"{numbers[f'{kind}_mb']:.1f}" for kind in memory)
+        ms = seconds * 1e3
+        rows.append([stage, *work, *megabytes, _span(ms, 1 if ms.high < 100 else 0)])
+    return tables.terminal(rows, f"{prediction.network.name}: one run of each stage")
 
 
 def _variants(prediction: BoardPrediction) -> Table:
-    columns = ("paper with", "GFLOP", "network s", "host s", "accuracy")
-    table = _table("Savings for paper", *columns)
     base = prediction.networks[-1]
-    for name, one, effect in (
+    rows = [["paper with", "GFLOP", "network s", "host s", "accuracy"]]
+    for name, each, effect in (
         ("nothing changed", base, ""),
-        *((variant.name, one, variant.effect) for variant, one in prediction.variants),
+        *((variant.name, each, variant.effect) for variant, each in prediction.variants),
     ):
-        host = _span(one.host) if one is base or one.work != base.work else ""
-        table.add_row(
-            name, f"{one.network.flops.total / 1e9:.1f}", _span(one.seconds), host, effect
-        )
-    return table
+        host = _span(each.host) if each is base or each.work != base.work else ""
+        work = f"{each.network.flops.total / 1e9:.1f}"
+        rows.append([name, work, _span(each.seconds), host, effect])
+    return tables.terminal(rows, "Savings for paper")
 
 
 def _caps(val: ValCheck) -> Table:
-    columns = ("Proposals, findings", "Images", "n", "Dice", "AUC", "box hit", "found an image")
-    table = _table("MEASURED here: the bundle on val with fewer RoIs", *columns)
+    rows = [["Proposals, findings", "Images", "n", "Dice", "AUC", "box hit", "found an image"]]
     for row in val.caps:
-        for modality, one in row.figures.items():
-            numbers = (one.estimates[key].value for key in _FIGURES)
-            table.add_row(
-                f"{row.caps[0]}, {row.caps[1]}", modality.value, str(one.n),
-                *(f"{value:.3f}" for value in numbers),
-            )  # fmt: skip
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left", no_wrap=True)
-    return table
+        for modality, group in row.figures.items():
+            numbers = (f"{group.estimates[key].value:.3f}" for key in _FIGURES)
+            caps = f"{row.caps[0]}, {row.caps[1]}"
+            rows.append([caps, modality.value, f"{group.n}", *numbers])
+    return tables.terminal(rows, "MEASURED here: the bundle on val with fewer RoIs", labels=2)
 
 
 def _span(span: Span, digits: int = 2) -> str:

@@ -1,12 +1,14 @@
-"""The peer: Mask R-CNN (He 2017) with ResNet50 and FPN in the usual shape, in torch as it is.
+"""References beside the bench: a matrix product and a plain Mask R-CNN, both in torch.
 
-Usual: 256 pyramid channels, three anchors a cell on five levels, 1000 proposals, a box head of two
-layers of 1024, 100 findings, a mask head of four 3x3 convolutions of 256 channels and one
-deconvolution to 28 x 28. The weights are untrained: what is computed does not depend on them.
-"""
+The matrix product is the ceiling: what this machine can do at best. The peer is Mask R-CNN
+(He 2017) with ResNet50 and FPN in the usual shape: 256 pyramid channels, three anchors a cell on
+five levels, 1000 proposals, a box head of two layers of 1024, 100 findings, a mask head of four
+3x3 convolutions of 256 channels and one deconvolution to 28 x 28. Its weights are untrained: what
+is computed does not depend on them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
@@ -19,11 +21,30 @@ from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.values import Modality
 from mammosono.tools.benchmarks.figures import PeerRun
-from mammosono.tools.benchmarks.pair import Posted
+from mammosono.tools.benchmarks.workload import Posted
 from mammosono.tools.network.config import PAPER_GEOMETRY, NetworkConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
 from mammosono.tools.network.torch_engine import TorchEngine
+
+SIDE = 2048
+_PRODUCTS = 3
+
+
+def matrix_product(side: int = SIDE) -> Callable[[], float]:
+    """A measurement: GFLOP/s of the best of three FP32 products of two `side` x `side` matrices.
+
+    torch's product, with as many threads as torch is set to.
+    """
+    a, b, out = torch.rand(side, side), torch.rand(side, side), torch.empty(side, side)
+
+    def seconds() -> float:
+        started = perf_counter()
+        torch.mm(a, b, out=out)
+        return perf_counter() - started
+
+    return lambda: 2e-9 * side**3 / min(seconds() for _ in range(_PRODUCTS))
+
 
 USUAL_SIZE = (1088, 800)
 """(height, width): 800 px short side, and the long side of a common photograph."""
