@@ -22,8 +22,7 @@ from mammosono.appliance.values import (
     Verdict,
 )
 from mammosono.tools.data.index import COLUMNS, LesionMark, Record
-from mammosono.tools.evaluation.evaluate import evaluate
-from mammosono.tools.evaluation.evaluation import Evaluation
+from mammosono.tools.evaluation.evaluate import Evaluation, evaluate
 
 SIZE = 256
 MODEL = ModelInfo("test", "1", "ab" * 32, "no runtime", {"MG": 0.4, "US": 0.5})

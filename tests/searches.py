@@ -9,7 +9,7 @@ import numpy as np
 from mammosono.appliance.output.rle import encode
 from mammosono.appliance.values import Finding, Label, Modality, Rle
 from mammosono.tools.data.index import Record
-from mammosono.tools.evaluation.search import Lesion, Search
+from mammosono.tools.evaluation.outcome import Lesion, Search
 
 SIZE = (64, 96)
 Square = tuple[float, float, float, float]

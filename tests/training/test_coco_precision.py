@@ -16,7 +16,7 @@ from searches import drawn_searches, finding, lesion, search
 
 from mammosono.tools.evaluation.bootstrap import case_weights
 from mammosono.tools.evaluation.coco import average_precision, findings_file, match, truth_file
-from mammosono.tools.evaluation.search import Search
+from mammosono.tools.evaluation.outcome import Search
 
 HERE, AWAY = (10, 10, 20, 20), (50, 30, 20, 20)
 

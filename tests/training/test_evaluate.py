@@ -20,9 +20,8 @@ from mammosono.appliance.errors import ModelFault, ModelUnavailable
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.index import split_hash
 from mammosono.tools.evaluation import files
-from mammosono.tools.evaluation.evaluate import evaluate
+from mammosono.tools.evaluation.evaluate import Denoising, evaluate
 from mammosono.tools.evaluation.files import COLUMNS, run_evaluation, write_per_image
-from mammosono.tools.evaluation.readers import Denoising
 from mammosono.tools.evaluation.table import as_dict, as_markdown, as_rich
 
 

@@ -14,8 +14,8 @@ from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.values import DenoiseRecord, ImageReading, Label, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
-from mammosono.tools.evaluation import readers
-from mammosono.tools.evaluation.readers import LOWEST, Denoising, open_readers
+from mammosono.tools.evaluation import evaluate
+from mammosono.tools.evaluation.evaluate import LOWEST, Denoising, open_readers
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_picture_is_denoised_once_for_both_readers_and_every_picture_anew(
         asked.append(modality)
         return working, DenoiseRecord("none")
 
-    monkeypatch.setattr(readers, "untouched", counting)
+    monkeypatch.setattr(evaluate, "untouched", counting)
     device, everything = open_readers(bundle, Denoising.off)
     for seed in (1, 2):
         for reader in (device, everything):

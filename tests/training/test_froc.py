@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from searches import drawn_searches, finding, lesion, search
 
 from mammosono.tools.evaluation.bootstrap import case_weights
-from mammosono.tools.evaluation.detection_metrics import marks_of
-from mammosono.tools.evaluation.froc import curve, hits, marks, sensitivity_at
-from mammosono.tools.evaluation.search import Search, size_class
+from mammosono.tools.evaluation.detection_metrics import (
+    curve,
+    marks,
+    marks_of,
+    sensitivity_at,
+)
+from mammosono.tools.evaluation.metrics import hits
+from mammosono.tools.evaluation.outcome import Search, size_class
 
 few = settings(max_examples=25, deadline=None)
 HERE, THERE, AWAY = (10, 10, 20, 20), (50, 30, 20, 20), (70, 0, 10, 10)

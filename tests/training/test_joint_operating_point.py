@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.values import Modality, Verdict
-from mammosono.tools.evaluation.joint_operating_point import JointPoint, Target, choose_jointly
+from mammosono.tools.evaluation.operating_points import JointPoint, Target, choose_jointly
 
 few = settings(max_examples=30, deadline=None)
 MG, US = Modality.MG, Modality.US

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from mammosono.tools.evaluation.metrics import (
     auc,
     average_precision,
-    box_iou,
+    centre_inside,
     confusion,
     dice,
     jaccard,
     mean,
     median,
+    overlap,
 )
 
 few = settings(max_examples=60, deadline=None)
@@ -183,8 +184,16 @@ def test_dice_and_jaccard_are_symmetric_and_bound_by_d_equals_2j_over_1_plus_j(
     assert (j == 1) == bool((a == b).all())
 
 
-def test_box_iou_is_of_half_open_boxes() -> None:
-    a = np.array([[0, 0, 2, 2], [0, 0, 1, 1]], float)
+def test_boxes_overlap_from_an_iou_of_a_quarter_on() -> None:
+    a = np.array([[0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 1, 0.99]], float)
     b = np.array([[1, 0, 3, 2], [2, 0, 4, 2], [0, 0, 2, 2]], float)
-    np.testing.assert_allclose(box_iou(a, b), [[1 / 3, 0, 1], [0, 0, 1 / 4]])
-    assert box_iou(np.zeros((0, 4)), b).shape == (0, 3)
+    assert overlap(a, b).tolist() == [[True, False, True], [False, False, True], [False] * 3]
+    assert overlap(np.zeros((0, 4)), b).shape == (0, 3)
+
+
+def test_a_centre_lies_in_a_box_up_to_its_border_and_in_a_circle_up_to_its_radius() -> None:
+    lesions = np.array([[0, 0, 4, 4], [0, 0, 4, 4]], float)
+    circles = np.array([False, True])
+    findings = np.array([[-1, -1, 1, 1], [1, 1, 3, 3], [-1, 1, 1, 3], [-2, 1, 1, 3]], float)
+    inside = centre_inside(findings, lesions, circles).tolist()
+    assert inside == [[True, False], [True, True], [True, True], [False, False]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mammosono.tools.evaluation.operating_point import choose_image_score, choose_threshold
+from mammosono.tools.evaluation.operating_points import choose_image_score, choose_threshold
 
 few = settings(max_examples=80, deadline=None)
 rows = st.lists(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammosono.tools.evaluation.reliability import bins, error_if_calibrated, expected_error
+from mammosono.tools.evaluation.metrics import bins, error_if_calibrated, expected_error
 
 few = settings(max_examples=50, deadline=None)
 rows = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30)

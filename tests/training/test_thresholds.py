@@ -27,7 +27,7 @@ from mammosono.appliance.values import (
 from mammosono.engines.bundle import open_bundle
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import COLUMNS, read_index
-from mammosono.tools.evaluation.thresholds import enter, read_scores
+from mammosono.tools.evaluation.operating_points import enter, read_scores
 
 NAMES = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 

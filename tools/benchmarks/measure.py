@@ -41,7 +41,7 @@ from mammosono.tools.benchmarks.workload import (
     read_pair,
     this_machine,
 )
-from mammosono.tools.evaluation.readers import untouched
+from mammosono.tools.evaluation.evaluate import untouched
 
 THREADS = 2
 """Of the reader, the matrix product and the peer alike."""

@@ -42,8 +42,8 @@ def evaluate(
     """Run the device's own reader over labelled images and measure it, with 95 % intervals."""
     console = Console()
     with refusals():
+        from mammosono.tools.evaluation.evaluate import Denoising
         from mammosono.tools.evaluation.files import run_evaluation
-        from mammosono.tools.evaluation.readers import Denoising
         from mammosono.tools.evaluation.table import as_dict, as_rich
 
         with bar(Console(stderr=True) if as_json else console, "reading") as told:
@@ -93,8 +93,7 @@ def operating_points(
         if split is Split.test:
             raise ValueError("test images choose nothing; take val")
         from mammosono.tools.data.index import read_index, select
-        from mammosono.tools.evaluation.joint_operating_point import Target
-        from mammosono.tools.evaluation.thresholds import choose_for_bundle, enter
+        from mammosono.tools.evaluation.operating_points import Target, choose_for_bundle, enter
 
         target = Target(target_sensitivity, target_specificity, least)
         records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mammosono.tools.evaluation.metrics import Floats
+Floats = NDArray[np.float64]
 
 DRAWS = 2000
 LEVEL = 0.95

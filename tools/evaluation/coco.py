@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.values import Finding
 from mammosono.tools.evaluation.metrics import Bools, Floats, ratio
-from mammosono.tools.evaluation.search import Search
+from mammosono.tools.evaluation.outcome import Search
 
 CATEGORY = {"id": 1, "name": "lesion"}
 MOST = 100

@@ -1,23 +1,132 @@
-"""The device's own reader, run over labelled images and measured."""
+"""Evaluation of a bundle: the device's own reader, run over labelled images and measured."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mammosono.appliance.errors import IntakeError, ModelFault
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.values import Modality, ModelInfo, Reading, SourceImage
+from mammosono.appliance.pipeline.model import open_model
+from mammosono.appliance.pipeline.prepare import Denoise, denoiser
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo, Reading, SourceImage
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.curves import curves
-from mammosono.tools.evaluation.detection_metrics import found, located
-from mammosono.tools.evaluation.evaluation import OUTSIDE, Evaluation
-from mammosono.tools.evaluation.figures import figures
-from mammosono.tools.evaluation.outcome import Outcome, ReadBytes, read_outcome, unread_outcome
+from mammosono.tools.denoiser.log_shrinkage import shrink_logarithm
+from mammosono.tools.evaluation.detection_metrics import Found, found, located
+from mammosono.tools.evaluation.figures import Curves, Figures, curves, figures
+from mammosono.tools.evaluation.outcome import (
+    Outcome,
+    ReadBytes,
+    Search,
+    read_outcome,
+    search_of,
+    unread_outcome,
+)
 from mammosono.tools.evaluation.pairs import PairFigures, Side, pair_figures
-from mammosono.tools.evaluation.search import Search, search_of
+
+LOWEST = 0.05
+"""Lesion score down to which lesions are searched for."""
+THREADS = 2
+
+
+class Denoising(str, Enum):
+    """on: as on the device; off: the picture as it came; log: ultrasound by the second way."""
+
+    on = "on"
+    off = "off"
+    log = "log"
+
+
+def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Reader, Reader]:
+    """The device's reader, and one that tells of every finding down to LOWEST.
+
+    They share one engine; closing either closes it. Raises ModelUnavailable.
+    """
+    engine, model = open_model(bundle, Runtime())
+    own = denoiser(engine, model, THREADS)
+    remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}
+    once = _Remembering(remove[denoising])
+    everything = replace(model, finding_threshold=dict.fromkeys(Modality, LOWEST))
+    return Reader(engine, model, THREADS, once), Reader(engine, everything, THREADS, once)
+
+
+def untouched(
+    working: NDArray[np.float32], modality: Modality, peak: float
+) -> tuple[NDArray[np.float32], DenoiseRecord]:
+    """No noise is removed."""
+    return working, DenoiseRecord("none")
+
+
+def by_logarithm(own: Denoise) -> Denoise:
+    """Ultrasound by mammosono.tools.denoiser.log_shrinkage, mammograms by `own`."""
+
+    def remove(
+        working: NDArray[np.float32], modality: Modality, peak: float
+    ) -> tuple[NDArray[np.float32], DenoiseRecord]:
+        if modality is Modality.US:
+            return shrink_logarithm(working, peak=peak)
+        return own(working, modality, peak)
+
+    return remove
+
+
+class _Remembering:
+    """The last answer: both readers ask for the same picture, one after the other."""
+
+    def __init__(self, remove: Denoise) -> None:
+        self._remove = remove
+        self._asked: tuple[NDArray[np.float32], Modality, float] | None = None
+        self._answer: tuple[NDArray[np.float32], DenoiseRecord]
+
+    def __call__(
+        self, working: NDArray[np.float32], modality: Modality, peak: float
+    ) -> tuple[NDArray[np.float32], DenoiseRecord]:
+        last = self._asked
+        if last is None or last[1:] != (modality, peak) or not np.array_equal(last[0], working):
+            self._asked = working.copy(), modality, peak
+            self._answer = self._remove(working, modality, peak)
+        return self._answer
+
+
+OUTSIDE = frozenset({"mini-MIAS"})
+"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Every image's outcome, and the figures of groups of them.
+
+    split_hash: which image belonged to which split, see mammosono.tools.data.index.
+    groups: by modality ("MG": all its sources but those OUTSIDE) and by source ("US/BUSI").
+    pairs: None unless both modalities have images that are not from outside.
+    searches, found, curves: every image searched for lesions, and what came of it by group; empty
+    if the images were read only as the device reads them. A group without a located lesion is not
+    in `found`.
+    split_kept: whether the index divides the model's own training sources as its training did; None
+    where its manifest does not say. If not, images judged here may have trained it.
+    denoising: "on" as on the device, "off" or "log", see mammosono.tools.evaluation.readers.
+    """
+
+    model: ModelInfo
+    split_hash: str
+    outcomes: tuple[Outcome, ...]
+    groups: Mapping[str, Figures]
+    pairs: PairFigures | None
+    searches: tuple[Search, ...]
+    found: Mapping[str, Found]
+    curves: Mapping[str, Curves]
+    split_kept: bool | None = None
+    denoising: str = "on"
+
 
 T = TypeVar("T")
 U = TypeVar("U")

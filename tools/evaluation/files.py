@@ -21,9 +21,13 @@ from typing import Any, TextIO
 from mammosono.engines.bundle import open_bundle
 from mammosono.tools.data.index import Record, read_index, select, split_hash
 from mammosono.tools.evaluation.coco import findings_file, truth_file
-from mammosono.tools.evaluation.evaluate import Progress, evaluate
-from mammosono.tools.evaluation.evaluation import Evaluation
-from mammosono.tools.evaluation.readers import Denoising, open_readers
+from mammosono.tools.evaluation.evaluate import (
+    Denoising,
+    Evaluation,
+    Progress,
+    evaluate,
+    open_readers,
+)
 from mammosono.tools.evaluation.table import as_dict, as_markdown
 
 COLUMNS = (

@@ -6,6 +6,10 @@ An undefined ratio is NaN.
 
 The names are those of Kumar et al. 2025 (doi 10.48084/etasr.11951); a positive image is one with
 a malignant lesion.
+
+Calibration is measured in ten bins of width 0.1 over [0, 1], the last one closed. ECE = sum over
+bins of the share of images in it times |mean score - share of malignant images|; Guo et al., "On
+calibration of modern neural networks", ICML 2017.
 """
 
 from __future__ import annotations
@@ -15,8 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mammosono.appliance.pipeline.detector.boxes import iou
+from mammosono.tools.evaluation.bootstrap import DRAWS, SEED
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+HIT_IOU = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,13 +159,32 @@ def jaccard(a: Bools, b: Bools) -> float:
     return float(ratio(np.count_nonzero(a & b), np.count_nonzero(a | b)))
 
 
-def box_iou(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of half-open xyxy boxes, [n, 4] and [m, 4] to [n, m]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=-1)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (a, b)]
-    return ratio(common, areas[0][:, None] + areas[1][None, :] - common)
+def hits(findings: Floats, lesions: Floats, circles: Bools) -> Bools:
+    """Which finding hits which lesion, bool [n, m]: by their overlap, a circle by the centre.
+
+    findings: [n, 4], lesions: [m, 4] xyxy boxes (of a circle: the square around it); circles: [m].
+    """
+    return np.where(circles, centre_inside(findings, lesions, circles), overlap(findings, lesions))
+
+
+def overlap(findings: Floats, lesions: Floats) -> Bools:
+    """Whether the boxes [n, 4] and [m, 4] have IoU >= 0.25, bool [n, m]."""
+    return np.asarray(iou(findings, lesions) >= HIT_IOU)
+
+
+def centre_inside(findings: Floats, lesions: Floats, circles: Bools) -> Bools:
+    """Whether the centre of a finding's box lies in the lesion's circle or box, bool [n, m]."""
+    radii = (lesions[:, 2:] - lesions[:, :2]) / 2
+    away = _centres(findings)[:, None] - _centres(lesions)
+    # A lesion without extent cannot be hit by its centre either.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.moveaxis(away / radii, -1, 0)
+        distance = np.where(circles, np.hypot(*parts), np.abs(parts).max(axis=0))
+        return np.asarray(distance <= 1)
+
+
+def _centres(boxes: Floats) -> Floats:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
@@ -166,3 +193,63 @@ def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     out = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=out, where=bottom != 0)
     return out
+
+
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """low, high: its edges; n: images; score: their mean; malignant: the share that is."""
+
+    low: float
+    high: float
+    n: int
+    score: float
+    malignant: float
+
+
+def bins(scores: Floats, truth: Bools) -> tuple[Bin, ...]:
+    """The bins that hold an image. scores: float [n] in [0, 1], NaN left out; truth: bool [n]."""
+    member = _member(scores)
+    return tuple(
+        Bin(
+            k / BINS,
+            (k + 1) / BINS,
+            int(inside.sum()),
+            float(scores[inside].mean()),
+            float(truth[inside].mean()),
+        )
+        for k, inside in enumerate(member.T)
+        if inside.any()
+    )
+
+
+def expected_error(scores: Floats, truth: Bools, weights: Floats | None = None) -> Floats:
+    """ECE of scores [n] in [0, 1], NaN left out; weights [..., n]. NaN without an image."""
+    w = np.ones(scores.size) if weights is None else weights
+    member = _member(scores).astype(np.float64)
+    excess = np.nan_to_num(np.where(np.isnan(scores), 0.0, scores - truth))
+    # |sum of (score - truth)| of a bin is its share times the gap, but for the number of images.
+    gaps = np.abs((w * excess) @ member).sum(axis=-1)
+    return ratio(gaps, (w @ member).sum(axis=-1))
+
+
+def error_if_calibrated(scores: Floats) -> float:
+    """The mean ECE of these very scores were they right: truth drawn with the score as chance.
+
+    Few images make an ECE above zero of any score; only what lies above this says something.
+    """
+    known = scores[~np.isnan(scores)]
+    if not known.size:
+        return float("nan")
+    drawn = np.random.default_rng(SEED).random((DRAWS, known.size)) < known
+    member = _member(known).astype(np.float64)
+    return float((np.abs((known - drawn) @ member).sum(axis=-1) / known.size).mean())
+
+
+def _member(scores: Floats) -> Bools:
+    """Which score is in which bin, bool [n, BINS]; NaN is in none."""
+    known = ~np.isnan(scores)
+    which = np.clip(np.floor(np.where(known, scores, 0) * BINS), 0, BINS - 1)
+    return np.asarray(known[:, None] & (which[:, None] == np.arange(BINS)))

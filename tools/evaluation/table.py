@@ -1,4 +1,4 @@
-"""An evaluation for machines (JSON) and for people (Markdown, terminal)."""
+"""Tables of an evaluation for people, and the same figures for machines (JSON)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,72 @@ from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 
-from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED
-from mammosono.tools.evaluation.cells import Rows, cell, markdown, number, terminal
+from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED, Estimate
 from mammosono.tools.evaluation.detection_metrics import DEFINITIONS as FOUND_DEFINITIONS
 from mammosono.tools.evaluation.detection_metrics import Found
-from mammosono.tools.evaluation.detection_table import found_rows, part_rows
-from mammosono.tools.evaluation.evaluation import OUTSIDE, Evaluation
+from mammosono.tools.evaluation.evaluate import OUTSIDE, Evaluation
 from mammosono.tools.evaluation.figures import DEFINITIONS, Figures
 from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
+from mammosono.tools.tables import Rows, markdown, plain, terminal
+
+
+def cell(estimate: Estimate) -> str:
+    """Value and interval, as 0.714 (0.60 to 0.82); "-" where undefined."""
+    if math.isnan(estimate.value):
+        return "-"
+    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
+
+
+def number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+LESION_NAMES = {
+    "sensitivity": "Lesions found as the device reports",
+    "false_positives": "False positives an image, as reported",
+    "froc_0.25": "FROC, at 0.25 false positives an image",
+    "froc_0.5": "FROC, at 0.5",
+    "froc_1": "FROC, at 1",
+    "froc_2": "FROC, at 2",
+    "box_ap50": "Box AP50",
+    "box_ap": "Box AP50:95",
+    "mask_ap50": "Mask AP50",
+    "mask_ap": "Mask AP50:95",
+}
+PART_NAMES = {
+    "sensitivity": "Found as reported",
+    "froc_1": "FROC, at 1 false positive an image",
+    "dice": "Dice, mean over images",
+}
+
+
+def found_rows(groups: Mapping[str, Found]) -> Rows:
+    """A column a group."""
+    rows = [
+        ["", *groups],
+        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in groups.values())],
+        ["Located lesions", *(f"{g.lesions}" for g in groups.values())],
+    ]
+    for key, name in LESION_NAMES.items():
+        cells = [group.estimates[key] for group in groups.values()]
+        if not all(math.isnan(each.value) for each in cells):
+            rows.append([name, *map(cell, cells)])
+    return rows
+
+
+def part_rows(groups: Mapping[str, Found]) -> Rows:
+    """A row a size class or label of a group."""
+    rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
+    for group, found in groups.items():
+        for name, part in found.parts.items():
+            cells = (cell(part.estimates[key]) for key in PART_NAMES)
+            rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
+    return rows
+
 
 SCHEMA = 2
 AnyFigures = TypeVar("AnyFigures", Figures, Found)
@@ -55,7 +113,7 @@ FUSED_NAMES = {
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Plain values for JSON with stable keys; undefined figures are None."""
     model, pairs = evaluation.model, evaluation.pairs
-    plain = {
+    whole = {
         "schema": SCHEMA,
         "model": {
             "name": model.name,
@@ -83,7 +141,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "groups": {name: asdict(group) for name, group in evaluation.found.items()},
         },
     }
-    out: dict[str, Any] = _without_nan(plain)
+    out: dict[str, Any] = plain(whole)
     return out
 
 
@@ -200,13 +258,3 @@ def _notes(evaluation: Evaluation) -> list[str]:
         f"Positive: {DEFINITIONS['positive']}. Unread: {DEFINITIONS['unread']}. "
         f"Never trained on, reported by itself: {', '.join(sorted(OUTSIDE))}."
     ]
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

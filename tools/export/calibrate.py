@@ -19,7 +19,7 @@ from mammosono.engines.interface import Engine
 from mammosono.tools.data.index import Record
 from mammosono.tools.data.masks import union_mask
 from mammosono.tools.evaluation.metrics import dice
-from mammosono.tools.evaluation.operating_point import (
+from mammosono.tools.evaluation.operating_points import (
     ImageScore,
     OperatingPoint,
     choose_image_score,

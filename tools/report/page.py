@@ -9,7 +9,6 @@ from html import escape
 
 from mammosono.appliance.errors import IntakeError
 from mammosono.tools.data.index import Record
-from mammosono.tools.evaluation.cells import Rows
 from mammosono.tools.report import plots
 from mammosono.tools.report.caveats import caveats
 from mammosono.tools.report.examples import Chosen, false_alarms, missed_lesions, misses, spread
@@ -18,6 +17,7 @@ from mammosono.tools.report.pictures import tiles
 from mammosono.tools.report.sheet import HEAD
 from mammosono.tools.report.table_one import COMPARABLE, table_one
 from mammosono.tools.report.tables import found_table, pairs_table, part_table
+from mammosono.tools.tables import Rows
 
 MODALITIES = {"MG": "mammograms", "US": "ultrasound"}
 SPREAD, WORST = 6, 3

@@ -6,10 +6,10 @@ import math
 from html import escape
 from typing import Any
 
-from mammosono.tools.evaluation.cells import Rows
-from mammosono.tools.evaluation.detection_table import NAMES, PART_NAMES
+from mammosono.tools.evaluation.table import LESION_NAMES, PART_NAMES
 from mammosono.tools.report.judged import Judged, estimate
 from mammosono.tools.report.table_one import cell
+from mammosono.tools.tables import Rows
 
 
 def found_table(judged: Judged) -> Rows:
@@ -20,7 +20,7 @@ def found_table(judged: Judged) -> Rows:
         ["n, images (cases)", *(f"{g['n']} ({g['cases']})" for g in groups.values())],
         ["n, located lesions", *(f"{g['lesions']}" for g in groups.values())],
     ]
-    for key, name in NAMES.items():
+    for key, name in LESION_NAMES.items():
         found = [estimate(group["estimates"][key]) for group in groups.values()]
         if not all(math.isnan(each.value) for each in found):
             rows.append([name, *map(cell, found)])
