@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from tiny_bundle import drawn_bundle
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms import phantom
-from mammosono.appliance.pipeline.model import SHIPPED
+from mammosono.appliance.pipeline.model import SHIPPED, open_model
+from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, ImageReading, Label, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
+from mammosono.engines.interface import Tensor
 from mammosono.tools.evaluation import evaluate
 from mammosono.tools.evaluation.evaluate import LOWEST, Denoising, open_readers
 
@@ -84,3 +87,26 @@ def test_a_picture_is_denoised_once_for_both_readers_and_every_picture_anew(
             reader.read([picture(Modality.US, seed)])
     device.close()
     assert asked == [Modality.US, Modality.US]
+
+
+def test_the_trunk_runs_once_for_both_readers_and_for_every_picture_anew(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+    engine, model = open_model(bundle, Runtime())
+    run = engine.run
+
+    def counting(stage: str, *rest: Any) -> dict[str, Tensor]:
+        stages.append(stage)
+        return run(stage, *rest)
+
+    monkeypatch.setattr(engine, "run", counting)
+    monkeypatch.setattr(evaluate, "open_model", lambda *_: (engine, model))
+    device, everything = open_readers(bundle, Denoising.off)
+    pictures = [picture(Modality.US, seed) for seed in (1, 2)]
+    answers = [[r.read([each]).images for r in (device, everything)] for each in pictures]
+    assert stages.count("trunk") == 2
+    again = [[r.read([each]).images for each in pictures] for r in (device, everything)]
+    device.close()
+    assert stages.count("trunk") == 6
+    assert again == [list(column) for column in zip(*answers, strict=True)]

@@ -19,6 +19,7 @@ from mammosono.appliance.pipeline.prepare import Denoise, denoiser
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo, Reading, SourceImage
+from mammosono.engines.interface import Engine, Tensor
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.denoiser.log_shrinkage import shrink_logarithm
 from mammosono.tools.evaluation.detection_metrics import Found, found, located
@@ -49,12 +50,14 @@ class Denoising(str, Enum):
 def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Reader, Reader]:
     """The device's reader, and one that tells of every finding down to LOWEST.
 
-    They share one engine; closing either closes it. Raises ModelUnavailable.
+    They share one engine, whose trunk runs once for both; closing either closes it. Raises
+    ModelUnavailable.
     """
-    engine, model = open_model(bundle, Runtime())
+    opened, model = open_model(bundle, Runtime())
+    engine = TrunkOnce(opened)
     own = denoiser(engine, model, THREADS)
     remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}
-    once = _Remembering(remove[denoising])
+    once = _DenoisedOnce(remove[denoising])
     everything = replace(model, finding_threshold=dict.fromkeys(Modality, LOWEST))
     return Reader(engine, model, THREADS, once), Reader(engine, everything, THREADS, once)
 
@@ -79,7 +82,32 @@ def by_logarithm(own: Denoise) -> Denoise:
     return remove
 
 
-class _Remembering:
+class TrunkOnce(Engine):
+    """Another engine, whose trunk is not run again on the canvas that it saw last."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.runtime = engine.runtime
+        self._engine = engine
+        self._canvas: NDArray[np.generic] | None = None
+        self._outputs: dict[str, Tensor] = {}
+
+    def run(
+        self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
+        if stage != "trunk":
+            return self._engine.run(stage, inputs, keep)
+        canvas = np.asarray(inputs["image"])
+        if self._canvas is None or not np.array_equal(self._canvas, canvas):
+            self._canvas = None  # what was kept ends with this run, even if it fails
+            self._outputs = self._engine.run(stage, inputs, keep)
+            self._canvas = canvas.copy()
+        return self._outputs
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class _DenoisedOnce:
     """The last answer: both readers ask for the same picture, one after the other."""
 
     def __init__(self, remove: Denoise) -> None:

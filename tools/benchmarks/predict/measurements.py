@@ -29,6 +29,7 @@ from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 from mammosono.tools.benchmarks.workload import Posted, draw_pair
 from mammosono.tools.data.index import read_index, select
+from mammosono.tools.evaluation.evaluate import TrunkOnce
 from mammosono.tools.evaluation.figures import Figures, figures
 from mammosono.tools.evaluation.outcome import Outcome, read_outcome
 
@@ -233,7 +234,7 @@ def _readers(
     engine: Engine, model: Model
 ) -> dict[Caps, Callable[[SourceImage, Prepared], ImageReading]]:
     geometry = model.geometry
-    once = _TrunkOnce(engine)
+    once = TrunkOnce(engine)
     readers = {}
     for proposals, findings in cap_ladder(geometry.proposals, geometry.findings):
         fewer = replace(geometry, proposals=proposals, findings=findings)
@@ -255,29 +256,6 @@ def _reader(detector: Detector, model: Model) -> Callable[[SourceImage, Prepared
         )  # fmt: skip
 
     return read
-
-
-class _TrunkOnce(Engine):
-    """Another engine, whose trunk is not run again on the canvas that it saw last."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.runtime = engine.runtime
-        self._engine = engine
-        self._canvas: NDArray[np.generic] | None = None
-        self._seen: dict[str, Tensor] = {}
-
-    def run(
-        self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
-    ) -> dict[str, Tensor]:
-        if stage != "trunk":
-            return self._engine.run(stage, inputs, keep)
-        canvas = np.asarray(inputs["image"])
-        if self._canvas is None or not np.array_equal(self._canvas, canvas):
-            self._seen, self._canvas = self._engine.run(stage, inputs, keep), canvas.copy()
-        return self._seen
-
-    def close(self) -> None:
-        """The engine inside is its owner's."""
 
 
 class _Padding(Engine):
