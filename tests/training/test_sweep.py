@@ -29,13 +29,13 @@ from mammosono.tools.data.sample import Sample  # noqa: E402
 from mammosono.tools.network.config import preset  # noqa: E402
 from mammosono.tools.network.model import RefinedMaskRcnn  # noqa: E402
 from mammosono.tools.sweep import run as sweeping  # noqa: E402
-from mammosono.tools.sweep.boundary import boundary_f  # noqa: E402
-from mammosono.tools.sweep.cells import CELLS, cell_config  # noqa: E402
-from mammosono.tools.sweep.datasets import balanced  # noqa: E402
-from mammosono.tools.sweep.measure import measure  # noqa: E402
-from mammosono.tools.sweep.precision import average_precision  # noqa: E402
-from mammosono.tools.sweep.run import FIGURES, Task  # noqa: E402
-from mammosono.tools.sweep.table import as_markdown, finished, rows, write  # noqa: E402
+from mammosono.tools.sweep.cells import (  # noqa: E402
+    CELLS,
+    balanced,
+    cell_config,
+)
+from mammosono.tools.sweep.measure import boundary_f, box_average_precision, measure  # noqa: E402
+from mammosono.tools.sweep.run import FIGURES, Task, as_markdown, finished, rows, write  # noqa: E402
 from mammosono.tools.training import datasets as material  # noqa: E402
 from mammosono.tools.training.curves import Curves  # noqa: E402
 from mammosono.tools.training.progress import Progress  # noqa: E402
@@ -152,18 +152,18 @@ def boxes(*corners: tuple[float, ...]) -> np.ndarray:
 def test_average_precision_of_boxes_that_are_right_wrong_and_half_right() -> None:
     truth = [boxes((10, 10, 30, 30)), boxes((5, 5, 25, 25), (40, 40, 60, 60)), boxes()]
     sure = [np.full(len(t), 0.9, np.float32) for t in truth]
-    assert average_precision(truth, truth, sure) == (1.0, 1.0)
-    assert average_precision(truth, [boxes()] * 3, [s[:0] for s in sure]) == (0.0, 0.0)
+    assert box_average_precision(truth, truth, sure) == (1.0, 1.0)
+    assert box_average_precision(truth, [boxes()] * 3, [s[:0] for s in sure]) == (0.0, 0.0)
     # IoU 0.6: right at 0.5, 0.55 and 0.6, wrong at the seven thresholds above.
     half = [t + np.array([5, 0, 5, 0], np.float32) for t in truth]
-    ap50, ap = average_precision(truth, half, sure)
+    ap50, ap = box_average_precision(truth, half, sure)
     assert ap50 == pytest.approx(1.0)
     assert ap == pytest.approx(0.3)
     # A false box above all true ones halves what is precise.
     false = [*truth[:2], boxes((0, 0, 9, 9))]
     scores = [*sure[:2], np.array([0.99], np.float32)]
-    assert average_precision(truth, false, scores)[0] == pytest.approx(0.75, abs=0.01)
-    assert all(map(math.isnan, average_precision([boxes()], [boxes()], [sure[2]])))
+    assert box_average_precision(truth, false, scores)[0] == pytest.approx(0.75, abs=0.01)
+    assert all(map(math.isnan, box_average_precision([boxes()], [boxes()], [sure[2]])))
 
 
 def answers(*lesions: tuple[Sample, float, float]) -> Any:

@@ -57,7 +57,7 @@ def sweep(
     input_size = network_size(size)
     with refusals():
         from mammosono.tools.sweep.cells import CELLS
-        from mammosono.tools.sweep.table import write
+        from mammosono.tools.sweep.run import write
 
         if show or data is None:
             if not out.is_dir():
@@ -65,7 +65,7 @@ def sweep(
             typer.echo(write(out), nl=False)
             return
         from mammosono.tools.data.index import read_index
-        from mammosono.tools.sweep.datasets import sweep_material
+        from mammosono.tools.sweep.cells import sweep_material
         from mammosono.tools.sweep.run import Result, Task
         from mammosono.tools.sweep.run import sweep as run_sweep
         from mammosono.tools.training.record import DataMark

@@ -1,9 +1,12 @@
-"""A trained cell on validation images, in the network's own frame."""
+"""Figures of a trained cell on validation images, in the network's own frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,8 +23,6 @@ from mammosono.tools.evaluation.metrics import auc, dice
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.torch_engine import TorchEngine
-from mammosono.tools.sweep.boundary import boundary_f
-from mammosono.tools.sweep.precision import average_precision
 
 LOWEST = 0.02
 """No finding under this lesion score is looked at."""
@@ -30,8 +31,83 @@ TOLERANCE_PX = 2.0
 """Of the boundary score, in px of the network's input."""
 
 
+def boundary_f(a: NDArray[np.bool_], b: NDArray[np.bool_], tolerance_px: float) -> float:
+    """F-score of two masks' outlines [H, W]: the harmonic mean of the shares of each outline that
+    lie within `tolerance_px` of the other (Csurka 2013; Perazzi 2016). 0 if one mask is empty,
+    NaN if both are.
+    """
+    if not a.any() and not b.any():
+        return float("nan")
+    if not a.any() or not b.any():
+        return 0.0
+    first, second = _outline(a), _outline(b)
+    precision = float((_distance_to(second)[first] <= tolerance_px).mean())
+    recall = float((_distance_to(first)[second] <= tolerance_px).mean())
+    return 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask's own pixels that touch the background, or the edge of the picture, on a side."""
+    grey = mask.astype(np.uint8)
+    cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+    inner = cv2.erode(grey, cross, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,))
+    return np.asarray(mask & (inner == 0))
+
+
+def _distance_to(outline: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """[H, W] Euclidean distance in px to the nearest pixel of the outline."""
+    away = (~outline).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+
+
+def box_average_precision(
+    truth: Sequence[Boxes], found: Sequence[Boxes], scores: Sequence[NDArray[np.float32]]
+) -> tuple[float, float]:
+    """AP50 and AP50:95 (COCO's 101 points, up to 100 boxes an image), whatever the lesion's kind.
+
+    One entry an image: truth [n, 4] and found [m, 4] xyxy px, scores [m]. (NaN, NaN) without
+    any lesion. Raises ModuleNotFoundError without pycocotools.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    if not any(len(boxes) for boxes in truth):
+        return float("nan"), float("nan")
+    images = [{"id": k} for k in range(1, len(truth) + 1)]
+    lesions = [entry for k, boxes in enumerate(truth, 1) for entry in _entries(k, boxes)]
+    for number, entry in enumerate(lesions, 1):
+        entry |= {"id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+    answers = [
+        entry | {"score": float(score)}
+        for k, (boxes, marks) in enumerate(zip(found, scores, strict=True), 1)
+        for entry, score in zip(_entries(k, boxes), marks, strict=True)
+    ]
+    if not answers:
+        return 0.0, 0.0
+    with redirect_stdout(StringIO()):
+        gold = COCO()
+        gold.dataset = {"images": images, "annotations": lesions, "categories": [{"id": 1}]}
+        gold.createIndex()
+        judge = COCOeval(gold, gold.loadRes(answers), "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    return float(judge.stats[1]), float(judge.stats[0])
+
+
+def _entries(image: int, boxes: Boxes) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image,
+            "category_id": 1,
+            "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
+        }
+        for x0, y0, x1, y1 in boxes
+    ]
+
+
 @dataclass(frozen=True, slots=True)
-class Figures:
+class CellFigures:
     """One modality. dice and boundary_f are means over images with an outlined lesion, at the
     finding threshold that gives the best mean Dice on these same images; auc is of malignant
     images against the others; ap50 and ap are of lesion boxes, whatever their kind."""
@@ -46,7 +122,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Prediction:
     sample: Sample
     answer: Detections
     truth: NDArray[np.bool_]
@@ -54,20 +130,20 @@ class _Seen:
 
 def measure(
     network: RefinedMaskRcnn, samples: Sequence[Sample], config: TrainConfig
-) -> dict[str, Figures]:
+) -> dict[str, CellFigures]:
     """Figures by modality; each sample's last view is shown, as the device would place it."""
     geometry = config.network.geometry
     detector = Detector(TorchEngine(network.eval()), geometry)
-    seen: dict[Modality, list[_Seen]] = {}
+    predictions: dict[Modality, list[_Prediction]] = {}
     for sample in samples:
         canvas, truth = plain(sample, geometry.input_size, config.percentiles)
         canvas = (canvas - np.float32(config.mean)) / np.float32(config.std)
-        found = _Seen(sample, detector.detect(canvas, LOWEST), truth)
-        seen.setdefault(sample.modality, []).append(found)
-    return {modality.value: _figures(images, geometry) for modality, images in seen.items()}
+        prediction = _Prediction(sample, detector.detect(canvas, LOWEST), truth)
+        predictions.setdefault(sample.modality, []).append(prediction)
+    return {modality.value: _figures(images, geometry) for modality, images in predictions.items()}
 
 
-def _figures(images: Sequence[_Seen], geometry: Geometry) -> Figures:
+def _figures(images: Sequence[_Prediction], geometry: Geometry) -> CellFigures:
     outlined = [s for s in images if s.truth.any() and all(m.exact for m in s.sample.lesions)]
     pasted = [_pasted(s.answer, geometry) for s in outlined]
     means = [
@@ -79,14 +155,14 @@ def _figures(images: Sequence[_Seen], geometry: Geometry) -> Figures:
         boundary_f(s.truth, _union(s, p, threshold), TOLERANCE_PX)
         for s, p in zip(outlined, pasted, strict=True)
     ]
-    ap50, ap = average_precision(
+    ap50, ap = box_average_precision(
         [_lesion_boxes(s.sample) for s in images],
         [s.answer.boxes for s in images],
         [s.answer.lesion for s in images],
     )
     scores = [(float(s.answer.image[2]) + s.answer.malignant.max(initial=0.0)) / 2 for s in images]
     malignant = np.array([s.sample.label == "malignant" for s in images])
-    return Figures(
+    return CellFigures(
         len(images),
         float(max(means)),
         float(np.mean(edges)),
@@ -108,9 +184,11 @@ def _pasted(answer: Detections, geometry: Geometry) -> list[NDArray[np.bool_]]:
     return masks
 
 
-def _union(seen: _Seen, masks: Sequence[NDArray[np.bool_]], threshold: float) -> NDArray[np.bool_]:
-    covered = np.zeros_like(seen.truth)
-    for mask, score in zip(masks, seen.answer.lesion, strict=True):
+def _union(
+    image: _Prediction, masks: Sequence[NDArray[np.bool_]], threshold: float
+) -> NDArray[np.bool_]:
+    covered = np.zeros_like(image.truth)
+    for mask, score in zip(masks, image.answer.lesion, strict=True):
         if score >= threshold:
             covered |= mask
     return covered
