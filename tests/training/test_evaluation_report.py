@@ -19,13 +19,17 @@ from mammosono.appliance.values import Modality
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index
 from mammosono.tools.evaluation.files import write_evaluation
-from mammosono.tools.report import pdf, plots
+from mammosono.tools.report import page, plots
 from mammosono.tools.report.caveats import GENERAL, SOURCES, UNKNOWN, caveats
-from mammosono.tools.report.examples import false_alarms, missed_lesions, misses, spread
-from mammosono.tools.report.judged import BadEvaluation, Image, Judged, read_judged
-from mammosono.tools.report.make import make_report
-from mammosono.tools.report.pictures import tiles
-from mammosono.tools.report.table_one import COLUMNS
+from mammosono.tools.report.evaluation_folder import (
+    BadEvaluation,
+    ImageRow,
+    StoredEvaluation,
+    read_evaluation,
+)
+from mammosono.tools.report.page import make_report
+from mammosono.tools.report.pictures import false_alarms, missed_lesions, misses, spread, tiles
+from mammosono.tools.report.tables import COLUMNS
 
 RUN = "epoch,box,accuracy,val_auc_MG\n1,0.5,0.4,\n2,0.4,0.5,0.7\n3,0.3,0.6,\n"
 
@@ -59,15 +63,15 @@ def html(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def judged(folder: Path) -> Judged:
-    return read_judged(folder / "first")
+def stored(folder: Path) -> StoredEvaluation:
+    return read_evaluation(folder / "first")
 
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plot is drawn, which takes a second: for tests that look at something else."""
     for name in ("roc", "pr", "froc", "reliability"):
-        monkeypatch.setattr(plots, name, lambda judged: "<svg/>")
+        monkeypatch.setattr(plots, name, lambda stored: "<svg/>")
 
 
 def test_the_report_loads_nothing_and_forbids_it(html: str) -> None:
@@ -143,10 +147,10 @@ def test_several_evaluations_stand_in_one_table_by_name(folder: Path, tmp_path: 
 
 
 def test_the_legends_name_measure_interval_and_n(
-    judged: Judged, monkeypatch: pytest.MonkeyPatch
+    stored: StoredEvaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(plots.STYLE, "svg.fonttype", "none")
-    drawn = plots.roc(judged) + plots.pr(judged) + plots.froc(judged) + plots.reliability(judged)
+    drawn = plots.roc(stored) + plots.pr(stored) + plots.froc(stored) + plots.reliability(stored)
     assert drawn.count("US/BUSI") == 4
     assert "AUC 0.667 (" in drawn
     assert drawn.count("n = 6 images, 3 malignant") == 2
@@ -158,15 +162,15 @@ def test_the_legends_name_measure_interval_and_n(
     assert "per second" not in accuracy + loss
 
 
-def test_the_same_evaluation_gives_the_same_curves(judged: Judged) -> None:
-    assert plots.froc(judged) == plots.froc(judged)
+def test_the_same_evaluation_gives_the_same_curves(stored: StoredEvaluation) -> None:
+    assert plots.froc(stored) == plots.froc(stored)
 
 
 def test_the_truth_is_drawn_white_where_the_lesion_is_and_the_findings_elsewhere(
-    folder: Path, judged: Judged
+    folder: Path, stored: StoredEvaluation
 ) -> None:
     records = {r.name: r for r in read_index(folder / "data" / "index.csv")}
-    image = next(i for i in judged.images if i.name == "3.png")  # a benign lesion, a false alarm
+    image = next(i for i in stored.images if i.name == "3.png")  # a benign lesion, a false alarm
     plain, truth, found = (
         cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(int)
         for data in tiles(records["3.png"], image)
@@ -181,8 +185,8 @@ def test_the_truth_is_drawn_white_where_the_lesion_is_and_the_findings_elsewhere
     assert np.abs(found - plain)[225:250, 225:260].max() > 90
 
 
-def test_the_images_shown_are_those_of_the_stated_ranks(judged: Judged) -> None:
-    us = [i for i in judged.images if i.modality == "US"]
+def test_the_images_shown_are_those_of_the_stated_ranks(stored: StoredEvaluation) -> None:
+    us = [i for i in stored.images if i.modality == "US"]
     assert [i.name for i in false_alarms(us, 3).images] == ["3.png"]
     assert [i.name for i in misses(us, 3).images] == ["2.png"]
     assert {i.name for i in missed_lesions(us, 3).images} == {"2.png", "3.png"}
@@ -192,10 +196,10 @@ def test_the_images_shown_are_those_of_the_stated_ranks(judged: Judged) -> None:
 
 
 def test_of_the_worst_cases_each_patient_is_shown_once_and_unread_images_come_first(
-    judged: Judged,
+    stored: StoredEvaluation,
 ) -> None:
-    miss = next(i for i in judged.images if i.name == "2.png")
-    images: list[Image] = [
+    miss = next(i for i in stored.images if i.name == "2.png")
+    images: list[ImageRow] = [
         replace(miss, name=f"{k}", case=f"{k // 2}", score=score)
         for k, score in enumerate((0.3, 0.1, float("nan"), 0.2))
     ]
@@ -206,12 +210,12 @@ def test_of_the_worst_cases_each_patient_is_shown_once_and_unread_images_come_fi
 
 def test_what_no_evaluation_wrote_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadEvaluation, match="run mammosono-tools evaluate"):
-        read_judged(tmp_path)
+        read_evaluation(tmp_path)
     old = shutil.copytree(folder / "first", tmp_path / "old")
     metrics = json.loads((old / "metrics.json").read_text())
     (old / "metrics.json").write_text(json.dumps({**metrics, "schema": 1}))
     with pytest.raises(BadEvaluation, match="old is no evaluation"):
-        read_judged(old)
+        read_evaluation(old)
     done = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "x.html")])
     assert done.exit_code == 2
     assert done.output.count("\n") == 1
@@ -260,7 +264,7 @@ def test_an_image_that_cannot_be_read_is_named_in_the_place_of_its_pictures(
 def test_a_pdf_without_a_browser_is_refused_and_the_html_stays(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    monkeypatch.setattr(page.shutil, "which", lambda name: None)
     out = tmp_path / "r.html"
     done = CliRunner().invoke(app, ["report", str(folder / "first"), "--out", str(out), "--pdf"])
     assert done.exit_code == 2
@@ -268,16 +272,16 @@ def test_a_pdf_without_a_browser_is_refused_and_the_html_stays(
     assert out.exists()
 
 
-@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium is installed")
+@pytest.mark.skipif(not any(map(shutil.which, page.BROWSERS)), reason="no Chromium is installed")
 def test_the_pdf_is_printed_by_the_browser(folder: Path, html: str) -> None:
     out = folder / "report.pdf"
-    pdf.print_pdf(folder / "report.html", out)
+    page.print_pdf(folder / "report.html", out)
     assert out.read_bytes().startswith(b"%PDF")
     assert out.stat().st_size > 20_000
 
 
-def test_the_rows_of_the_folder_come_back_as_images(folder: Path, judged: Judged) -> None:
+def test_the_rows_of_the_folder_come_back_as_images(folder: Path, stored: StoredEvaluation) -> None:
     with (folder / "first" / "per_image.csv").open(newline="") as file:
-        assert [i.name for i in judged.images] == [row["image"] for row in csv.DictReader(file)]
-    second = judged.images[1]
+        assert [i.name for i in stored.images] == [row["image"] for row in csv.DictReader(file)]
+    second = stored.images[1]
     assert (len(second.lesions), len(second.findings), second.malignant) == (2, 2, True)

@@ -44,8 +44,7 @@ def report(
     """Make one self-contained HTML file of evaluations: tables, curves, pictures, caveats."""
     console = Console()
     with refusals():
-        from mammosono.tools.report.make import make_report
-        from mammosono.tools.report.pdf import print_pdf
+        from mammosono.tools.report.page import make_report, print_pdf
 
         make_report(evaluations, out, index=data, runs=run or (), paper=paper)
         if pdf:

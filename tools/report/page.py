@@ -1,208 +1,236 @@
-"""The report's HTML: one file that loads nothing, for the screen and for A4."""
+"""Page of a report: one HTML file that loads nothing, for the screen and for A4; its PDF.
+
+templates/report.html holds the words and the looks; everything put into it is escaped.
+"""
 
 from __future__ import annotations
 
+import csv
+import math
+import shutil
+import subprocess
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mammosono.appliance.errors import IntakeError
-from mammosono.tools.data.index import Record
+from mammosono.tools.data.index import Record, read_index
 from mammosono.tools.report import plots
 from mammosono.tools.report.caveats import caveats
-from mammosono.tools.report.examples import Chosen, false_alarms, missed_lesions, misses, spread
-from mammosono.tools.report.judged import Image, Judged
-from mammosono.tools.report.pictures import tiles
-from mammosono.tools.report.sheet import HEAD
-from mammosono.tools.report.table_one import COMPARABLE, table_one
-from mammosono.tools.report.tables import found_table, pairs_table, part_table
-from mammosono.tools.tables import Rows
+from mammosono.tools.report.evaluation_folder import ImageRow, StoredEvaluation, read_evaluation
+from mammosono.tools.report.pictures import (
+    Choice,
+    false_alarms,
+    missed_lesions,
+    misses,
+    spread,
+    tiles,
+)
+from mammosono.tools.report.tables import (
+    COMPARABLE,
+    CellTable,
+    Pairs,
+    lesion_table,
+    pairs_of,
+    part_table,
+    read_paper,
+    table_one,
+)
 
-MODALITIES = {"MG": "mammograms", "US": "ultrasound"}
+TEMPLATES = Path(__file__).parent / "templates"
 SPREAD, WORST = 6, 3
 PARTS = ("picture", "truth", "detection")
+MODALITIES = {"MG": ("Mammograms", "6"), "US": ("Ultrasound", "7")}
+"""The word, and the paper's figure."""
+RANKS: tuple[tuple[str, Callable[[Sequence[ImageRow], int], Choice]], ...] = (
+    ("positive without a malignant lesion, the highest score first", false_alarms),
+    ("malignant and not positive, the lowest score first", misses),
+    ("with lesions of which nothing was outlined, the largest first", missed_lesions),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """What a report is made of.
+class Run:
+    """plots: SVG of accuracy and of losses by epoch."""
 
-    paper: rows of table_one; runs: by name, the rows of curves.csv; records: by image name, for
-    the pictures, none without an index.
+    name: str
+    epochs: int
+    plots: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """tiles: JPEGs by what they show; none, and why, if the image cannot be read."""
+
+    tiles: Mapping[str, bytes]
+    error: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """of: how many images these were chosen from."""
+
+    title: str
+    examples: Sequence[Example]
+    of: int
+    paper_figure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One evaluation. roc, pr, froc, reliability: SVG; spread, worst: empty without an index."""
+
+    name: str
+    images: int
+    roc: str
+    pr: str
+    froc: str
+    reliability: str
+    lesions: CellTable
+    parts: CellTable
+    pairs: Pairs | None
+    spread: Sequence[Examples]
+    worst: Sequence[Examples]
+
+
+def make_report(
+    evaluations: Sequence[Path],
+    out: Path,
+    *,
+    index: Path | None = None,
+    runs: Sequence[Path] = (),
+    paper: Path | None = None,
+) -> None:
+    """Write the report of evaluation folders to the file `out`.
+
+    index: without it the report has no pictures. Raises BadEvaluation, BadIndex, ValueError if a
+    run has no curves, the paper's rows are malformed or the index lacks an evaluated image;
+    OSError.
     """
-
-    evaluations: Sequence[Judged]
-    paper: Sequence[Mapping[str, str]]
-    runs: Mapping[str, Sequence[Mapping[str, str]]]
-    records: Mapping[str, Record]
-
-
-class Figures:
-    """Numbers figures in the order in which they are asked for."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def figure(self, body: str, caption: str, kind: str = "") -> str:
-        """caption: plain text that says what is shown and its n."""
-        self._count += 1
-        said = f"<b>Figure {self._count}.</b> {escape(caption)}"
-        return f'<figure class="{kind}">{body}<figcaption>{said}</figcaption></figure>'
-
-
-def html(sources: Sources) -> str:
-    """The whole document. Raises OSError if a picture cannot be read from disk."""
-    figures = Figures()
-    parts = [_opening(sources), *_training(sources, figures)]
-    for judged in sources.evaluations:
-        parts += _evaluation(judged, sources.records, figures, len(sources.evaluations) > 1)
-    parts.append(_caveats(sources.evaluations))
-    return "\n".join([HEAD, *parts, "</main>", "</body>", "</html>", ""])
-
-
-def _opening(sources: Sources) -> str:
-    missing = "" if sources.paper else "<p>The paper's printed rows were not given (--paper).</p>"
-    models = "".join(f"<li>{_model(judged)}</li>" for judged in sources.evaluations)
-    return (
-        "<h1>What the network can do, and what it cannot</h1>"
-        f"<ul>{models}</ul>"
-        "<p>In small print and brackets: 95 % intervals, by resampling whole cases. Research and "
-        "engineering use only; not for diagnosis.</p>"
-        "<h2>Table I</h2>"
-        f"{table_one(sources.evaluations, sources.paper)}{missing}"
-        f"<p>{escape(COMPARABLE)}</p>"
+    stored = [read_evaluation(folder) for folder in evaluations]
+    records = {record.name: record for record in read_index(index)} if index else {}
+    lacking = {image.name for each in stored for image in each.images} - set(records)
+    if index and lacking:
+        raise ValueError(f"the index lacks {len(lacking)} of the images; give the evaluation's own")
+    printed = read_paper(paper) if paper else []
+    text = _template().render(
+        number=count(1).__next__,
+        evaluations=stored,
+        table_one=table_one(stored, printed),
+        paper=printed,
+        comparable=COMPARABLE,
+        runs=[_run(run) for run in runs],
+        sections=[_section(each, records) for each in stored],
+        pictures=bool(records),
+        caveats=caveats(image.source for each in stored for image in each.images),
     )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
 
 
-def _model(judged: Judged) -> str:
-    model, data = judged.metrics["model"], judged.metrics["data"]
-    return escape(
-        f"{judged.name}: model {model['name']} {model['version']} (sha256 {model['sha256'][:12]}), "
-        f"{model['runtime']}; n = {data['images']} images of {', '.join(data['splits'])}, split "
-        f"sha256 {data['split_sha256'][:12]}; denoising {data['denoising']}"
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-
-
-def _training(sources: Sources, figures: Figures) -> list[str]:
-    if not sources.runs:
-        return []
-    out = ["<h2>Training</h2>"]
-    for name, rows in sources.runs.items():
-        both = "".join(_svg(svg) for svg in plots.training(rows))
-        caption = f"Accuracy and loss by epoch, run {name} (the paper's figure 5). "
-        out.append(figures.figure(both, f"{caption}n = {len(rows)} epochs.", "pair"))
-    return out
-
-
-def _evaluation(
-    judged: Judged, records: Mapping[str, Record], figures: Figures, several: bool
-) -> list[str]:
-    of = f" of {escape(judged.name)}" if several else ""
-    counts = f"n = {len(judged.images)} images; legends give the n of each set."
-    return [
-        f"<h2>Curves{of}</h2>",
-        figures.figure(
-            _svg(plots.roc(judged)) + _svg(plots.pr(judged)),
-            "Left: ROC, with the operating point and the intervals of its two rates. Right: "
-            f"precision and recall; thin lines are the prevalence. {counts}",
-            "pair",
-        ),
-        figures.figure(
-            _svg(plots.froc(judged)) + _svg(plots.reliability(judged)),
-            "Left: FROC, with intervals at 0.25, 0.5, 1 and 2 false positives an image. Right: "
-            "reliability in ten bins of width 0.1; the area of a dot is its number of images; ECE "
-            f"and what it would be of a score that is right. {counts}",
-            "pair",
-        ),
-        f"<h2>Lesions{of}</h2>",
-        _table(found_table(judged)),
-        _table(part_table(judged)),
-        *(
-            ["<h2>Both tests" + of + "</h2>", *pairs_table(judged)]
-            if judged.metrics["pairs"]
-            else []
-        ),
-        *_pictures(judged, records, figures, of),
-    ]
-
-
-def _pictures(
-    judged: Judged, records: Mapping[str, Record], figures: Figures, of: str
-) -> list[str]:
-    if not records:
-        return ["<p>Pictures were left out: no index was given (--data).</p>"]
-    outside = judged.metrics["data"]["outside"]
-    out = [f"<h2>Truth and detection{of}</h2>"]
-    for code, name in MODALITIES.items():
-        inside = [i for i in judged.images if i.modality == code and i.source not in outside]
-        chosen = spread(inside, SPREAD)
-        paper = "6" if code == "MG" else "7"
-        if chosen.images:
-            said = f"{name.capitalize()} with outlined lesions (the paper's figure {paper}): "
-            said += f"n = {len(chosen.images)} of {chosen.of}, at equal steps of rank by Dice from "
-            said += "the worst to the best. Each: picture, truth (white), detection."
-            out.append(figures.figure(_grid(chosen, records, PARTS), said, "grid"))
-    out.append(f"<h2>Worst cases{of}</h2>")
-    ranks: tuple[tuple[str, Callable[[Sequence[Image], int], Chosen]], ...] = (
-        ("positive without a malignant lesion, the highest score first", false_alarms),
-        ("malignant and not positive, the lowest score first", misses),
-        ("with lesions of which nothing was outlined, the largest first", missed_lesions),
-    )
-    for code, name in MODALITIES.items():
-        images = [i for i in judged.images if i.modality == code]
-        for what, rank in ranks if images else ():
-            out.append(_worst(f"{name.capitalize()} {what}", rank(images, WORST), records, figures))
-    return out
-
-
-def _worst(what: str, chosen: Chosen, records: Mapping[str, Record], figures: Figures) -> str:
-    if not chosen.images:
-        return f"<p>{escape(what)}: none (n = 0).</p>"
-    said = f"{what}: n = {len(chosen.images)} of {chosen.of}, one a case. Each: truth, "
-    said += "detection."
-    return figures.figure(_grid(chosen, records, PARTS[1:]), said, "grid three")
-
-
-def _grid(chosen: Chosen, records: Mapping[str, Record], parts: Sequence[str]) -> str:
-    return "".join(_example(image, records[image.name], parts) for image in chosen.images)
-
-
-def _example(image: Image, record: Record, parts: Sequence[str]) -> str:
-    try:
-        every = dict(zip(PARTS, tiles(record, image), strict=True))
-        pictures = "".join(
-            f'<img alt="{part}" src="{_data_uri(every[part], "image/jpeg")}">' for part in parts
-        )
-    except IntakeError as error:
-        pictures = f"<em>{escape(str(error))}</em>"
-    score = "not read" if image.score != image.score else f"score {image.score:.3f}"
-    dice = "" if image.dice != image.dice else f", Dice {image.dice:.2f}"
-    words = f"{image.name}: {image.label}; {image.verdict}, {score}{dice}"
-    return f'<div class="example">{pictures}<span>{escape(words)}</span></div>'
-
-
-def _caveats(evaluations: Sequence[Judged]) -> str:
-    sources = {image.source for judged in evaluations for image in judged.images}
-    lists = (f"<h3>{escape(head)}</h3><ul>{_items(said)}</ul>" for head, said in caveats(sources))
-    return "<h2>Caveats</h2>" + "".join(lists)
-
-
-def _items(sentences: Iterable[str]) -> str:
-    return "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-
-
-def _table(rows: Rows) -> str:
-    head, *body = rows
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    for name, *cells in body:
-        lines.append(f"<tr><th>{escape(name)}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
-    return "<table>" + "\n".join(lines) + "</table>"
-
-
-def _svg(svg: str) -> str:
-    return f'<img class="plot" alt="" src="{_data_uri(svg.encode(), "image/svg+xml")}">'
+    environment.filters["data_uri"] = _data_uri
+    return environment.get_template("report.html")
 
 
 def _data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64," + b64encode(data).decode("ascii")
+
+
+def _run(folder: Path) -> Run:
+    with (folder / "curves.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{folder.name}: its curves.csv has no epoch yet")
+    return Run(folder.resolve().name, len(rows), plots.training(rows))
+
+
+def _section(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Section:
+    return Section(
+        name=evaluation.name,
+        images=len(evaluation.images),
+        roc=plots.roc(evaluation),
+        pr=plots.pr(evaluation),
+        froc=plots.froc(evaluation),
+        reliability=plots.reliability(evaluation),
+        lesions=lesion_table(evaluation),
+        parts=part_table(evaluation),
+        pairs=pairs_of(evaluation),
+        spread=list(_spread(evaluation, records)) if records else [],
+        worst=list(_worst(evaluation, records)) if records else [],
+    )
+
+
+def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+    outside = evaluation.metrics["data"]["outside"]
+    for code, (word, figure) in MODALITIES.items():
+        images = [i for i in evaluation.images if i.modality == code and i.source not in outside]
+        yield _examples(word, spread(images, SPREAD), records, PARTS, figure)
+
+
+def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+    for code, (word, _) in MODALITIES.items():
+        images = [image for image in evaluation.images if image.modality == code]
+        for what, rank in RANKS if images else ():
+            yield _examples(f"{word} {what}", rank(images, WORST), records, PARTS[1:])
+
+
+def _examples(
+    title: str,
+    choice: Choice,
+    records: Mapping[str, Record],
+    parts: Sequence[str],
+    paper_figure: str = "",
+) -> Examples:
+    examples = [_example(image, records[image.name], parts) for image in choice.images]
+    return Examples(title, examples, choice.of, paper_figure)
+
+
+def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> Example:
+    score = "not read" if math.isnan(image.score) else f"score {image.score:.3f}"
+    dice = "" if math.isnan(image.dice) else f", Dice {image.dice:.2f}"
+    words = f"{image.name}: {image.label}; {image.verdict}, {score}{dice}"
+    try:
+        every = dict(zip(PARTS, tiles(record, image), strict=True))
+    except IntakeError as error:
+        return Example({}, str(error), words)
+    return Example({part: every[part] for part in parts}, "", words)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LIMIT_S = 120
+
+
+def print_pdf(html: Path, pdf: Path) -> None:
+    """Raises ValueError if no Chromium is found or it does not print."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise ValueError(
+            "no Chromium for --pdf: install chromium, or print the HTML from a browser"
+        )
+    with TemporaryDirectory() as profile:
+        command = [browser, "--headless", "--disable-gpu", "--no-sandbox", "--no-pdf-header-footer"]
+        command += [f"--user-data-dir={profile}", f"--print-to-pdf={pdf.resolve()}"]
+        try:
+            done = subprocess.run(
+                [*command, html.resolve().as_uri()],
+                capture_output=True, check=False, timeout=LIMIT_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"Chromium did not print within {LIMIT_S} s") from None
+    if done.returncode or not pdf.is_file():
+        raise ValueError("Chromium could not print the report; print the HTML from a browser")

@@ -1,12 +1,16 @@
-"""Tiles of an image: as it is, with the truth, with what the device reports.
+"""Pictures of a report: which images are shown, and their tiles.
 
-Lines differ by more than colour: the truth is white and solid, malignant findings are thick,
-benign ones thin, and each finding carries M or B and its score.
+Images are chosen by rank, never by hand. Of the worst cases at most one image a patient or group
+of near-duplicates is shown. Tiles: as it is, with the truth, with what the device reports. Lines
+differ by more than colour: the truth is white and solid, malignant findings are thick, benign ones
+thin, and each finding carries M or B and its score.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,7 +23,53 @@ from mammosono.appliance.output.rle import decode
 from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record
-from mammosono.tools.report.judged import Image, rle_of
+from mammosono.tools.report.evaluation_folder import ImageRow, rle_of
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """images: those to show; of: how many they were chosen from."""
+
+    images: tuple[ImageRow, ...]
+    of: int
+
+
+def spread(images: Sequence[ImageRow], count: int) -> Choice:
+    """Images with a lesion mask at equal steps of rank by Dice, worst and best included."""
+    ranked = sorted((i for i in images if not math.isnan(i.dice)), key=lambda i: (i.dice, i.name))
+    if len(ranked) <= count:
+        return Choice(tuple(ranked), len(ranked))
+    picked = {round(k * (len(ranked) - 1) / (count - 1)) for k in range(count)}
+    return Choice(tuple(ranked[k] for k in sorted(picked)), len(ranked))
+
+
+def false_alarms(images: Sequence[ImageRow], count: int) -> Choice:
+    """Positive images without a malignant lesion, the highest score first."""
+    wrong = [i for i in images if not i.malignant and i.verdict == "positive"]
+    ranked = sorted(wrong, key=lambda i: (-i.score, i.name))
+    return _first(ranked, count)
+
+
+def misses(images: Sequence[ImageRow], count: int) -> Choice:
+    """Malignant images that are not positive: unread ones first, then the lowest score."""
+    wrong = [i for i in images if i.malignant and i.verdict != "positive"]
+    ranked = sorted(wrong, key=lambda i: (-1.0 if math.isnan(i.score) else i.score, i.name))
+    return _first(ranked, count)
+
+
+def missed_lesions(images: Sequence[ImageRow], count: int) -> Choice:
+    """Images with lesions of which no outline covers any part, the largest lesions first."""
+    blind = [i for i in images if i.dice == 0 and i.lesions]
+    ranked = sorted(blind, key=lambda i: (-max(x["area"] for x in i.lesions), i.name))
+    return _first(ranked, count)
+
+
+def _first(ranked: Sequence[ImageRow], count: int) -> Choice:
+    cases: dict[str, ImageRow] = {}
+    for image in ranked:
+        cases.setdefault(image.case, image)
+    return Choice(tuple(cases.values())[:count], len(ranked))
+
 
 WIDTH_PX = 300
 """Of a tile: all are shown equally wide, so that tags are equally large."""
@@ -31,7 +81,7 @@ Canvas = NDArray[np.uint8]
 """RGB [height, width, 3]."""
 
 
-def tiles(record: Record, image: Image) -> tuple[bytes, bytes, bytes]:
+def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
     """JPEGs of the picture, the truth and the findings. Raises IntakeError and OSError."""
     source = read_image(record.image.read_bytes(), record.modality)
     grey = to_grey(source.pixels, source.window)

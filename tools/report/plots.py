@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mammosono.tools.evaluation.bootstrap import Estimate
-from mammosono.tools.report.judged import Judged, estimate
+from mammosono.tools.report.evaluation_folder import StoredEvaluation, estimate
 from mammosono.tools.training.columns import LOSS_PARTS
 
 STYLE: Any = {
@@ -41,14 +41,14 @@ SIZE_IN = (3.6, 4.1)
 """Of one panel, two of which stand side by side on A4."""
 
 
-def roc(judged: Judged) -> str:
+def roc(evaluation: StoredEvaluation) -> str:
     """ROC by group with AUC, and the operating point with the intervals of TPR and TNR."""
     figure, axes = _panel("ROC: malignant against the rest", "1 - specificity", "sensitivity")
     axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.8)
-    for look, name in _looks(judged):
-        points = judged.curves[name]["roc"]
+    for look, name in _looks(evaluation):
+        points = evaluation.curves[name]["roc"]
         if points:
-            group = judged.metrics["groups"][name]
+            group = evaluation.metrics["groups"][name]
             legend = f"{name}: AUC {_words(group, 'auc')}\n{_images(group)}"
             axes.plot(*zip(*points, strict=True), label=legend, **look)
             _operating_point(axes, group, look)
@@ -56,13 +56,13 @@ def roc(judged: Judged) -> str:
     return _svg(figure, axes)
 
 
-def pr(judged: Judged) -> str:
+def pr(evaluation: StoredEvaluation) -> str:
     """Precision against recall by group, with average precision and the prevalence."""
     figure, axes = _panel("Precision and recall: malignant", "recall", "precision")
-    for look, name in _looks(judged):
-        points = judged.curves[name]["pr"]
+    for look, name in _looks(evaluation):
+        points = evaluation.curves[name]["pr"]
         if points:
-            group = judged.metrics["groups"][name]
+            group = evaluation.metrics["groups"][name]
             legend = f"{name}: AP {_words(group, 'average_precision')}\n{_images(group)}"
             axes.plot(*zip(*points, strict=True), label=legend, **look)
             axes.axhline(group["prevalence"], linewidth=0.7, **look)
@@ -70,13 +70,13 @@ def pr(judged: Judged) -> str:
     return _svg(figure, axes)
 
 
-def froc(judged: Judged) -> str:
+def froc(evaluation: StoredEvaluation) -> str:
     """Lesions found against false positives an image, the stated rates with their intervals."""
     figure, axes = _panel("FROC: lesions found", "false positives an image", "share of lesions")
-    for look, name in _looks(judged):
-        points = judged.curves[name]["froc"]
+    for look, name in _looks(evaluation):
+        points = evaluation.curves[name]["froc"]
         if points:
-            found = judged.metrics["found"]["groups"][name]
+            found = evaluation.metrics["found"]["groups"][name]
             legend = f"{name}: at 1, {_words(found, 'froc_1')}\nn = {found['lesions']} lesions, "
             legend += f"{found['n']} images"
             axes.step(*zip((0, 0), *points, strict=True), where="post", label=legend, **look)
@@ -86,12 +86,12 @@ def froc(judged: Judged) -> str:
     return _svg(figure, axes)
 
 
-def reliability(judged: Judged) -> str:
+def reliability(evaluation: StoredEvaluation) -> str:
     """Share of malignant images against mean score in ten bins; the area of a dot is its n."""
     figure, axes = _panel("Reliability of the image score", "mean score", "share malignant")
     axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.8)
-    for look, name in _looks(judged):
-        bins, group = judged.curves[name]["reliability"], judged.metrics["groups"][name]
+    for look, name in _looks(evaluation):
+        bins, group = evaluation.curves[name]["reliability"], evaluation.metrics["groups"][name]
         x, y = [b["score"] for b in bins], [b["malignant"] for b in bins]
         area = [5 * b["n"] for b in bins]
         floor = group["ece_if_calibrated"]
@@ -159,8 +159,10 @@ def _panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _looks(judged: Judged) -> list[tuple[dict[str, Any], str]]:
-    return [(_look(i), name) for i, name in enumerate(judged.groups()) if name in judged.curves]
+def _looks(evaluation: StoredEvaluation) -> list[tuple[dict[str, Any], str]]:
+    return [
+        (_look(i), name) for i, name in enumerate(evaluation.groups()) if name in evaluation.curves
+    ]
 
 
 def _look(i: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An evaluation's folder, read back."""
+"""Evaluation folder: what `evaluate` wrote, read back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BadEvaluation(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImageRow:
     """One image's row, and what was found in it; see tools.evaluation.files for the columns.
 
     score: NaN if unread. dice: NaN without a mask. lesions, findings: COCO annotations and
@@ -45,13 +45,13 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class StoredEvaluation:
     """name: the folder's own; metrics, curves: as written; images: in the order of the rows."""
 
     name: str
     metrics: Mapping[str, Any]
     curves: Mapping[str, Any]
-    images: tuple[Image, ...]
+    images: tuple[ImageRow, ...]
 
     def groups(self) -> list[str]:
         """The sources, and a modality's own group where it has several."""
@@ -60,7 +60,7 @@ class Judged:
         return [n for n, each in groups.items() if "/" in n or (n, each["n"]) not in sizes]
 
 
-def read_judged(folder: Path) -> Judged:
+def read_evaluation(folder: Path) -> StoredEvaluation:
     """Raises BadEvaluation if a file is missing, damaged or of another schema."""
     try:
         metrics, curves, truth, found = (
@@ -71,7 +71,7 @@ def read_judged(folder: Path) -> Judged:
             rows = list(csv.DictReader(file))
         if metrics["schema"] != SCHEMA:
             raise ValueError("another schema")
-        return Judged(folder.resolve().name, metrics, curves, _images(rows, truth, found))
+        return StoredEvaluation(folder.resolve().name, metrics, curves, _images(rows, truth, found))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadEvaluation(
             f"{folder.name} is no evaluation that this version wrote; run mammosono-tools evaluate"
@@ -93,7 +93,7 @@ def rle_of(plain: Mapping[str, Any]) -> Rle:
 
 def _images(
     rows: list[dict[str, str]], truth: Mapping[str, Any], found: list[dict[str, Any]]
-) -> tuple[Image, ...]:
+) -> tuple[ImageRow, ...]:
     names = {image["id"]: image["file_name"] for image in truth["images"]}
     lesions: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
     findings: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
@@ -103,7 +103,7 @@ def _images(
         if each["reported"]:
             findings[names[each["image_id"]]].append(each)
     return tuple(
-        Image(
+        ImageRow(
             row["image"],
             row["modality"],
             row["source"],
