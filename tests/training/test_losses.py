@@ -154,6 +154,11 @@ def test_a_huge_residual_stays_finite(alpha: float) -> None:
     assert torch.isfinite(rows.grad).all()
 
 
+def test_a_box_that_nearly_fits_keeps_all_digits_in_single_precision() -> None:
+    row = boxes([1e-4, -2e-4, 3e-4, 0.0]).float()
+    assert float(renyi_entropy(row, 2.0)) == pytest.approx(entropy(row[0].tolist(), 2.0), rel=1e-6)
+
+
 def test_half_precision_residuals_are_weighed_in_single_precision() -> None:
     assert renyi_entropy(torch.ones(2, 4, dtype=torch.bfloat16), 2.0).dtype == torch.float32
 

@@ -102,8 +102,8 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_them(
     alone: tuple[Path, list[dict[str, float]]], tmp_path: Path
 ) -> None:
     """Losses of every step to 1e-5 of their size, Adam's means of the gradients to 1e-4 of the
-    largest (seen: 2e-7 and 5e-6): float32 sums in another order. A stop that one
-    rank is asked for stops both after the same step; the rest is done by one process."""
+    largest (seen on four instruction sets: 2e-6 and 2e-5): float32 sums in another order. A stop
+    that one rank is asked for stops both after the same step; the rest is done by one process."""
     folder, expected = alone
     torchrun(tmp_path, 2, "--stop-after", 2)
     first, second = (json.loads((tmp_path / f"seen-{k}.json").read_text()) for k in range(2))
@@ -114,7 +114,9 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_from_them(
     assert checkpoint.load(tmp_path / "last.pt")["steps_done"] == 2
     state, rest = trained(tmp_path)
     assert len(rest) == 4
-    assert rest[-1] == pytest.approx(expected[-1], rel=1e-5)
+    # Losses are means over what a process saw of an epoch: the second epoch is whole in both.
+    for found, wanted in zip(rest[1:], expected[3:], strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5)
     whole = moments(checkpoint.load(folder / "last.pt"))
     assert float((moments(state) - whole).abs().max()) <= 1e-4 * float(whole.abs().max())
 
