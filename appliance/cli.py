@@ -171,7 +171,7 @@ def serve(
         logs.set_up(settings.log_format, request_id.get)
         logger = logging.getLogger(__name__)
         logger.info("listening on %s port %d", *listening.getsockname()[:2])
-        if service.state.guard.open:
+        if service.state.access.open:
             logger.warning("there are no tokens: whoever reaches the box may do everything")
         server.run(sockets=[listening])
 

@@ -97,7 +97,7 @@ def _read(index: int, image: SourceImage) -> ImageReading:
     return replace(read, sha256=image.sha256, warnings=image.warnings)
 
 
-class ThreadReading:
+class ThreadReader:
     """Reads on a thread what the service reads in a process: the same orders, the same answers."""
 
     def __init__(self, open_reader: Callable[[], FakeReader]) -> None:
@@ -158,8 +158,8 @@ def serving(
         if "state" not in settings:
             settings["state"] = stack.enter_context(tempfile.TemporaryDirectory())
         chosen = Settings(port=0, **settings)
-        reading = None if open_reader is None else ThreadReading(open_reader)
-        yield from _serve(make_server(create_app(chosen, reading), chosen))
+        reader = None if open_reader is None else ThreadReader(open_reader)
+        yield from _serve(make_server(create_app(chosen, reader), chosen))
 
 
 def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
@@ -177,7 +177,7 @@ def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def box(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
+def running(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
     """As `serving`, with the reader open. The gate is opened at the end, whatever happened.
 
     ready: wait until the box says it is.

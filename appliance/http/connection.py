@@ -9,7 +9,7 @@ import sys
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mammosono.appliance.http.errors import HeadersTooLarge, MalformedRequest
+from mammosono.appliance.errors import HeadersTooLarge, MalformedRequest
 from mammosono.appliance.http.security_headers import HEADERS
 from mammosono.appliance.output.problem import from_error
 

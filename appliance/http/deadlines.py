@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mammosono.appliance.http.errors import DeadlineExceeded
+from mammosono.appliance.errors import DeadlineExceeded
 from mammosono.appliance.http.problems import refuse
 
 

@@ -17,10 +17,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from mammosono.appliance.errors import EmptyFile, NoImages, TooManyImages
-from mammosono.appliance.http.errors import (
+from mammosono.appliance.errors import (
+    EmptyFile,
     InvalidStudyId,
     MalformedRequest,
+    NoImages,
+    TooManyImages,
     UnknownPart,
     UnsupportedContentEncoding,
     UnsupportedContentType,

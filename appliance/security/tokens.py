@@ -1,4 +1,4 @@
-"""The tokens that this box knows: a file that holds their hashes."""
+"""Token store: a JSON file with the hashes of the API tokens."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Tokens:
     def in_use(self) -> bool:
         """Whether a token was ever added; with the last one revoked nobody gets in.
 
-        A file that vanishes does not open a box that was guarded a moment ago.
+        A file that vanishes does not open an appliance that asked for tokens a moment ago.
         """
         self._look()
         return self._seen is not None

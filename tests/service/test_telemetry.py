@@ -11,7 +11,7 @@ import httpx
 import pytest
 from files import PATIENT
 from prometheus_client.parser import text_string_to_metric_families
-from service_bench import FakeReader, box, problem, study, until
+from service_bench import FakeReader, problem, running, study, until
 
 from mammosono.appliance.studies.spool import Status
 from mammosono.appliance.telemetry import sensors as board
@@ -37,12 +37,12 @@ def reader() -> FakeReader:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         yield client
 
 
 def test_studies_are_counted_by_what_came_of_them(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         client.post("/v1/studies", **study())
         client.post("/v1/studies", files=[("mammogram", b"?")])
         reader.broken = True
@@ -59,8 +59,22 @@ def test_studies_are_counted_by_what_came_of_them(reader: FakeReader) -> None:
     assert seen["process_resident_memory_bytes"] > 0
 
 
+def test_answers_are_counted_by_their_status_those_of_the_middleware_too(
+    reader: FakeReader,
+) -> None:
+    with running(reader, max_body_bytes=2000) as client:
+        client.get("/v1/studies")
+        client.get("/v1/studies/none")
+        client.post("/v1/studies", content=b"x" * 2001)
+        client.get("/v1/studies/none")
+        counts = numbers(client.get("/metrics").text)
+    assert counts["mammosono_requests_total{404}"] == 2
+    assert counts["mammosono_requests_total{413}"] == 1
+    assert counts["mammosono_requests_total{200}"] >= 2
+
+
 def test_every_step_of_a_study_has_its_histogram(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         client.post("/v1/studies", **study())
         # The fake reader knows no network.
         for step in {"queue", "render", *STEPS} - {"denoise", "trunk", "heads", "masks"}:
@@ -107,7 +121,7 @@ def test_a_machine_without_sensors_tells_none(tmp_path: Path) -> None:
 
 
 def test_readiness_names_what_is_well_and_what_is_not(reader: FakeReader) -> None:
-    with box(reader, queue_length=1) as client:
+    with running(reader, queue_length=1) as client:
         ready = client.get("/readyz").json()
         parts = dict.fromkeys(("reader", "disk", "queue", "audit"), "ok")
         access = "open to everybody: there are no tokens"
@@ -122,7 +136,7 @@ def test_readiness_names_what_is_well_and_what_is_not(reader: FakeReader) -> Non
 
 
 def test_a_disk_below_its_watermark_is_not_ready(reader: FakeReader) -> None:
-    with box(reader, ready=False, min_free_bytes=2**62) as client:
+    with running(reader, ready=False, min_free_bytes=2**62) as client:
         until(lambda: client.get("/readyz").json().get("code") == "storage_full")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_bench import FakeReader, box, png, until
+from service_bench import FakeReader, png, running, until
 
 from mammosono.appliance.values import Modality, Verdict
 from mammosono.appliance.workstation.client import Box, BoxAway, BoxError, Files, Refused
@@ -178,7 +178,7 @@ def test_a_posted_pair_comes_back_as_a_reading(tmp_path: Path) -> None:
     for name, seed in (("a_mg.png", 1), ("a_us.png", 2)):
         (tmp_path / name).write_bytes(png(seed))
     files = [(Modality.MG, tmp_path / "a_mg.png"), (Modality.US, tmp_path / "a_us.png")]
-    with box(FakeReader()) as client, Box(str(client.base_url)) as here:
+    with running(FakeReader()) as client, Box(str(client.base_url)) as here:
         document = here.read(files, "s-1")
         reading = reading_of(document)
         assert reading.verdict is Verdict.POSITIVE
@@ -226,7 +226,7 @@ def test_the_command_survives_its_own_kill_and_the_boxs_absence(tmp_path: Path) 
     watch.wait()
     assert not list(folder.glob("*.json"))
     reader = FakeReader()
-    with box(reader) as client:
+    with running(reader) as client:
         watch = start(str(client.base_url))
         until(lambda: (folder / "a.result.json").exists())
         watch.kill()
