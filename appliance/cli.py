@@ -187,11 +187,11 @@ def doctor(
 
     Exit status 0: nothing fails. Exit status 1: something does.
     """
-    from mammosono.appliance.doctor import Machine, State, examine, lines_json, print_lines, worst
+    from mammosono.appliance.doctor import Host, State, examine, lines_json, print_lines, worst
 
     settings = _settings(bundle=bundle)
     with Console(stderr=True).status("Looking at this box"):
-        lines = examine(settings, Machine())
+        lines = examine(settings, Host())
     if as_json:
         typer.echo(lines_json(lines))
     else:
