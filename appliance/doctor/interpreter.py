@@ -27,7 +27,8 @@ answer = {"version": "%d.%d.%d" % sys.version_info[:3], "modules": {}, "broken":
 for name in ("numpy", "tensorrt", "pycuda", "onnxruntime"):
     try:
         module = __import__(name)
-        answer["modules"][name] = getattr(module, "__version__", getattr(module, "VERSION_TEXT", "?"))
+        version = getattr(module, "VERSION_TEXT", "?")
+        answer["modules"][name] = getattr(module, "__version__", version)
     except Exception as error:
         if str(error) != "No module named %r" % name:
             answer["broken"][name] = "%s: %s" % (type(error).__name__, error)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mammosono.appliance.commands.kit import printable
 from mammosono.appliance.doctor.check_result import CheckResult, State
 from mammosono.appliance.output.document import SOFTWARE
 
@@ -32,10 +33,10 @@ def print_lines(console: Console, lines: Sequence[CheckResult]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for line in lines:
-        words = Text(_printable(line.said))
+        words = Text(printable(line.said, " "))
         if line.remedy:
             for row in line.remedy.splitlines():
-                words.append(f"\n{_printable(row)}", "dim")
+                words.append("\n" + printable(row, " "), "dim")
         style = _STYLE[line.state]
         table.add_row(Text(line.state.value, style), Text(line.topic, "bold"), words)
     console.print(table, width=min(console.width, _WIDEST))
@@ -69,8 +70,3 @@ def _summary(lines: Sequence[CheckResult]) -> Text:
     }
     state = worst(lines)
     return Text.assemble((f"{counted}.  ", "dim"), (said[state], _STYLE[state]))
-
-
-def _printable(words: str) -> str:
-    # What a driver or another program said may hold line ends and terminal codes.
-    return "".join(sign if sign.isprintable() else " " for sign in words)
