@@ -25,7 +25,12 @@ from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.reader_process.__main__ import obey, opened
-from mammosono.appliance.studies.reader_process.job import Done, Job, Outcome, Refused
+from mammosono.appliance.studies.reader_process.job import (
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
 from mammosono.appliance.values import (
     ImageReading,
     Label,
@@ -119,18 +124,18 @@ class ThreadReader:
         while self._reader is None:
             await asyncio.sleep(0.01)
 
-    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+    async def read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
         answers: list[dict[str, Any]] = []
         images = [{"modality": m.value, "path": str(path)} for m, path in job.images]
         order = {"read": job.study_id, "images": images, "pictures": str(job.pictures)}
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, obey, order, self._reader, answers.append)
         if "refused" in answers[0]:
-            await on_outcome(Refused(answers[0]["refused"]))
+            await on_outcome(StudyRefused(answers[0]["refused"]))
             return False
         document = answers[0]["done"]
         verdict = Verdict(answers[0]["verdict"])
-        await on_outcome(Done(json.dumps(document).encode(), verdict, document["timings_ms"]))
+        await on_outcome(StudyDone(json.dumps(document).encode(), verdict, document["timings_ms"]))
         return answers[1]["drawn"] is not None
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Job queue of studies and its worker, which has them read one at a time."""
+"""StudyJob queue of studies and its worker, which has them read one at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mammosono.appliance.errors import (
 from mammosono.appliance.output.problem import from_error, from_unexpected
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.studies.broadcast import Broadcast
-from mammosono.appliance.studies.reader_process.job import Done, Job, Outcome
+from mammosono.appliance.studies.reader_process.job import Outcome, StudyDone, StudyJob
 from mammosono.appliance.studies.spool import Spool, Status, Study, Upload
 from mammosono.appliance.studies.spool_thread import SpoolThread
 from mammosono.appliance.telemetry.metrics import Metrics
@@ -53,7 +53,9 @@ class StudyReader(Protocol):
 
     async def ready(self) -> None: ...
 
-    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool: ...
+    async def read(
+        self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]
+    ) -> bool: ...
 
     async def close(self) -> None: ...
 
@@ -203,7 +205,7 @@ class StudyQueue:
         started = time.monotonic()
 
         async def settle(outcome: Outcome) -> None:
-            if isinstance(outcome, Done):
+            if isinstance(outcome, StudyDone):
                 await self.storage(Spool.finish, study, outcome.result, outcome.verdict)
                 self._last_reading_s = time.monotonic() - started
                 self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
@@ -214,7 +216,7 @@ class StudyQueue:
                 self.metrics.failed(str(outcome.problem["code"]))
                 logger.info("a study was refused: %s", outcome.problem["code"])
             await self._publish(study)
-            await self._audit.read(study, done=isinstance(outcome, Done))
+            await self._audit.read(study, done=isinstance(outcome, StudyDone))
 
         try:
             if await self.reader.read(await self._job(study), settle):
@@ -249,10 +251,10 @@ class StudyQueue:
                 await self.storage(Spool.attach, study)
         await self._publish(study)
 
-    async def _job(self, study: Study) -> Job:
+    async def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
         images = tuple((i.modality, spool.upload_path(i.sha256)) for i in study.images)
-        return Job(study.study_id, images, await self.storage(Spool.drawing, study))
+        return StudyJob(study.study_id, images, await self.storage(Spool.drawing, study))
 
     async def _publish(self, study: Study) -> None:
         with contextlib.suppress(ApplianceError):  # deleted meanwhile
