@@ -180,7 +180,7 @@ class InvalidStudyId(StudyError):
 
 
 class DeadlineExceeded(StudyError):
-    code, status, title = "deadline_exceeded", 503, "The box did not answer in time"
+    code, status, title = "deadline_exceeded", 503, "The appliance did not answer in time"
 
 
 class AccessError(ApplianceError):

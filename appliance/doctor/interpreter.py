@@ -52,7 +52,7 @@ _OLDEST_NUMPY = (1, 19)
 class Interpreter:
     """modules: version by name, of those that can be imported. broken: those that are installed
     but cannot, and why. device: None where there is no GPU to use, and then `no_device` says why.
-    failure: why the interpreter told nothing at all, "" if it did."""
+    failure: why the interpreter gave no answer, "" if it did."""
 
     path: str
     version: str = ""

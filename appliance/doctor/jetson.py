@@ -57,7 +57,7 @@ def l4t(jetson: Jetson) -> CheckResult:
     if not jetson.l4t:
         return warn(
             TOPIC,
-            f"{_model(jetson)}, but the release of L4T cannot be told",
+            f"{_model(jetson)}, but the release of L4T is unknown",
             "give the container the file: -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro",
         )
     jetpack = f" (JetPack {_JETPACK[jetson.l4t]})" if jetson.l4t in _JETPACK else ""

@@ -50,7 +50,7 @@ def power_mode(host: Host, jetson: Jetson) -> CheckResult:
 
 
 def power_supply(host: Host, jetson: Jetson) -> CheckResult:
-    """From Orin on the board counts the times it had to throttle for want of power."""
+    """From Orin on the hardware counts how often it throttled for want of power."""
     if not jetson.is_jetson:
         return not_a_jetson(SUPPLY)
     counts = [

@@ -68,16 +68,16 @@ def exposure(address: str, *, container: bool, tokens: bool, tls: bool) -> Check
     """container: that this is one; what it publishes, and to whom, is only known outside of it.
     tokens: that clients must show one. tls: that the service encrypts.
     """
-    guards = f"{'with' if tokens else 'no'} tokens, {'with' if tls else 'no'} TLS"
+    protection = f"{'with' if tokens else 'no'} tokens, {'with' if tls else 'no'} TLS"
     if is_loopback(address):
-        return ok(EXPOSURE, f"{address}: reached from this machine alone ({guards})")
-    said = f"{address}: reached from the network ({guards})"
+        return ok(EXPOSURE, f"{address}: reached from this machine alone ({protection})")
+    said = f"{address}: reached from the network ({protection})"
     if tokens and tls:
         return ok(EXPOSURE, said)
     if container and address in _ANYWHERE:
         return note(
             EXPOSURE,
-            f"{address} of a container: who reaches it, its host decides ({guards})",
+            f"{address} of a container: who reaches it, its host decides ({protection})",
             "on the host: docker port mammosono; anything but 127.0.0.1 is open to the network",
         )
     return warn(

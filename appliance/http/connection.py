@@ -1,4 +1,4 @@
-"""A connection that nobody can hold on to: what uvicorn leaves without a deadline."""
+"""HTTP/1.1 connection with deadlines where uvicorn has none: request head, untaken answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_CONNECTIONS = 512
 
 
 class Connection(H11Protocol):
-    """HTTP/1.1 over one connection, cut when its client is slow, silent or one too many."""
+    """uvicorn's protocol; the connection is cut if its client is slow, silent or one too many."""
 
     _head: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None

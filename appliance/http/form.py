@@ -1,4 +1,4 @@
-"""The posted form: parts named mammogram, ultrasound and study_id, and nothing else.
+"""Multipart form of a study: parts named mammogram, ultrasound and study_id, and nothing else.
 
 The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
 that a client sends is not looked at.

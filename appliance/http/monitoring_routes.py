@@ -1,4 +1,4 @@
-"""For machines that watch the box: Prometheus, and the health and metadata of KServe's protocol.
+"""Monitoring routes: Prometheus metrics, and health and metadata of KServe's protocol.
 
 Source: Open Inference Protocol, inference_rest.md; of it only what needs no tensors.
 """
@@ -35,7 +35,7 @@ async def get_metrics(request: Request) -> Response:
     queue: StudyQueue = request.app.state.queue
     counts: Mapping[Status, int] = {}
     free = 0
-    with contextlib.suppress(ApplianceError):  # a disk that fails shows as a box that is not ready
+    with contextlib.suppress(ApplianceError):  # a disk that fails shows as not ready
         counts = await queue.storage(Spool.counts)
         free = await queue.storage(Spool.free_bytes)
     text = queue.metrics.exposition(counts, free, not await queue.impediments())

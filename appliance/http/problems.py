@@ -1,4 +1,4 @@
-"""Every refusal and every failure as RFC 9457 `application/problem+json` with a stable code."""
+"""Problem documents (RFC 9457) of every refusal and failure, each with a stable code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in on the page: the token is exchanged for a cookie that scripts cannot read."""
+"""Session routes: a token is exchanged for a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def sign_out(request: Request) -> Response:
 def _from_own_page(request: Request) -> None:
     """Another site must not sign its visitors in or out here."""
     if same_origin(request) is False:
-        raise Forbidden("Only the box's own page may do this from a browser.")
+        raise Forbidden("Only the appliance's own page may do this from a browser.")
 
 
 async def _token(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Which model answers, and whether it can."""
+"""Status routes: model, health, readiness."""
 
 from __future__ import annotations
 

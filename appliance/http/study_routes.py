@@ -1,4 +1,4 @@
-"""POST, GET and DELETE of studies and their pictures."""
+"""Study routes: POST, GET and DELETE of studies and their pictures."""
 
 from __future__ import annotations
 

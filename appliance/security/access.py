@@ -54,10 +54,12 @@ class AccessControl:
         if secret is None:
             secret = request.cookies.get(COOKIE)
         if secret is None:
-            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the box's page.")
+            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the page.")
         who = await self.recognise(request, secret)
         if by_cookie and request.method not in _SAFE and not same_origin(request):
-            raise Forbidden("Only the box's own page may do this with a cookie; send the token.")
+            raise Forbidden(
+                "Only the appliance's own page may do this with a cookie; send the token."
+            )
         if not roles & who.roles:
             needed = " or ".join(sorted(role.value for role in roles))
             raise Forbidden(f"This needs a token of role {needed}.")
@@ -86,7 +88,7 @@ class AccessControl:
         if self._own_name_only and not is_loopback(host):
             raise Forbidden("Ask for localhost; for other names: mammosono token add")
         if request.method not in _SAFE and same_origin(request) is False:
-            raise Forbidden("Only the box's own page may do this from a browser.")
+            raise Forbidden("Only the appliance's own page may do this from a browser.")
         return Principal(LOCAL, frozenset(Role), address_of(request))
 
 

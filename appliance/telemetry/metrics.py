@@ -46,7 +46,7 @@ class Metrics:
         self._ready = self._gauge("ready", "1 if a study can be read now.")
         self._free = self._gauge("disk_free_bytes", "Room left on the spool's disk.")
         self._memory = self._gauge("memory_available_bytes", "What programs may still take.")
-        self._heat = self._gauge("temperature_celsius", "Of the board's zones.", "zone")
+        self._heat = self._gauge("temperature_celsius", "Of the thermal zones.", "zone")
 
     def claimed(self, waited_s: float) -> None:
         self._steps.labels("queue").observe(max(waited_s, 0.0))

@@ -381,7 +381,7 @@ def test_without_tokens_everybody_on_this_machine_may_do_everything(reader: Fake
         assert client.post("/v1/studies", **study()).status_code == 200
 
 
-def test_the_first_token_closes_the_box_and_the_last_one_revoked_does_not_open_it(
+def test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_open_it(
     reader: FakeReader, tmp_path: Path
 ) -> None:
     with running(reader, state=tmp_path) as client:
@@ -399,7 +399,7 @@ def test_the_first_token_closes_the_box_and_the_last_one_revoked_does_not_open_i
         assert client.get("/healthz").status_code == 200
 
 
-def test_an_open_box_answers_no_name_that_the_internet_could_have_given_it(
+def test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it(
     reader: FakeReader,
 ) -> None:
     with running(reader) as client:
