@@ -1,30 +1,44 @@
-"""Every refusal of the appliance: one small tree, each leaf one stable code.
+"""Errors of the appliance: one tree, and a stable code and an HTTP status for each leaf.
 
-ApplianceError                  code, HTTP status, one sentence that names the remedy
-  IntakeError                   the posted bytes cannot be read
-    EmptyFile                   422 empty_file
-    UnsupportedFormat           415 unsupported_format
-    UnsupportedTransferSyntax   415 unsupported_transfer_syntax
-    CorruptImage                422 corrupt_image
-    CorruptDicom                422 corrupt_dicom
-    UnsupportedDicom            422 unsupported_dicom
-    MultiFrame                  422 multi_frame
-    ImageTooSmall               422 image_too_small
-    ImageTooLarge               422 image_too_large
-    NoContent                   422 no_content
-    ModalityMismatch            422 modality_mismatch
-  StudyError                    the request as a whole cannot be taken
-    NoImages                    422 missing_modality
-    TooManyImages               422 too_many_files
-    StudyConflict               409 study_conflict
-    UnknownStudy                404 unknown_study
-    BodyTooLarge                413 body_too_large
-    QueueFull                   429 queue_full
-  ModelUnavailable              503 engine_unavailable
-  ModelFault                    503 engine_fault
-  ReaderLost                    503 reader_lost
-  StorageFull                   507 storage_full
-  StorageFailed                 503 storage_failed
+ApplianceError                    code, HTTP status, title; the message names the remedy
+  IntakeError                     the posted bytes cannot be read as an image
+    EmptyFile                     422 empty_file
+    UnsupportedFormat             415 unsupported_format
+    UnsupportedTransferSyntax     415 unsupported_transfer_syntax
+    CorruptImage                  422 corrupt_image
+    CorruptDicom                  422 corrupt_dicom
+    UnsupportedDicom              422 unsupported_dicom
+    MultiFrame                    422 multi_frame
+    ImageTooSmall                 422 image_too_small
+    ImageTooLarge                 422 image_too_large
+    NoContent                     422 no_content
+    ModalityMismatch              422 modality_mismatch
+  StudyError                      the request as a whole cannot be accepted
+    NoImages                      422 missing_modality
+    TooManyImages                 422 too_many_files
+    StudyConflict                 409 study_conflict
+    UnknownStudy                  404 unknown_study
+    UnknownImage                  404 unknown_image
+    StudyNotRead                  409 study_not_read
+    BodyTooLarge                  413 body_too_large
+    QueueFull                     429 queue_full
+    MalformedRequest              400 malformed_request
+    HeadersTooLarge               431 headers_too_large
+    UploadTooSlow                 408 upload_timeout
+    UnsupportedContentType        415 unsupported_content_type
+    UnsupportedContentEncoding    415 unsupported_content_encoding
+    UnknownPart                   422 unknown_part
+    InvalidStudyId                422 invalid_study_id
+    DeadlineExceeded              503 deadline_exceeded
+  AccessError                     the client may not make this request
+    Unauthorised                  401 unauthorised
+    Forbidden                     403 forbidden
+    TooManyAttempts               429 too_many_attempts
+  ModelUnavailable                503 engine_unavailable
+  ModelFault                      503 engine_fault
+  ReaderLost                      503 reader_lost
+  StorageFull                     507 storage_full
+  StorageFailed                   503 storage_failed
 """
 
 from __future__ import annotations
@@ -92,7 +106,7 @@ class ModalityMismatch(IntakeError):
 
 
 class StudyError(ApplianceError):
-    """The request as a whole cannot be taken."""
+    """The request as a whole cannot be accepted."""
 
     status = 422
 
@@ -113,6 +127,14 @@ class UnknownStudy(StudyError):
     code, status, title = "unknown_study", 404, "There is no such study"
 
 
+class UnknownImage(StudyError):
+    code, status, title = "unknown_image", 404, "There is no such image in the study"
+
+
+class StudyNotRead(StudyError):
+    code, status, title = "study_not_read", 409, "The study has no pictures"
+
+
 class BodyTooLarge(StudyError):
     code, status, title = "body_too_large", 413, "The request is too large"
 
@@ -123,6 +145,62 @@ class QueueFull(StudyError):
     code, status, title = "queue_full", 429, "Too many studies are waiting"
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class MalformedRequest(StudyError):
+    code, status, title = "malformed_request", 400, "The request is not well-formed"
+
+
+class HeadersTooLarge(StudyError):
+    code, status, title = "headers_too_large", 431, "The request's headers are too large"
+
+
+class UploadTooSlow(StudyError):
+    code, status, title = "upload_timeout", 408, "The request took too long to arrive"
+
+
+class UnsupportedContentType(StudyError):
+    code, status = "unsupported_content_type", 415
+    title = "The request is not multipart/form-data"
+
+
+class UnsupportedContentEncoding(StudyError):
+    code, status = "unsupported_content_encoding", 415
+    title = "The request body is compressed"
+
+
+class UnknownPart(StudyError):
+    code, title = "unknown_part", "The request holds a part that has no meaning here"
+
+
+class InvalidStudyId(StudyError):
+    code, title = "invalid_study_id", "The study id cannot be used"
+
+
+class DeadlineExceeded(StudyError):
+    code, status, title = "deadline_exceeded", 503, "The appliance did not answer in time"
+
+
+class AccessError(ApplianceError):
+    """The request may be sound, but not from this client."""
+
+
+class Unauthorised(AccessError):
+    code, status, title = "unauthorised", 401, "Nobody is known by this token"
+
+
+class Forbidden(AccessError):
+    code, status, title = "forbidden", 403, "This is not for this client"
+
+
+class TooManyAttempts(AccessError):
+    """retry_after_s: whole seconds after which a token is checked again."""
+
+    code, status, title = "too_many_attempts", 429, "Too many tokens were wrong"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

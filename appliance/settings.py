@@ -1,4 +1,4 @@
-"""Every knob of the service, each with its default; read from MAMMOSONO_* in the environment."""
+"""Settings of the service, with defaults; read from MAMMOSONO_* in the environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class Settings(BaseSettings):
-    """What an operator may set. A name in the environment is the field's, upper case, prefixed:
+    """Settings for an operator. A name in the environment is the field's, upper case, prefixed:
 
     `MAMMOSONO_PORT=8001`. A value that does not fit is refused at start with the field's name.
     """
@@ -25,22 +25,22 @@ class Settings(BaseSettings):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on; 0.0.0.0 opens the box to the network.",
+        description="Address to listen on; 0.0.0.0 opens the service to the network.",
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="TCP port; 0 lets the system choose a free one."
     )
     tls: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="auto: HTTPS where the network reaches the box, plain HTTP on 127.0.0.1.",
+        description="auto: HTTPS where the network reaches the service, plain HTTP on 127.0.0.1.",
     )
     tls_names: str | None = Field(
         default=None,
-        description="Further names and addresses of the box in the certificate that it makes, with "
+        description="Further names and addresses in the certificate that the service makes, with "
         "commas between them; it knows its own.",
     )
     tls_key: Path | None = Field(
-        default=None, description="Private key to use instead of the one that the box makes, PEM."
+        default=None, description="Private key, PEM, in place of the one that the service makes."
     )
     tls_certificate: Path | None = Field(
         default=None, description="Certificate of that key, followed by its chain, PEM."
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     )
     expose: Literal["without-tokens", "without-tls", "without-tokens-and-tls"] | None = Field(
         default=None,
-        description="What the network may reach the box without; unset, nothing.",
+        description="What the service may lack when the network reaches it; unset, nothing.",
     )
     log_format: LogFormat = Field(
         default="text", description="Log lines for people, text, or for machines, json."
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     wait_s: float = Field(
         default=30.0,
         ge=0,
-        description="Seconds POST /v1/studies waits for the result, unless told.",
+        description="Seconds POST /v1/studies waits for the result, where the request has no wait.",
     )
     max_wait_s: float = Field(
         default=300.0, ge=0, description="Longest wait a client may ask for; more is cut to this."

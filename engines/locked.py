@@ -1,4 +1,4 @@
-"""An engine that several threads may call: their runs take turns."""
+"""Mutex around an engine, so that several threads may call it."""
 
 import threading
 from typing import Dict, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Dict, Mapping, Sequence
 from mammosono.engines.interface import Engine, Tensor
 
 
-class Turns(Engine):
+class LockedEngine(Engine):
     """Another engine, one run at a time. What one thread keeps stays valid while another runs a
     stage, unless it is the stage that made it."""
 

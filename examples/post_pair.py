@@ -1,7 +1,8 @@
 """Post a pair to an appliance and wait for its answer, with httpx.
 
     python examples/post_pair.py http://127.0.0.1:8000 mlo.dcm us.png
-    MAMMOSONO_TOKEN=... python examples/post_pair.py https://box:8000 mlo.dcm us.png --ca box.pem
+    MAMMOSONO_TOKEN=... python examples/post_pair.py https://appliance:8000 mlo.dcm us.png \\
+        --ca appliance.pem
 
 The same files under the same key are read once: posting again after a lost connection is safe.
 """

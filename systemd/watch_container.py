@@ -118,7 +118,7 @@ def notify(*fields):
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    # A systemd that cannot be told will restart the unit; that is not for the watcher to do.
+    # A systemd that cannot be notified restarts the unit; that is not for the watcher to do.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, contextlib.suppress(OSError):
         sender.sendto("\n".join(fields).encode(), address)
 

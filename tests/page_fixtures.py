@@ -8,19 +8,19 @@ import httpx
 import pytest
 from page_bench import ToldReader, Visit, visit
 from playwright.sync_api import Browser, Page
-from service_bench import box
+from service_bench import running
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[ToldReader, httpx.Client]]:
+def service() -> Iterator[tuple[ToldReader, httpx.Client]]:
     reader = ToldReader()
-    with box(reader) as client:
+    with running(reader) as client:
         yield reader, client
 
 
 @pytest.fixture
-def reader(running: tuple[ToldReader, httpx.Client]) -> Iterator[ToldReader]:
-    reader, _ = running
+def reader(service: tuple[ToldReader, httpx.Client]) -> Iterator[ToldReader]:
+    reader, _ = service
     yield reader
     fresh = ToldReader()
     reader.says, reader.findings, reader.broken = fresh.says, fresh.findings, False
@@ -29,9 +29,9 @@ def reader(running: tuple[ToldReader, httpx.Client]) -> Iterator[ToldReader]:
 
 @pytest.fixture
 def seen(
-    browser: Browser, reader: ToldReader, running: tuple[ToldReader, httpx.Client]
+    browser: Browser, reader: ToldReader, service: tuple[ToldReader, httpx.Client]
 ) -> Iterator[Visit]:
-    with visit(browser, running[1]) as seen:
+    with visit(browser, service[1]) as seen:
         yield seen
 
 

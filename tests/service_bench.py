@@ -25,7 +25,12 @@ from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.reader_process.__main__ import obey, opened
-from mammosono.appliance.studies.reader_process.job import Done, Job, Outcome, Refused
+from mammosono.appliance.studies.reader_process.job import (
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
 from mammosono.appliance.values import (
     ImageReading,
     Label,
@@ -97,7 +102,7 @@ def _read(index: int, image: SourceImage) -> ImageReading:
     return replace(read, sha256=image.sha256, warnings=image.warnings)
 
 
-class ThreadReading:
+class ThreadReader:
     """Reads on a thread what the service reads in a process: the same orders, the same answers."""
 
     def __init__(self, open_reader: Callable[[], FakeReader]) -> None:
@@ -119,18 +124,18 @@ class ThreadReading:
         while self._reader is None:
             await asyncio.sleep(0.01)
 
-    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+    async def read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
         answers: list[dict[str, Any]] = []
         images = [{"modality": m.value, "path": str(path)} for m, path in job.images]
         order = {"read": job.study_id, "images": images, "pictures": str(job.pictures)}
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, obey, order, self._reader, answers.append)
         if "refused" in answers[0]:
-            await on_outcome(Refused(answers[0]["refused"]))
+            await on_outcome(StudyRefused(answers[0]["refused"]))
             return False
         document = answers[0]["done"]
         verdict = Verdict(answers[0]["verdict"])
-        await on_outcome(Done(json.dumps(document).encode(), verdict, document["timings_ms"]))
+        await on_outcome(StudyDone(json.dumps(document).encode(), verdict, document["timings_ms"]))
         return answers[1]["drawn"] is not None
 
     async def close(self) -> None:
@@ -158,8 +163,8 @@ def serving(
         if "state" not in settings:
             settings["state"] = stack.enter_context(tempfile.TemporaryDirectory())
         chosen = Settings(port=0, **settings)
-        reading = None if open_reader is None else ThreadReading(open_reader)
-        yield from _serve(make_server(create_app(chosen, reading), chosen))
+        reader = None if open_reader is None else ThreadReader(open_reader)
+        yield from _serve(make_server(create_app(chosen, reader), chosen))
 
 
 def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
@@ -177,7 +182,7 @@ def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def box(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
+def running(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
     """As `serving`, with the reader open. The gate is opened at the end, whatever happened.
 
     ready: wait until the box says it is.

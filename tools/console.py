@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,15 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mammosono.appliance.commands.kit import fail
 from mammosono.appliance.errors import ApplianceError
 from mammosono.engines.errors import EngineError
 
-
-def fail(message: str) -> NoReturn:
-    # The message may quote an index, whose fields may hold line ends and terminal codes.
-    line = "".join(sign if sign.isprintable() else "?" for sign in message)
-    typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(2)
+__all__ = ["bar", "bars", "fail", "refusals"]
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def renyi_entropy(residuals: Tensor, alpha: float, kernel: Kernel = "huber") -> 
     """
     if not alpha > 0:
         raise ValueError(f"alpha must be above 0, not {alpha}")
-    # In double: log-sum-exp less log m, of a box that nearly fits, has no digit below 1e-7 in single.
+    # In double: of a box that nearly fits, log-sum-exp less log m has no digit left in single.
     u = penalty(residuals.double(), kernel)
     if isinf(alpha):
         entropy = u.amin(dim=1)

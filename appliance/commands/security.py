@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mammosono.appliance.commands.kit import fail, settings
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security import audit_events as events
@@ -40,8 +41,8 @@ def add(
     ],
     as_json: Json = False,
 ) -> None:
-    """Make a token and print it. It is shown this once; the box keeps only its hash."""
-    state = _state()
+    """Make a token and print it. It is shown this once; the appliance keeps only its hash."""
+    state = settings().state_folder()
     roles = sorted(set(role))
     try:
         secret = Tokens(state / tokens.FILE).add(name, roles)
@@ -49,22 +50,24 @@ def add(
         _refuse(error)
     _record(state, events.token_added(name, roles))
     if as_json:
-        held = [one.value for one in roles]
-        typer.echo(json.dumps({"name": name, "roles": held, "token": secret}))
+        names = [role.value for role in roles]
+        typer.echo(json.dumps({"name": name, "roles": names, "token": secret}))
     else:
         typer.echo(secret)
 
 
 @token_app.command("list")
 def list_(as_json: Json = False) -> None:
-    """The tokens by name, role and date. What they are, nobody can tell any more."""
+    """List the tokens by name, role and date; the tokens themselves are stored nowhere."""
     try:
-        found = sorted(Tokens(_state() / tokens.FILE).all(), key=lambda token: token.name)
+        known = sorted(
+            Tokens(settings().state_folder() / tokens.FILE).all(), key=lambda token: token.name
+        )
     except (StorageFailed, OSError) as error:
         _refuse(error)
     rows = [
         (token.name, sorted(role.value for role in token.roles), token.created.isoformat())
-        for token in found
+        for token in known
     ]
     if as_json:
         documents = [{"name": n, "roles": roles, "created": made} for n, roles, made in rows]
@@ -79,14 +82,14 @@ def list_(as_json: Json = False) -> None:
 @token_app.command("revoke")
 def revoke(name: Annotated[str, typer.Argument(help="Of the token.")]) -> None:
     """Take a token back. Its next request is refused; its studies stay under its name."""
-    state = _state()
-    kept = Tokens(state / tokens.FILE)
+    state = settings().state_folder()
+    store = Tokens(state / tokens.FILE)
     try:
-        kept.revoke(name)
+        store.revoke(name)
     except (TokenRefused, StorageFailed, OSError) as error:
         _refuse(error)
     _record(state, events.token_revoked(name))
-    last = "" if kept.all() else " It was the last one: nobody gets in until another is added."
+    last = "" if store.all() else " It was the last one: nobody gets in until another is added."
     typer.echo(f"Revoked.{last}")
 
 
@@ -104,50 +107,32 @@ def verify_(
     then the log cannot have been written anew, either.
     """
     try:
-        found = verify(_state() / audit.FILE, holds)
+        log = verify(settings().state_folder() / audit.FILE, holds)
     except FileNotFoundError:
-        _fail("there is no audit log yet", "no_audit_log")
+        fail("there is no audit log yet", "no_audit_log")
     except OSError as error:
-        _fail(f"the audit log cannot be read: {error.strerror}", "storage_failed")
+        fail(f"the audit log cannot be read: {error.strerror}", "storage_failed")
     except BrokenChain as error:
-        _fail(f"the audit log was tampered with or damaged: {error}", "broken_chain")
-    if not found.known:
-        _fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
+        fail(f"the audit log was tampered with or damaged: {error}", "broken_chain")
+    if not log.known:
+        fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
     if as_json:
-        typer.echo(json.dumps({"events": found.events, "head": found.head, "torn": found.torn}))
+        typer.echo(json.dumps({"events": log.events, "head": log.head, "torn": log.torn}))
         return
-    typer.echo(f"{found.events} events, unbroken. Hash of the last: {found.head}")
-    if found.torn:
+    typer.echo(f"{log.events} events, unbroken. Hash of the last: {log.head}")
+    if log.torn:
         typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
-
-
-def _state() -> Path:
-    from pydantic import ValidationError
-
-    from mammosono.appliance.settings import Settings
-
-    try:
-        return Settings().state_folder()
-    except ValidationError as error:
-        first = error.errors()[0]
-        _fail(f"{first['loc'][0]}: {first['msg']}", "invalid_setting")
 
 
 def _record(state: Path, event: events.Event) -> None:
     try:
         AuditLog(state / audit.FILE).append(event)
     except OSError as error:
-        _fail(f"done, but the audit log cannot be written: {error.strerror}", "storage_failed")
+        fail(f"done, but the audit log cannot be written: {error.strerror}", "storage_failed")
 
 
 def _refuse(error: Exception) -> NoReturn:
     if isinstance(error, OSError):
-        _fail(f"the state folder cannot be written: {error.strerror}", "storage_failed")
+        fail(f"the state folder cannot be written: {error.strerror}", "storage_failed")
     code = "token_refused" if isinstance(error, TokenRefused) else StorageFailed.code
-    _fail(str(error), code)
-
-
-def _fail(message: str, code: str) -> NoReturn:
-    """End with one line on standard error and exit status 2."""
-    typer.echo(f"error: {message} ({code})", err=True)
-    raise typer.Exit(2)
+    fail(str(error), code)

@@ -5,27 +5,26 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from mammosono.appliance.output.terminal import print_reading
-from mammosono.appliance.values import Modality
-from mammosono.appliance.workstation.client import Box, BoxError
-from mammosono.appliance.workstation.document import reading_of
-from mammosono.appliance.workstation.hot_folder import Pace, Watch
+from mammosono.appliance.commands.kit import fail
 
 LOOK_S = 1.0
 
 Url = Annotated[
-    str, typer.Option(metavar="URL", envvar="MAMMOSONO_URL", help="The box, https://ADDRESS:PORT.")
+    str,
+    typer.Option(
+        metavar="URL", envvar="MAMMOSONO_URL", help="The appliance, https://ADDRESS:PORT."
+    ),
 ]
 TokenFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File that holds the workstation's token.")
 ]
 Ca = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The box's certificate, if it signed its own.")
+    Path | None, typer.Option(metavar="FILE", help="The appliance's certificate, if self-signed.")
 ]
 
 
@@ -48,24 +47,29 @@ def post(
         bool, typer.Option("--json", help="Print the result document and nothing else.")
     ] = False,
 ) -> None:
-    """Have the images of one patient read by a box.
+    """Have the images of one patient read by an appliance.
 
     Exit status 0: a reading was made, whatever the verdict. 2: it was not; one line says why.
     """
+    from mammosono.appliance.output.terminal import print_reading
+    from mammosono.appliance.values import Modality
+    from mammosono.appliance.workstation.client import ApplianceClient, ClientError
+    from mammosono.appliance.workstation.document import reading_of
+
     files = [(Modality.MG, path) for path in mammogram or []]
     files += [(Modality.US, path) for path in ultrasound or []]
     if not files:
-        _fail("Give a file with --mammogram, --ultrasound or both.")
+        fail("Give a file with --mammogram, --ultrasound or both.")
     try:
         with (
             Console(stderr=True).status(f"Waiting for {url}"),
-            Box(url, _token(token_file), ca) as box,
+            ApplianceClient(url, _token(token_file), ca) as appliance,
         ):
-            document = box.read(files, study)
+            document = appliance.read(files, study)
     except OSError as error:
-        _fail(f"{error.strerror}: {Path(error.filename or '').name}")
-    except BoxError as error:
-        _fail(str(error))
+        fail(f"{error.strerror}: {Path(error.filename or '').name}")
+    except ClientError as error:
+        fail(str(error))
     if as_json:
         typer.echo(json.dumps(document))
     else:
@@ -90,26 +94,24 @@ def watch(
     A pair is DICOM files of one patient and day, or KEY_mg.png with KEY_us.png. The answer is
     KEY.result.json, or KEY.problem.json. Ends with Ctrl-C; can be killed and started again.
     """
+    from mammosono.appliance.workstation.client import ApplianceClient, ClientError
+    from mammosono.appliance.workstation.hot_folder import HotFolder, Timing
+
     console = Console(stderr=True)
     try:
-        with Box(url, _token(token_file), ca) as box:
-            watching = Watch(folder, box, Pace(settle, alone), told=console.log)
+        with ApplianceClient(url, _token(token_file), ca) as appliance:
+            hot_folder = HotFolder(folder, appliance, Timing(settle, alone), log=console.log)
             console.log(f"watching {folder.name}")
             while True:
-                watching.look()
+                hot_folder.look()
                 time.sleep(LOOK_S)
-    except BoxError as error:
-        _fail(str(error))
+    except ClientError as error:
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.strerror}: {Path(error.filename or '').name}")
+        fail(f"{error.strerror}: {Path(error.filename or '').name}")
     except KeyboardInterrupt:
         console.log("ended")
 
 
 def _token(file: Path | None) -> str | None:
     return file.read_text("utf-8").strip() if file else None
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(2)

@@ -1,10 +1,10 @@
-"""The bundle, and the plans that were built from it on this device."""
+"""Checks of the bundle, and of the TensorRT plans built from it on this device."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mammosono.appliance.doctor.check_result import Line, fail, failed, note, ok
+from mammosono.appliance.doctor.check_result import CheckResult, fail, failed, note, ok
 from mammosono.appliance.doctor.interpreter import Interpreter
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.pipeline.model import SHIPPED, model_of
@@ -22,7 +22,7 @@ _BUILD = (
 _AS_THE_SERVICE = "ask again as the user that the service runs as, or build as that user"
 
 
-def check_bundle(folder: Path | None) -> tuple[Line, Bundle | None]:
+def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
     """Every hash is computed anew; None if the bundle cannot be used."""
     try:
         bundle = open_bundle(folder or SHIPPED)
@@ -38,7 +38,7 @@ def check_bundle(folder: Path | None) -> tuple[Line, Bundle | None]:
 
 def plans(
     bundle: Bundle | None, folder: Path | None, interpreter: Interpreter, *, tensorrt: bool
-) -> Line:
+) -> CheckResult:
     """folder: of the plans; the bundle's own if None. tensorrt: that they are needed."""
     if not tensorrt:
         return note(PLANS, "none are needed: onnxruntime runs the graphs themselves")

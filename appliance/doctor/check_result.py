@@ -1,4 +1,4 @@
-"""What one check found."""
+"""Result of one check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """note: neither right nor wrong, as on a machine that is not a Jetson."""
+    """note: neither right nor wrong, as on a host that is not a Jetson."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,8 +16,8 @@ class State(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """said: what was seen, one sentence. remedy: what to do about it, by lines; a fail has one."""
+class CheckResult:
+    """said: the observation, one sentence. remedy: steps, a line each; a fail has one."""
 
     topic: str
     state: State
@@ -25,27 +25,27 @@ class Line:
     remedy: str = ""
 
 
-def ok(topic: str, said: str) -> Line:
-    return Line(topic, State.OK, said)
+def ok(topic: str, said: str) -> CheckResult:
+    return CheckResult(topic, State.OK, said)
 
 
-def note(topic: str, said: str, remedy: str = "") -> Line:
-    return Line(topic, State.NOTE, said, remedy)
+def note(topic: str, said: str, remedy: str = "") -> CheckResult:
+    return CheckResult(topic, State.NOTE, said, remedy)
 
 
-def warn(topic: str, said: str, remedy: str) -> Line:
-    return Line(topic, State.WARN, said, remedy)
+def warn(topic: str, said: str, remedy: str) -> CheckResult:
+    return CheckResult(topic, State.WARN, said, remedy)
 
 
-def fail(topic: str, said: str, remedy: str) -> Line:
-    return Line(topic, State.FAIL, said, remedy)
+def fail(topic: str, said: str, remedy: str) -> CheckResult:
+    return CheckResult(topic, State.FAIL, said, remedy)
 
 
-def failed(topic: str, error: Exception) -> Line:
+def failed(topic: str, error: Exception) -> CheckResult:
     """Our errors say what is wrong and, after a semicolon, what to do."""
     said, _, remedy = str(error).partition("; ")
     return fail(topic, said, remedy or "mend what fails above; else see: journalctl -u mammosono")
 
 
-def not_a_jetson(topic: str) -> Line:
+def not_a_jetson(topic: str) -> CheckResult:
     return note(topic, "not a Jetson")

@@ -1,4 +1,4 @@
-"""All checks, from the board up to the service."""
+"""All checks, from the hardware up to the service."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammosono.appliance.doctor import bundle_check as model_files
-from mammosono.appliance.doctor import gpu, interpreter, power, service
-from mammosono.appliance.doctor import resources as room
-from mammosono.appliance.doctor.check_result import Line, fail
+from mammosono.appliance.doctor import bundle_check, gpu, interpreter, power, resources, service
+from mammosono.appliance.doctor.check_result import CheckResult, fail
 from mammosono.appliance.doctor.devices import device_nodes
-from mammosono.appliance.doctor.frequencies import clocks
-from mammosono.appliance.doctor.host import Machine
-from mammosono.appliance.doctor.jetson import board_of, l4t
+from mammosono.appliance.doctor.frequencies import frequencies
+from mammosono.appliance.doctor.host import Host
+from mammosono.appliance.doctor.jetson import jetson_of, l4t
 from mammosono.appliance.doctor.self_test import self_test
 from mammosono.appliance.doctor.temperature import temperature
 from mammosono.appliance.doctor.time_sync import time_sync
@@ -27,31 +25,31 @@ if TYPE_CHECKING:
     from mammosono.appliance.settings import Settings
 
 
-def examine(settings: Settings, machine: Machine) -> tuple[Line, ...]:
-    """One line for each thing that can be wrong. Takes seconds: it starts the engine once."""
-    board = board_of(machine)
-    python = interpreter.ask(machine, settings.worker_python)
-    tensorrt = interpreter.uses_tensorrt(python, board, settings.runtime)
+def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
+    """One result for each check. Takes seconds: the engine is started once."""
+    jetson = jetson_of(host)
+    python = interpreter.ask(host, settings.worker_python)
+    tensorrt = interpreter.uses_tensorrt(python, jetson, settings.runtime)
     tls = wants_tls(settings)
-    serving = service.ask(machine, settings.host, settings.port, tls=tls)
-    bundle_line, bundle = model_files.check_bundle(settings.bundle)
+    serving = service.ask(host, settings.host, settings.port, tls=tls)
+    bundle_line, bundle = bundle_check.check_bundle(settings.bundle)
     data = settings.plans or settings.bundle or SHIPPED
-    checks: tuple[Callable[[], Line], ...] = (
-        partial(l4t, board),
-        partial(power.power_mode, machine, board),
-        partial(power.power_supply, machine, board),
-        partial(clocks, machine, board),
-        partial(temperature, machine),
-        partial(room.memory, machine, tensorrt=tensorrt, serving=serving.ready),
-        partial(room.swap, machine, board),
-        partial(room.disk, machine, Path(data)),
-        partial(time_sync, machine),
-        partial(device_nodes, machine, board),
-        partial(gpu.gpu, python, board, tensorrt=tensorrt),
+    checks: tuple[Callable[[], CheckResult], ...] = (
+        partial(l4t, jetson),
+        partial(power.power_mode, host, jetson),
+        partial(power.power_supply, host, jetson),
+        partial(frequencies, host, jetson),
+        partial(temperature, host),
+        partial(resources.memory, host, tensorrt=tensorrt, serving=serving.ready),
+        partial(resources.swap, host, jetson),
+        partial(resources.disk, host, Path(data)),
+        partial(time_sync, host),
+        partial(device_nodes, host, jetson),
+        partial(gpu.gpu, python, jetson, tensorrt=tensorrt),
         partial(interpreter.pythons, python, settings.worker_python),
-        partial(gpu.tensorrt, python, board, used=tensorrt),
+        partial(gpu.tensorrt, python, jetson, used=tensorrt),
         lambda: bundle_line,
-        partial(model_files.plans, bundle, settings.plans, python, tensorrt=tensorrt),
+        partial(bundle_check.plans, bundle, settings.plans, python, tensorrt=tensorrt),
         partial(
             self_test, bundle, settings.network().open,
             worker=settings.worker_python is not None, serving=serving.ready,
@@ -59,16 +57,16 @@ def examine(settings: Settings, machine: Machine) -> tuple[Line, ...]:
         partial(service.port, serving, settings.port),
         lambda: service.exposure(
             settings.host,
-            container=service.in_container(machine),
+            container=service.in_container(host),
             tokens=Tokens(settings.state_folder() / tokens.FILE).in_use,
             tls=tls,
         ),
     )  # fmt: skip
-    return tuple(map(_looked, checks))
+    return tuple(map(_checked, checks))
 
 
-def _looked(check: Callable[[], Line]) -> Line:
-    # A sensor that nobody has seen yet must not hide what the other checks found.
+def _checked(check: Callable[[], CheckResult]) -> CheckResult:
+    # An unknown kind of sensor must not hide the results of the other checks.
     try:
         return check()
     except Exception as error:

@@ -1,10 +1,10 @@
-"""How fast GPU and CPU may run: what nvpmodel and jetson_clocks left in sysfs."""
+"""Clock frequencies of GPU and CPU, as nvpmodel and jetson_clocks set them in sysfs."""
 
 from __future__ import annotations
 
-from mammosono.appliance.doctor.check_result import Line, not_a_jetson, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
-from mammosono.appliance.doctor.jetson import Board
+from mammosono.appliance.doctor.check_result import CheckResult, not_a_jetson, note, ok, warn
+from mammosono.appliance.doctor.host import Host
+from mammosono.appliance.doctor.jetson import Jetson
 
 TOPIC = "Clocks"
 
@@ -14,20 +14,20 @@ _FASTER = "on the host: sudo nvpmodel -m N; the modes N are in /etc/nvpmodel.con
 _CPUS = "sys/devices/system/cpu"
 
 
-def clocks(machine: Machine, board: Board) -> Line:
-    if not board.jetson:
+def frequencies(host: Host, jetson: Jetson) -> CheckResult:
+    if not jetson.is_jetson:
         return not_a_jetson(TOPIC)
-    online, present = (_count(machine.text(f"{_CPUS}/{name}")) for name in ("online", "present"))
+    online, present = (_count(host.text(f"{_CPUS}/{name}")) for name in ("online", "present"))
     cores = f"{online} of {present} cores" if online < present else f"{online} cores"
-    gpu = next((p for p in machine.glob("sys/class/devfreq/*") if p.endswith(_GPU)), None)
+    gpu = next((p for p in host.glob("sys/class/devfreq/*") if p.endswith(_GPU)), None)
     if gpu is None:
         return warn(
             TOPIC,
             f"the GPU's clock cannot be read; {cores}",
-            "restart the box: its driver did not come up",
+            "restart the machine: its driver did not come up",
         )
-    low, high = (machine.number(f"{gpu}/{name}") or 0 for name in ("min_freq", "max_freq"))
-    steps = [int(step) for step in machine.text(f"{gpu}/available_frequencies").split()]
+    low, high = (host.number(f"{gpu}/{name}") or 0 for name in ("min_freq", "max_freq"))
+    steps = [int(step) for step in host.text(f"{gpu}/available_frequencies").split()]
     top = max([high, *steps])
     if high < top or online < present:
         held = f"GPU up to {_mhz(high)} of {_mhz(top)} MHz, {cores}"

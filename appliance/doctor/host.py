@@ -1,5 +1,5 @@
-"""The box as the checks see it: files under a root, commands, and the few questions of a kernel
-that no file answers. Tests give it the tree of another machine."""
+"""Host: the machine's files, commands and kernel state, as the checks read them. Tests replace its
+root by the files of another machine."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _run(command: Sequence[str], timeout_s: float) -> Ran | None:
 
 
 def _get(url: str) -> tuple[int, str] | None:
-    # No proxy, and no question whose certificate it is: what is asked is this box.
+    # No proxy, and no question whose certificate it is: the answer comes from this machine.
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.build_opener(
@@ -77,10 +77,10 @@ def _get(url: str) -> tuple[int, str] | None:
 
 def _owner(path: Path) -> Owner | None:
     try:
-        seen = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return Owner(S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+    return Owner(S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
 def _disk(path: Path) -> tuple[int, int] | None:
@@ -101,7 +101,7 @@ def _synchronised() -> bool | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Host:
     """root: what /proc, /sys, /etc and /dev are read under.
 
     run: a command and its seconds; None if it cannot be started.

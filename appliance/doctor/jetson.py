@@ -1,12 +1,12 @@
-"""Which board this is, and which L4T runs on it."""
+"""Jetson model and release of L4T (Jetson Linux)."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.check_result import CheckResult, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Host
+from mammosono.engines.trt.device import l4t_release
 
 TOPIC = "L4T and JetPack"
 
@@ -20,64 +20,62 @@ _JETPACK = {
 _LINE_OF_KERNEL = {"4.9": 32, "5.10": 35, "5.15": 36}
 _OLDEST = (32, 7)
 _TRIED = (32, 36)
-_RELEASE = re.compile(r"R(\d+) \(release\), REVISION: (\d+(?:\.\d+)*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """model: as the board names itself, "" if it does not. l4t: "32.7.1", "" if unknown."""
+class Jetson:
+    """Whether the host is one, and which. model, l4t ("32.7.1"): "" if unknown."""
 
-    jetson: bool
+    is_jetson: bool
     model: str
     l4t: str
     kernel: str
 
     @property
-    def line(self) -> int:
+    def release_line(self) -> int:
         """The release line of L4T: 32, 36; 0 if unknown."""
         return int(self.l4t.split(".")[0]) if self.l4t else 0
 
 
-def board_of(machine: Machine) -> Board:
-    kernel = machine.text("proc/sys/kernel/osrelease")
+def jetson_of(host: Host) -> Jetson:
+    kernel = host.text("proc/sys/kernel/osrelease")
     # Docker hides the device tree from a container, but not the second.
-    model = machine.text("proc/device-tree/model") or machine.text("sys/devices/soc0/machine")
-    family = machine.text("sys/devices/soc0/family")
-    release = _RELEASE.search(machine.text("etc/nv_tegra_release"))
-    return Board(
+    model = host.text("proc/device-tree/model") or host.text("sys/devices/soc0/machine")
+    family = host.text("sys/devices/soc0/family")
+    return Jetson(
         # The release file alone proves nothing: the container's image brings its own.
-        jetson="tegra" in kernel or family == "Tegra" or "Jetson" in model,
+        is_jetson="tegra" in kernel or family == "Tegra" or "Jetson" in model,
         model=model,
-        l4t=".".join(release.groups()) if release else "",
+        l4t=l4t_release(host.text("etc/nv_tegra_release")),
         kernel=kernel,
     )
 
 
-def l4t(board: Board) -> Line:
-    if not board.jetson:
-        return note(TOPIC, f"not a Jetson: Linux {board.kernel or 'of unknown version'}")
-    if not board.l4t:
+def l4t(jetson: Jetson) -> CheckResult:
+    if not jetson.is_jetson:
+        return note(TOPIC, f"not a Jetson: Linux {jetson.kernel or 'of unknown version'}")
+    if not jetson.l4t:
         return warn(
             TOPIC,
-            f"{_model(board)}, but the release of L4T cannot be told",
+            f"{_model(jetson)}, but the release of L4T is unknown",
             "give the container the file: -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro",
         )
-    jetpack = f" (JetPack {_JETPACK[board.l4t]})" if board.l4t in _JETPACK else ""
-    said = f"L4T {board.l4t}{jetpack} on {_model(board)}"
-    beneath = _LINE_OF_KERNEL.get(".".join(board.kernel.split(".")[:2]), board.line)
-    if beneath != board.line:
+    jetpack = f" (JetPack {_JETPACK[jetson.l4t]})" if jetson.l4t in _JETPACK else ""
+    said = f"L4T {jetson.l4t}{jetpack} on {_model(jetson)}"
+    beneath = _LINE_OF_KERNEL.get(".".join(jetson.kernel.split(".")[:2]), jetson.release_line)
+    if beneath != jetson.release_line:
         return fail(
             TOPIC,
-            f"the image is made for L4T {board.l4t}, the box runs L4T {beneath}",
-            f"build the image for this box: Dockerfile.l4t with the build args of r{beneath}",
+            f"the image is made for L4T {jetson.l4t}, this machine runs L4T {beneath}",
+            f"build the image for this machine: Dockerfile.l4t with the build args of r{beneath}",
         )
-    if tuple(int(part) for part in board.l4t.split(".")[:2]) < _OLDEST:
+    if tuple(int(part) for part in jetson.l4t.split(".")[:2]) < _OLDEST:
         return fail(
             TOPIC,
             f"{said}: its TensorRT is older than 8.2",
             "flash JetPack 4.6.1 or later (Nano) or JetPack 6 (Orin)",
         )
-    if board.line not in _TRIED:
+    if jetson.release_line not in _TRIED:
         return warn(
             TOPIC,
             f"{said}: this software was not made for that line",
@@ -86,5 +84,5 @@ def l4t(board: Board) -> Line:
     return ok(TOPIC, said)
 
 
-def _model(board: Board) -> str:
-    return board.model.removeprefix("NVIDIA ") or "a Jetson that does not name itself"
+def _model(jetson: Jetson) -> str:
+    return jetson.model.removeprefix("NVIDIA ") or "a Jetson that does not name itself"

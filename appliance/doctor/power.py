@@ -1,4 +1,4 @@
-"""The power mode, and whether the supply holds."""
+"""Power mode and power supply."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from math import inf
 
-from mammosono.appliance.doctor.check_result import Line, not_a_jetson, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
-from mammosono.appliance.doctor.jetson import Board
+from mammosono.appliance.doctor.check_result import CheckResult, not_a_jetson, note, ok, warn
+from mammosono.appliance.doctor.host import Host
+from mammosono.appliance.doctor.jetson import Jetson
 
 MODE = "Power mode"
 SUPPLY = "Power supply"
@@ -31,16 +31,16 @@ class Mode:
         return inf if self.name.startswith("MAXN") else float(found[1]) if found else 0.0
 
 
-def power_mode(machine: Machine, board: Board) -> Line:
-    if not board.jetson:
+def power_mode(host: Host, jetson: Jetson) -> CheckResult:
+    if not jetson.is_jetson:
         return not_a_jetson(MODE)
-    modes = _modes(machine)
-    mode = _mode(machine, modes)
+    modes = _modes(host)
+    mode = _mode(host, modes)
     if mode is None:
         return note(MODE, "nvpmodel cannot be asked here", "ask on the host: sudo nvpmodel -q")
     best = max((mode, *modes), key=lambda one: one.watt)
     if best.watt > mode.watt:
-        supply = " (a Nano then needs the 5 V 4 A barrel jack)" if board.line == 32 else ""
+        supply = " (a Nano then needs the 5 V 4 A barrel jack)" if jetson.release_line == 32 else ""
         return warn(
             MODE,
             f"{mode.name} (mode {mode.id}), where {best.name} (mode {best.id}) would be faster",
@@ -49,13 +49,12 @@ def power_mode(machine: Machine, board: Board) -> Line:
     return ok(MODE, f"{mode.name} (mode {mode.id})")
 
 
-def power_supply(machine: Machine, board: Board) -> Line:
-    """From Orin on the board counts the times it had to throttle for want of power."""
-    if not board.jetson:
+def power_supply(host: Host, jetson: Jetson) -> CheckResult:
+    """From Orin on the hardware counts how often it throttled for want of power."""
+    if not jetson.is_jetson:
         return not_a_jetson(SUPPLY)
     counts = [
-        (machine.number(path), path)
-        for path in machine.glob("sys/class/hwmon/hwmon*/oc*_event_cnt")
+        (host.number(path), path) for path in host.glob("sys/class/hwmon/hwmon*/oc*_event_cnt")
     ]
     if not counts:
         return note(SUPPLY, "this board does not count its power alarms")
@@ -72,19 +71,19 @@ def power_supply(machine: Machine, board: Board) -> Line:
     return ok(SUPPLY, "no under-voltage and no over-current since the start")
 
 
-def _modes(machine: Machine) -> tuple[Mode, ...]:
-    found = _DEFINED.findall(machine.text("etc/nvpmodel.conf"))
+def _modes(host: Host) -> tuple[Mode, ...]:
+    found = _DEFINED.findall(host.text("etc/nvpmodel.conf"))
     return tuple(Mode(int(number), name) for number, name in found)
 
 
-def _mode(machine: Machine, modes: tuple[Mode, ...]) -> Mode | None:
+def _mode(host: Host, modes: tuple[Mode, ...]) -> Mode | None:
     for command in ("/usr/sbin/nvpmodel", "/usr/bin/nvpmodel"):
-        ran = machine.run((command, "-q"), 10.0)
+        ran = host.run((command, "-q"), 10.0)
         found = _ASKED.search(ran.out) if ran is not None and ran.status == 0 else None
         if found:
             return Mode(int(found[2]), found[1])
     # What nvpmodel keeps over a restart; a container may have been given that and no more.
-    kept = _STATUS.search(machine.text("var/lib/nvpmodel/status"))
+    kept = _STATUS.search(host.text("var/lib/nvpmodel/status"))
     return next((mode for mode in modes if kept and mode.id == int(kept[1])), None)
 
 

@@ -1,13 +1,14 @@
-"""Room: RAM, swap and disk."""
+"""RAM, swap and disk."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
-from mammosono.appliance.doctor.jetson import Board
+from mammosono.appliance.doctor.check_result import CheckResult, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Host
+from mammosono.appliance.doctor.jetson import Jetson
+from mammosono.appliance.telemetry.sensors import meminfo_bytes
 
 SWAP = "Swap"
 MEMORY = "Free memory"
@@ -33,16 +34,16 @@ _LESS = (
 )
 
 
-def swap(machine: Machine, board: Board) -> Line:
-    small = _meminfo(machine, "MemTotal") < _SMALL
-    rows = [row.split() for row in machine.text("proc/swaps").splitlines()[1:]]
+def swap(host: Host, jetson: Jetson) -> CheckResult:
+    small = _total(host) < _SMALL
+    rows = [row.split() for row in host.text("proc/swaps").splitlines()[1:]]
     zram = sum(int(row[2]) for row in rows if "/zram" in row[0]) * 1024
     size = sum(int(row[2]) for row in rows) * 1024
     used = sum(int(row[3]) for row in rows) * 1024
     if used > size / 2:
         return warn(
             SWAP,
-            f"{_gib(used)} of {_gib(size)} in use: the box is short of memory",
+            f"{_gib(used)} of {_gib(size)} in use: memory is short",
             _LESS,
         )
     if size > zram:
@@ -60,59 +61,56 @@ def swap(machine: Machine, board: Board) -> Line:
     )
 
 
-def memory(machine: Machine, *, tensorrt: bool, serving: bool) -> Line:
+def memory(host: Host, *, tensorrt: bool, serving: bool) -> CheckResult:
     """tensorrt: that is what will be loaded. serving: it is loaded already, by the service."""
-    free = _available(machine)
-    total = _meminfo(machine, "MemTotal")
+    free = _available(host)
+    total = _total(host)
     if not total:
         return note(MEMORY, "the kernel does not say how much there is")
     needed = _SERVING if serving else _TENSORRT if tensorrt else _ONNXRUNTIME
     said = f"{_gib(free)} of {_gib(total)}"
     if free >= needed:
         return ok(MEMORY, said)
-    told = fail if free < needed / 2 else warn
+    result = fail if free < needed / 2 else warn
     beside = "the running service should keep" if serving else "starting the engine takes"
-    return told(
+    return result(
         MEMORY,
         f"{said}; {beside} {_gib(needed)}",
         _LESS,
     )
 
 
-def disk(machine: Machine, folder: Path) -> Line:
+def disk(host: Host, folder: Path) -> CheckResult:
     """Where `folder` lies, or the nearest folder above it that exists."""
-    near = next((path for path in (folder, *folder.parents) if machine.owner(path)), Path("/"))
-    seen = machine.disk(near)
-    if seen is None:
+    near = next((path for path in (folder, *folder.parents) if host.owner(path)), Path("/"))
+    usage = host.disk(near)
+    if usage is None:
         return note(DISK, f"cannot be asked at {near}")
-    free, total = seen
+    free, total = usage
     said = f"{_gib(free)} of {_gib(total)} at {near}"
     if free >= _DISK_WARN:
         return ok(DISK, said)
-    told = fail if free < _DISK_FAIL else warn
-    return told(DISK, said, "make room: sudo apt-get clean; docker image prune; old logs")
+    result = fail if free < _DISK_FAIL else warn
+    return result(DISK, said, "make room: sudo apt-get clean; docker image prune; old logs")
 
 
-def _available(machine: Machine) -> int:
-    """Bytes that can still be had: of the box, and of the container if it is bounded."""
-    free = _meminfo(machine, "MemAvailable")
+def _available(host: Host) -> int:
+    """Bytes still available: of the machine, and of the container if it is limited."""
+    free = meminfo_bytes(host.root, "MemAvailable") or 0
     for group, limit, used in (
         ("sys/fs/cgroup", "memory.max", "memory.current"),
         ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        most, taken = machine.number(f"{group}/{limit}"), machine.number(f"{group}/{used}")
+        most, taken = host.number(f"{group}/{limit}"), host.number(f"{group}/{used}")
         if most is not None and taken is not None:
             # Files read once lie in the group's account; the kernel gives them up when asked.
-            cached = re.search(r"^inactive_file (\d+)", machine.text(f"{group}/memory.stat"), re.M)
+            cached = re.search(r"^inactive_file (\d+)", host.text(f"{group}/memory.stat"), re.M)
             free = min(free, most - taken + (int(cached[1]) if cached else 0))
     return max(free, 0)
 
 
-def _meminfo(machine: Machine, name: str) -> int:
-    for row in machine.text("proc/meminfo").splitlines():
-        if row.startswith(f"{name}:"):
-            return int(row.split()[1]) * 1024
-    return 0
+def _total(host: Host) -> int:
+    return meminfo_bytes(host.root, "MemTotal") or 0
 
 
 def _gib(count: float) -> str:

@@ -1,11 +1,11 @@
-"""The engine, tried: it is started as the service starts it and reads a drawn pair of pictures."""
+"""Self-test of the engine: it is started as by the service and reads a phantom pair."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from mammosono.appliance.doctor.check_result import Line, failed, note, ok
+from mammosono.appliance.doctor.check_result import CheckResult, failed, note, ok
 from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.pipeline.model import model_of
 from mammosono.appliance.pipeline.reader import Reader
@@ -19,7 +19,7 @@ TOPIC = "Engine"
 
 def self_test(
     bundle: Bundle | None, open_engine: Callable[[Bundle], Engine], *, worker: bool, serving: bool
-) -> Line:
+) -> CheckResult:
     """worker: that the engine has a process of its own. serving: that the service is ready.
 
     Beside a ready service no second engine is started: a Nano has memory for one.

@@ -1,13 +1,13 @@
-"""The service's port: who holds it, and who can reach it."""
+"""Checks of the service's port: which program listens there, and from where it is reached."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.check_result import CheckResult, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Host
+from mammosono.appliance.security.exposure import is_loopback
 
 PORT = "Port"
 EXPOSURE = "Exposure"
@@ -27,11 +27,11 @@ class Service:
     reason: str = ""
 
 
-def ask(machine: Machine, host: str, port: int, *, tls: bool) -> Service:
-    if port == 0 or not _listened_to(machine, port):
+def ask(host: Host, address: str, port: int, *, tls: bool) -> Service:
+    if port == 0 or not _listened_to(host, port):
         return Service()
     scheme = "https" if tls else "http"
-    answer = machine.get(f"{scheme}://{_reached(host)}:{port}/readyz")
+    answer = host.get(f"{scheme}://{_reached(address)}:{port}/readyz")
     try:
         document = json.loads(answer[1]) if answer else None
     except ValueError:
@@ -44,7 +44,7 @@ def ask(machine: Machine, host: str, port: int, *, tls: bool) -> Service:
     return Service(taken=True, ours=ours, reason=str(document.get("detail", "")) if ours else "")
 
 
-def port(service: Service, number: int) -> Line:
+def port(service: Service, number: int) -> CheckResult:
     if number == 0:
         return note(PORT, "the system chooses a free one")
     if service.ready:
@@ -64,20 +64,20 @@ def port(service: Service, number: int) -> Line:
     return ok(PORT, f"{number} is free")
 
 
-def exposure(host: str, *, container: bool, tokens: bool, tls: bool) -> Line:
+def exposure(address: str, *, container: bool, tokens: bool, tls: bool) -> CheckResult:
     """container: that this is one; what it publishes, and to whom, is only known outside of it.
     tokens: that clients must show one. tls: that the service encrypts.
     """
-    guards = f"{'with' if tokens else 'no'} tokens, {'with' if tls else 'no'} TLS"
-    if _is_loopback(host):
-        return ok(EXPOSURE, f"{host}: reached from this box alone ({guards})")
-    said = f"{host}: reached from the network ({guards})"
+    protection = f"{'with' if tokens else 'no'} tokens, {'with' if tls else 'no'} TLS"
+    if is_loopback(address):
+        return ok(EXPOSURE, f"{address}: reached from this machine alone ({protection})")
+    said = f"{address}: reached from the network ({protection})"
     if tokens and tls:
         return ok(EXPOSURE, said)
-    if container and host in _ANYWHERE:
+    if container and address in _ANYWHERE:
         return note(
             EXPOSURE,
-            f"{host} of a container: who reaches it, its host decides ({guards})",
+            f"{address} of a container: who reaches it, its host decides ({protection})",
             "on the host: docker port mammosono; anything but 127.0.0.1 is open to the network",
         )
     return warn(
@@ -89,29 +89,22 @@ def exposure(host: str, *, container: bool, tokens: bool, tls: bool) -> Line:
     )
 
 
-def in_container(machine: Machine) -> bool:
+def in_container(host: Host) -> bool:
     """Docker's mark, or Podman's."""
-    return bool(machine.glob(".dockerenv") or machine.glob("run/.containerenv"))
+    return bool(host.glob(".dockerenv") or host.glob("run/.containerenv"))
 
 
-def _listened_to(machine: Machine, port: int) -> bool:
+def _listened_to(host: Host, port: int) -> bool:
     rows = [
         row.split()
         for table in ("proc/net/tcp", "proc/net/tcp6")
-        for row in machine.text(table).splitlines()[1:]
+        for row in host.text(table).splitlines()[1:]
     ]
     return any(row[3] == _LISTENS and int(row[1].rpartition(":")[2], 16) == port for row in rows)
 
 
-def _reached(host: str) -> str:
-    """The address at which the box itself finds what listens on `host`, as a URL spells it."""
-    if host in _ANYWHERE:
-        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _reached(address: str) -> str:
+    """The address at which this machine reaches what listens on `address`, as in a URL."""
+    if address in _ANYWHERE:
+        return "127.0.0.1" if address == "0.0.0.0" else "[::1]"
+    return f"[{address}]" if ":" in address else address

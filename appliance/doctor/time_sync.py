@@ -1,11 +1,11 @@
-"""Whether the box knows what time it is: readings carry their date."""
+"""Time synchronisation: readings carry their date."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from mammosono.appliance.doctor.check_result import Line, fail, note, ok, warn
-from mammosono.appliance.doctor.host import Machine
+from mammosono.appliance.doctor.check_result import CheckResult, fail, note, ok, warn
+from mammosono.appliance.doctor.host import Host
 
 TOPIC = "Time"
 
@@ -18,14 +18,14 @@ _REMEDY = (
 )
 
 
-def time_sync(machine: Machine) -> Line:
-    now = datetime.fromtimestamp(machine.now(), timezone.utc)
+def time_sync(host: Host) -> CheckResult:
+    now = datetime.fromtimestamp(host.now(), timezone.utc)
     said = f"{now:%Y-%m-%d %H:%M} UTC"
     if now.year < _FIRST_YEAR:
         return fail(TOPIC, f"the clock says {said}", _REMEDY)
-    synchronised = machine.synchronised()
+    synchronised = host.synchronised()
     if synchronised is None:
-        return note(TOPIC, f"{said}; whether a time server sets it cannot be told", _REMEDY)
+        return note(TOPIC, f"{said}; whether a time server sets it cannot be read", _REMEDY)
     if not synchronised:
         return warn(TOPIC, f"{said}, set by no time server", _REMEDY)
     return ok(TOPIC, f"{said}, set by a time server")

@@ -1,4 +1,4 @@
-"""The appliance as a web application."""
+"""FastAPI application of the appliance: routes, middleware and what lives as long as it does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mammosono import appliance
 from mammosono.appliance.http import (
     event_routes,
+    monitoring_routes,
     page_routes,
     problems,
     schemas,
@@ -17,50 +18,52 @@ from mammosono.appliance.http import (
     status_routes,
     study_routes,
 )
-from mammosono.appliance.http import monitoring_routes as watch_routes
 from mammosono.appliance.http.body_limit import BodyLimit
 from mammosono.appliance.http.deadlines import RequestDeadline
+from mammosono.appliance.http.request_count import RequestCount
 from mammosono.appliance.http.request_id import RequestId
 from mammosono.appliance.http.security_headers import SecurityHeaders
 from mammosono.appliance.security import audit, tokens
-from mammosono.appliance.security.access import Guard
-from mammosono.appliance.security.audit_writer import Trail
-from mammosono.appliance.security.exposure import is_loopback, may_be_unguarded
+from mammosono.appliance.security.access import AccessControl
+from mammosono.appliance.security.audit_writer import AuditWriter
+from mammosono.appliance.security.exposure import is_loopback, tokens_are_optional
 from mammosono.appliance.settings import Settings
-from mammosono.appliance.studies.queue import Desk, Reading
+from mammosono.appliance.studies.queue import StudyQueue, StudyReader
 from mammosono.appliance.studies.reader_process.job import Opening
 from mammosono.appliance.studies.reader_process.process import Patience, ReaderProcess
 from mammosono.appliance.studies.spool import Spool
-from mammosono.appliance.studies.spool_thread import Archive
+from mammosono.appliance.studies.spool_thread import SpoolThread
+from mammosono.appliance.telemetry.metrics import Metrics
 
 DAY_S = 86_400.0
 SLACK_S = 60.0
 """For a request, beyond the time that its body and its wait may take."""
 
 
-def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
-    """The application. It answers at once; spool and reader are opened beside it.
+def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI:
+    """The application. It answers at once; spool and reader open in the background.
 
-    reading: how studies are read; by default in a process of its own, as `settings` say.
+    reader: reads the studies; by default a process of its own, as `settings` say.
     """
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        archive = Archive(lambda: open_spool(settings, trail))
-        desk = Desk(archive, reading or reader_process(settings), trail)
+        storage = SpoolThread(lambda: open_spool(settings, audit_writer))
+        queue = StudyQueue(storage, reader or reader_process(settings), audit_writer, metrics)
         app.state.settings = settings
-        app.state.desk = desk
-        app.state.reception = study_routes.Reception(settings)
-        await trail.started()
-        desk.start()
+        app.state.queue = queue
+        app.state.upload_slots = study_routes.UploadSlots(settings)
+        await audit_writer.started()
+        queue.start()
         yield
-        await desk.close()
-        await trail.stopped()
+        await queue.close()
+        await audit_writer.stopped()
 
     state = settings.state_folder()
-    trail = Trail(audit.AuditLog(state / audit.FILE))
+    metrics = Metrics()
+    audit_writer = AuditWriter(audit.AuditLog(state / audit.FILE))
 
-    # Swagger's pages load scripts from the internet, which the box need not reach; and a redirect
+    # Swagger loads scripts from the internet, which the appliance may not reach; and a redirect
     # to a path with another slash would repeat the Host header that a client made up.
     app = FastAPI(
         title="mammosono",
@@ -72,11 +75,11 @@ def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
         redirect_slashes=False,
         responses={"default": schemas.PROBLEM},
     )
-    app.state.trail = trail
-    app.state.guard = Guard(
+    app.state.audit = audit_writer
+    app.state.access = AccessControl(
         tokens.Tokens(state / tokens.FILE),
-        trail,
-        unguarded=may_be_unguarded(settings),
+        audit_writer,
+        tokens_optional=tokens_are_optional(settings),
         own_name_only=is_loopback(settings.host),
     )
     app.include_router(page_routes.router)
@@ -84,23 +87,24 @@ def create_app(settings: Settings, reading: Reading | None = None) -> FastAPI:
     app.include_router(study_routes.router)
     app.include_router(event_routes.router)
     app.include_router(status_routes.router)
-    app.include_router(watch_routes.router)
+    app.include_router(monitoring_routes.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     problems.install(app)
     deadline_s = settings.upload_s + settings.max_wait_s + SLACK_S
     app.add_middleware(RequestDeadline, seconds=deadline_s)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestCount, metrics=metrics)
     app.add_middleware(RequestId)
     return app
 
 
-def open_spool(settings: Settings, trail: Trail) -> Spool:
+def open_spool(settings: Settings, audit_writer: AuditWriter) -> Spool:
     return Spool(
         settings.state_folder() / "spool",
         queue_length=settings.queue_length,
         max_age_s=settings.max_age_days * DAY_S,
         min_free_bytes=settings.min_free_bytes,
-        retired=trail.retired,
+        retired=audit_writer.retired,
     )
 
 

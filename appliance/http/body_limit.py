@@ -1,4 +1,4 @@
-"""Refuse a request body that is larger than the appliance will hold."""
+"""Limit on the size of a request body."""
 
 from __future__ import annotations
 

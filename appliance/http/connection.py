@@ -1,4 +1,4 @@
-"""A connection that nobody can hold on to: what uvicorn leaves without a deadline."""
+"""HTTP/1.1 connection with deadlines where uvicorn has none: request head, untaken answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mammosono.appliance.http.errors import HeadersTooLarge, MalformedRequest
+from mammosono.appliance.errors import HeadersTooLarge, MalformedRequest
 from mammosono.appliance.http.security_headers import HEADERS
 from mammosono.appliance.output.problem import from_error
 
@@ -24,7 +24,7 @@ MOST_CONNECTIONS = 512
 
 
 class Connection(H11Protocol):
-    """HTTP/1.1 over one connection, cut when its client is slow, silent or one too many."""
+    """uvicorn's protocol; the connection is cut if its client is slow, silent or one too many."""
 
     _head: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""How long a request may take until its answer begins."""
+"""Deadline of a request, until its answer begins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mammosono.appliance.http.errors import DeadlineExceeded
+from mammosono.appliance.errors import DeadlineExceeded
 from mammosono.appliance.http.problems import refuse
 
 
@@ -47,7 +47,7 @@ class RequestDeadline:
         except asyncio.CancelledError:
             if not late:
                 raise
-            error = DeadlineExceeded("The box was too slow; try again later.")
+            error = DeadlineExceeded("The appliance was too slow; try again later.")
             await refuse(error)(scope, receive, send)
         finally:
             timer.cancel()

@@ -1,4 +1,4 @@
-"""What happens to studies, as it happens."""
+"""Server-sent events of study changes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from mammosono.appliance.http import schemas
-from mammosono.appliance.security.access import Guard
+from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import needs
 from mammosono.appliance.security.roles import Principal, Role
-from mammosono.appliance.studies.broadcast import Bell
-from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.broadcast import Broadcast
+from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Study
 
 router = APIRouter(tags=["studies"])
 
 BEAT_S = 15.0
-"""A comment is sent after so long a silence: who has gone away is noticed by it."""
+"""A comment is sent after so long without an event: it shows whether the client is still there."""
 
 
 def standing(study: Study) -> dict[str, Any]:
-    """How far the study is, for lists and events."""
+    """Summary of a study, for lists and events."""
     return {
         "id": study.study_id,
         "status": study.status.value,
@@ -49,22 +49,22 @@ async def get_events(
 
     The stream may end at any time: list the studies, then ask for events again.
     """
-    desk: Desk = request.app.state.desk
+    queue: StudyQueue = request.app.state.queue
     return StreamingResponse(
-        _lines(desk.bell, request.app.state.guard, who),
+        _lines(queue.broadcast, request.app.state.access, who),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _lines(bell: Bell, guard: Guard, who: Principal) -> AsyncIterator[str]:
+async def _lines(broadcast: Broadcast, access: AccessControl, who: Principal) -> AsyncIterator[str]:
     yield ": listening\n\n"
-    changes = bell.changes()
+    changes = broadcast.changes()
     coming = asyncio.ensure_future(anext(changes, None))
     try:
         while True:
             done, _ = await asyncio.wait([coming], timeout=BEAT_S)
-            if not guard.still_knows(who):
+            if not access.is_current(who):
                 return
             if not done:
                 yield ": still here\n\n"

@@ -1,4 +1,4 @@
-"""The posted form: parts named mammogram, ultrasound and study_id, and nothing else.
+"""Multipart form of a study: parts named mammogram, ultrasound and study_id, and nothing else.
 
 The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
 that a client sends is not looked at.
@@ -17,10 +17,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from mammosono.appliance.errors import EmptyFile, NoImages, TooManyImages
-from mammosono.appliance.http.errors import (
+from mammosono.appliance.errors import (
+    EmptyFile,
     InvalidStudyId,
     MalformedRequest,
+    NoImages,
+    TooManyImages,
     UnknownPart,
     UnsupportedContentEncoding,
     UnsupportedContentType,

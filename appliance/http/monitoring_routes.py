@@ -1,4 +1,4 @@
-"""For machines that watch the box: Prometheus, and the health and metadata of KServe's protocol.
+"""Monitoring routes: Prometheus metrics, and health and metadata of KServe's protocol.
 
 Source: Open Inference Protocol, inference_rest.md; of it only what needs no tensors.
 """
@@ -18,7 +18,7 @@ from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.http import schemas
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.security.roles import Role
-from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Status
 
 router = APIRouter(tags=["watching"])
@@ -32,13 +32,13 @@ router = APIRouter(tags=["watching"])
 )
 async def get_metrics(request: Request) -> Response:
     """Numbers for Prometheus."""
-    desk: Desk = request.app.state.desk
+    queue: StudyQueue = request.app.state.queue
     counts: Mapping[Status, int] = {}
     free = 0
-    with contextlib.suppress(ApplianceError):  # a disk that fails shows as a box that is not ready
-        counts = await desk.archive(Spool.counts)
-        free = await desk.archive(Spool.free_bytes)
-    text = desk.metrics.exposition(counts, free, not await desk.impediments())
+    with contextlib.suppress(ApplianceError):  # a disk that fails shows as not ready
+        counts = await queue.storage(Spool.counts)
+        free = await queue.storage(Spool.free_bytes)
+    text = queue.metrics.exposition(counts, free, not await queue.impediments())
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -56,8 +56,8 @@ async def get_live() -> dict[str, bool]:
 @router.get("/v2/health/ready", dependencies=[anyone()], responses=schemas.refusals(503))
 async def get_ready(request: Request) -> dict[str, bool]:
     """200 if a study can be read now, else 503."""
-    desk: Desk = request.app.state.desk
-    if await desk.impediments():
+    queue: StudyQueue = request.app.state.queue
+    if await queue.impediments():
         raise HTTPException(503, "Not ready; /readyz says why.")
     return {"ready": True}
 
@@ -65,8 +65,8 @@ async def get_ready(request: Request) -> dict[str, bool]:
 @router.get("/v2/models/{name}", dependencies=[needs()], responses=schemas.refusals(401, 404, 503))
 async def get_model(request: Request, name: str) -> dict[str, Any]:
     """Model metadata. The images go in by POST /v1/studies, as files."""
-    desk: Desk = request.app.state.desk
-    model = desk.reading.model
+    queue: StudyQueue = request.app.state.queue
+    model = queue.reader.model
     if name != model.name:
         raise HTTPException(404, f"The model is called {model.name}.")
     return {

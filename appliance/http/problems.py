@@ -1,4 +1,4 @@
-"""Every refusal and every failure as RFC 9457 `application/problem+json` with a stable code."""
+"""Problem documents (RFC 9457) of every refusal and failure, each with a stable code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mammosono.appliance.errors import ApplianceError, QueueFull
+from mammosono.appliance.errors import ApplianceError, QueueFull, TooManyAttempts, Unauthorised
 from mammosono.appliance.output.problem import Problem, from_error, from_unexpected
-from mammosono.appliance.security.errors import TooManyAttempts, Unauthorised
 
 MEDIA_TYPE = "application/problem+json"
 

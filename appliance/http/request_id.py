@@ -1,4 +1,4 @@
-"""A name for each request, by which its answer and its log lines are found together."""
+"""Request id, which connects an answer with its log lines."""
 
 from __future__ import annotations
 

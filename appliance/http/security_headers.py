@@ -1,4 +1,4 @@
-"""What browsers must not do with the answers of this box."""
+"""Security headers: what browsers must not do with the answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLICY = "; ".join(
     )
 )
 
-# No Strict-Transport-Security: there is no plain port beside it to turn to, and with the box's own
+# No Strict-Transport-Security: there is no plain port beside it to turn to, and with a self-signed
 # certificate a browser that remembered it would let nobody pass who has yet to trust it.
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -27,7 +27,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # A patient's data is kept by the box, not by caches; a route may say otherwise of its own.
+    # A patient's data is kept by the appliance, not by caches; a route may say otherwise.
     "Cache-Control": "no-store",
 }
 

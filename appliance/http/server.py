@@ -1,4 +1,4 @@
-"""The application behind a socket."""
+"""uvicorn server of the application, with TLS and shutdown."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from mammosono.appliance.http.connection import Connection
 from mammosono.appliance.security import exposure
-from mammosono.appliance.security.access import Guard
+from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.settings import Settings
-from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.queue import StudyQueue
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ DRAIN_S = 30
 """After SIGTERM: for requests under way, less than the 90 that systemd waits before it kills."""
 
 
-def make_server(app: FastAPI, settings: Settings) -> Server:
+def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
     """A server for `server.run()`, which returns after SIGTERM or SIGINT.
 
     It logs through whatever logging the caller has set up, and keeps no access log: a path may
     hold a client's study id. Raises StartRefused if it would be reached by those who must not.
     """
-    guard: Guard = app.state.guard
-    exposure.check(settings, tokens=guard.in_use)
+    access: AccessControl = app.state.access
+    exposure.check(settings, tokens=access.in_use)
     context = _tls(settings) if exposure.wants_tls(settings) else None
     config = uvicorn.Config(
         app,
@@ -48,19 +48,19 @@ def make_server(app: FastAPI, settings: Settings) -> Server:
         server_header=False,
         proxy_headers=False,
     )
-    return Server(config, app)
+    return ServiceServer(config, app)
 
 
-class Server(uvicorn.Server):
-    """Ends the streams of those who watch when it stops: they would go on until they are cut."""
+class ServiceServer(uvicorn.Server):
+    """Server that ends event streams at shutdown: they would otherwise last until they are cut."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        desk: Desk = self._app.state.desk
-        desk.bell.close()
+        queue: StudyQueue = self._app.state.queue
+        queue.broadcast.close()
         await super().shutdown(sockets)
 
 

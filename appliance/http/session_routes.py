@@ -1,4 +1,4 @@
-"""Signing in on the page: the token is exchanged for a cookie that scripts cannot read."""
+"""Session routes: a token is exchanged for a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from mammosono.appliance.errors import Forbidden, MalformedRequest, UploadTooSlow
 from mammosono.appliance.http import schemas
-from mammosono.appliance.http.errors import MalformedRequest, UploadTooSlow
-from mammosono.appliance.security.access import COOKIE, Guard, same_origin
+from mammosono.appliance.security.access import COOKIE, AccessControl, same_origin
 from mammosono.appliance.security.dependencies import anyone, needs
-from mammosono.appliance.security.errors import Forbidden
 from mammosono.appliance.security.roles import Principal
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
@@ -47,9 +46,9 @@ SIGN_IN = {
 async def sign_in(request: Request) -> Response:
     """Sign in with a token: sets the cookie for this browser, for a working day."""
     _from_own_page(request)
-    guard: Guard = request.app.state.guard
+    access: AccessControl = request.app.state.access
     secret = await _token(request)
-    who = await guard.recognise(request, secret)
+    who = await access.recognise(request, secret)
     answer = JSONResponse(_document(who, is_open=False))
     answer.set_cookie(
         COOKIE,
@@ -65,8 +64,8 @@ async def sign_in(request: Request) -> Response:
 @router.get("", response_model=schemas.Session, responses=schemas.refusals(401, 429, 503))
 async def who_am_i(request: Request, who: Annotated[Principal, needs()]) -> Response:
     """Who is signed in, and as what; on a box without tokens everybody is, as everything."""
-    guard: Guard = request.app.state.guard
-    return JSONResponse(_document(who, is_open=guard.open))
+    access: AccessControl = request.app.state.access
+    return JSONResponse(_document(who, is_open=access.open))
 
 
 @router.delete("", status_code=204, dependencies=[anyone()], responses=schemas.refusals(403))
@@ -81,7 +80,7 @@ async def sign_out(request: Request) -> Response:
 def _from_own_page(request: Request) -> None:
     """Another site must not sign its visitors in or out here."""
     if same_origin(request) is False:
-        raise Forbidden("Only the box's own page may do this from a browser.")
+        raise Forbidden("Only the appliance's own page may do this from a browser.")
 
 
 async def _token(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Which model answers, and whether it can."""
+"""Status routes: model, health, readiness."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from mammosono.appliance.http import problems, schemas
-from mammosono.appliance.security.access import Guard
+from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import anyone, needs
-from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.queue import StudyQueue
 
 router = APIRouter(tags=["status"])
 
@@ -21,8 +21,8 @@ async def get_description(request: Request) -> Response:
 @router.get("/v1/model", dependencies=[needs()], responses=schemas.refusals(401, 503))
 async def get_model(request: Request) -> schemas.Model:
     """The model that reads, and the score from which each modality is positive."""
-    desk: Desk = request.app.state.desk
-    return schemas.Model.model_validate(desk.reading.model)
+    queue: StudyQueue = request.app.state.queue
+    return schemas.Model.model_validate(queue.reader.model)
 
 
 @router.get("/healthz", dependencies=[anyone()])
@@ -37,12 +37,12 @@ async def get_readiness(request: Request) -> Response:
 
     `reader`: the bundle is whole, the engine has passed its self-test, the process answers.
     """
-    desk: Desk = request.app.state.desk
-    guard: Guard = request.app.state.guard
-    impediments = await desk.impediments()
+    queue: StudyQueue = request.app.state.queue
+    access: AccessControl = request.app.state.access
+    impediments = await queue.impediments()
     parts = ("reader", "disk", "queue", "audit")
     checks = {name: str(impediments.get(name, "ok")) for name in parts}
-    checks["access"] = "open to everybody: there are no tokens" if guard.open else "by token"
+    checks["access"] = "open to everybody: there are no tokens" if access.open else "by token"
     for error in impediments.values():
         return problems.refuse(error, checks=checks)
     return JSONResponse({"status": "ready", "checks": checks})

@@ -1,4 +1,4 @@
-"""POST, GET and DELETE of studies and their pictures."""
+"""Study routes: POST, GET and DELETE of studies and their pictures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import Receive, Scope, Send
 
+from mammosono.appliance.errors import UnknownImage, UnknownStudy, UploadTooSlow
 from mammosono.appliance.http import problems, schemas
-from mammosono.appliance.http.errors import UnknownImage, UploadTooSlow
 from mammosono.appliance.http.event_routes import standing
 from mammosono.appliance.http.form import MAX_FILES_OF_PART, StudyForm, read_form
 from mammosono.appliance.output.problem import Problem
-from mammosono.appliance.security.audit_writer import Trail
+from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.dependencies import needs
 from mammosono.appliance.security.roles import Principal, Role
 from mammosono.appliance.settings import Settings
-from mammosono.appliance.studies.queue import Desk
+from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.reader_process.work import PictureKind, picture_name
 from mammosono.appliance.studies.spool import Spool, Status, Study
 from mammosono.appliance.studies.spool.files import disk_errors
@@ -46,11 +47,11 @@ FORM = {
 REQUEST_BODY = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 
 
-class Reception:
-    """The way in: how many bodies are received at once, and for how long each may take."""
+class UploadSlots:
+    """Limit on request bodies received at the same time, and a deadline for each."""
 
     def __init__(self, settings: Settings) -> None:
-        self._places = asyncio.Semaphore(settings.max_uploads)
+        self._free = asyncio.Semaphore(settings.max_uploads)
         self._upload_s = settings.upload_s
 
     @asynccontextmanager
@@ -59,7 +60,7 @@ class Reception:
 
         Raises StudyError, EmptyFile, StorageFull or StorageFailed.
         """
-        async with self._places:
+        async with self._free:
             with disk_errors():
                 folder = tempfile.TemporaryDirectory(dir=incoming)
             with folder:
@@ -74,18 +75,30 @@ class Reception:
                 yield form
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+class PictureResponse(FileResponse):
+    """File of a picture, sent in pieces. Raises UnknownStudy if it was deleted meanwhile."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except RuntimeError:  # starlette's, for a file that is missing
+            if Path(self.path).exists():
+                raise
+            raise UnknownStudy("The study was deleted meanwhile.") from None
 
 
-def _trail(request: Request) -> Trail:
-    trail: Trail = request.app.state.trail
-    return trail
+def _queue(request: Request) -> StudyQueue:
+    queue: StudyQueue = request.app.state.queue
+    return queue
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
-Audit = Annotated[Trail, Depends(_trail)]
+def _audit(request: Request) -> AuditWriter:
+    audit: AuditWriter = request.app.state.audit
+    return audit
+
+
+Queue = Annotated[StudyQueue, Depends(_queue)]
+Audit = Annotated[AuditWriter, Depends(_audit)]
 Poster = Annotated[Principal, needs(Role.WORKSTATION)]
 Viewer = Annotated[Principal, needs(Role.WORKSTATION, Role.READER)]
 Deleter = Annotated[Principal, needs(Role.WORKSTATION, Role.TECHNICIAN)]
@@ -105,27 +118,27 @@ router = APIRouter(prefix="/v1/studies", tags=["studies"], responses=schemas.ref
 async def post_study(
     request: Request,
     who: Poster,
-    desk: AtDesk,
-    trail: Audit,
+    queue: Queue,
+    audit: Audit,
     wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for it")] = None,
 ) -> Response:
     """Read the images of one patient as one study."""
     settings: Settings = request.app.state.settings
-    reception: Reception = request.app.state.reception
-    desk.check()
-    async with reception.receive(request, desk.archive.spool.incoming) as form:
-        study = await desk.take(form, who.name)
+    slots: UploadSlots = request.app.state.upload_slots
+    queue.check()
+    async with slots.receive(request, queue.storage.spool.incoming) as form:
+        study = await queue.take(form.study_id, form.uploads, who.name)
     # Written while the study is read: on the disk before the answer, and without a wait of its own.
-    recording = asyncio.ensure_future(trail.posted(who, study))
+    recording = asyncio.ensure_future(audit.posted(who, study))
     try:
         seconds = min(settings.wait_s if wait is None else wait, settings.max_wait_s)
-        study = await desk.wait(study, seconds)
+        study = await queue.wait(study, seconds)
     finally:
         await recording
     if study.problem is not None:
         return problems.respond(_problem(study), PRIVATE)
     if study.status is Status.DONE:
-        return await _result(study, who, trail)
+        return await _result(study, who, audit)
     location = {"Location": f"/v1/studies/{study.study_id}"}
     return JSONResponse(_progress(study), status_code=202, headers=location | PRIVATE)
 
@@ -133,14 +146,14 @@ async def post_study(
 @router.get("", response_model=schemas.StudyList, responses=schemas.refusals(422))
 async def list_studies(
     who: Viewer,
-    desk: AtDesk,
+    queue: Queue,
     status: Annotated[Status | None, Query(description="Only studies of this status")] = None,
     search: Annotated[str, Query(max_length=64, description="A part of the id")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(description="`next` of the page before")] = None,
 ) -> Response:
     """The studies that the appliance holds, newest first; for a workstation its own."""
-    studies = await desk.archive(
+    studies = await queue.storage(
         Spool.list, owner=who.sees, status=status, search=search, limit=limit, before=before
     )
     following = studies[-1].number if len(studies) == limit else None
@@ -153,11 +166,11 @@ async def list_studies(
     response_model=schemas.Result | schemas.Pending | schemas.Failed,
     responses=schemas.refusals(404),
 )
-async def get_study(study_id: str, who: Viewer, desk: AtDesk, trail: Audit) -> Response:
+async def get_study(study_id: str, who: Viewer, queue: Queue, audit: Audit) -> Response:
     """The result, or how far the study is, or why it could not be read."""
-    study = await desk.archive(Spool.get, study_id, who.sees)
+    study = await queue.storage(Spool.get, study_id, who.sees)
     if study.status is Status.DONE:
-        return await _result(study, who, trail)
+        return await _result(study, who, audit)
     document = _progress(study)
     if study.problem is not None:
         document["problem"] = _problem(study).document()
@@ -173,22 +186,22 @@ async def get_study(study_id: str, who: Viewer, desk: AtDesk, trail: Audit) -> R
     },
 )
 async def get_picture(
-    study_id: str, index: int, kind: PictureKind, who: Viewer, desk: AtDesk, trail: Audit
+    study_id: str, index: int, kind: PictureKind, who: Viewer, queue: Queue, audit: Audit
 ) -> Response:
     """The image as read, without its noise, with the findings drawn, or the findings alone."""
-    study = await desk.archive(Spool.get, study_id, who.sees)
+    study = await queue.storage(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
-    path = await desk.picture(study, picture_name(index, kind))
-    await trail.viewed(who, study)
-    return FileResponse(path, media_type="image/png", headers=PRIVATE)
+    path = await queue.picture(study, picture_name(index, kind))
+    await audit.viewed(who, study)
+    return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 
 
 @router.delete("/{study_id}", status_code=204, responses=schemas.refusals(404))
-async def delete_study(study_id: str, who: Deleter, desk: AtDesk, trail: Audit) -> Response:
+async def delete_study(study_id: str, who: Deleter, queue: Queue, audit: Audit) -> Response:
     """Forget the study, its result and its pictures; one that waits will not be read."""
-    study = await desk.delete(study_id, who.deletes)
-    await trail.deleted(who, study)
+    study = await queue.delete(study_id, who.deletes)
+    await audit.deleted(who, study)
     return Response(status_code=204)
 
 
@@ -201,6 +214,6 @@ def _problem(study: Study) -> Problem:
     return Problem(**members)
 
 
-async def _result(study: Study, who: Principal, trail: Trail) -> Response:
-    await trail.viewed(who, study)
+async def _result(study: Study, who: Principal, audit: AuditWriter) -> Response:
+    await audit.viewed(who, study)
     return Response(study.result, media_type="application/json", headers=PRIVATE)

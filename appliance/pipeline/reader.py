@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.pipeline.detector.detector import Detector
@@ -27,9 +28,18 @@ from mammosono.appliance.values import (
 )
 from mammosono.engines.errors import EngineError, EngineLost
 from mammosono.engines.interface import Engine
-from mammosono.engines.locked import Turns
+from mammosono.engines.locked import LockedEngine
 
 logger = logging.getLogger(__name__)
+
+
+class ImageReader(Protocol):
+    """What reads the images of a study: `Reader`, or a test's stand-in."""
+
+    @property
+    def model(self) -> ModelInfo: ...
+
+    def read(self, images: Sequence[SourceImage]) -> Reading: ...
 
 
 class Reader:
@@ -40,7 +50,7 @@ class Reader:
     ) -> None:
         """denoise: in the place of the appliance's own, to learn what that is worth."""
         # While the network reads one image, the next is denoised, by the same engine.
-        self._engine, self._model = Turns(engine), model
+        self._engine, self._model = LockedEngine(engine), model
         self._denoise = denoise or denoiser(self._engine, model, threads)
         self._detector = Detector(self._engine, model.geometry)
 

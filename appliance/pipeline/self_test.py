@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 import numpy as np
 
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.phantoms.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
+from mammosono.appliance.pipeline.reader import ImageReader
 from mammosono.appliance.values import Label, Modality, Reading, SourceImage
 
 SIZE = {Modality.MG: (512, 320), Modality.US: (240, 280)}
 """Height, width. Small, because the network takes as long whatever the size, and denoising less."""
 
 
-class Reads(Protocol):
-    def read(self, images: Sequence[SourceImage]) -> Reading: ...
-
-
-def prove(reader: Reads) -> Reading:
+def prove(reader: ImageReader) -> Reading:
     """Read the pair. Raises ModelFault if the answer is not one that can be trusted."""
     reading = reader.read(drawn_pair())
     for image in reading.images:

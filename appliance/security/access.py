@@ -1,4 +1,4 @@
-"""Who a request is from, and whether it may."""
+"""Authentication and authorisation of requests: by bearer token or by the page's cookie."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 
-from mammosono.appliance.security.audit_writer import Trail
-from mammosono.appliance.security.errors import Forbidden, TooManyAttempts, Unauthorised
+from mammosono.appliance.errors import Forbidden, TooManyAttempts, Unauthorised
+from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.exposure import is_loopback
 from mammosono.appliance.security.roles import LOCAL, Principal, Role
-from mammosono.appliance.security.throttle import Attempts
+from mammosono.appliance.security.throttle import Throttle
 from mammosono.appliance.security.tokens import Tokens
 
 COOKIE = "mammosono"
@@ -19,34 +19,34 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LONGEST_TOKEN = 512
 
 
-class Guard:
-    """Recognises clients by their tokens.
+class AccessControl:
+    """Access control by token.
 
-    unguarded: whether everybody may do everything as long as no token was ever added.
-    own_name_only: whether such a box answers only to names of this machine: without that, a page
-    of the internet could have its own name resolved to 127.0.0.1 and read studies in the browser
-    of whoever looks at it.
+    tokens_optional: whether everybody may do everything as long as no token was ever added.
+    own_name_only: whether an appliance without tokens answers only to names of this machine.
+    Otherwise a page of the internet could have its own name resolved to 127.0.0.1 (DNS rebinding)
+    and read studies in the browser of whoever opens it.
     """
 
     def __init__(
-        self, tokens: Tokens, trail: Trail, *, unguarded: bool, own_name_only: bool
+        self, tokens: Tokens, audit: AuditWriter, *, tokens_optional: bool, own_name_only: bool
     ) -> None:
-        self._tokens, self._trail = tokens, trail
-        self._unguarded, self._own_name_only = unguarded, own_name_only
-        self._attempts = Attempts()
+        self._tokens, self._audit = tokens, audit
+        self._tokens_optional, self._own_name_only = tokens_optional, own_name_only
+        self._throttle = Throttle()
 
     @property
     def in_use(self) -> bool:
-        """Whether a token was ever added. Raises StorageFailed if that cannot be told."""
+        """Whether a token was ever added. Raises StorageFailed if the token file cannot be read."""
         return self._tokens.in_use
 
     @property
     def open(self) -> bool:
-        """Whether no token is asked for. Raises StorageFailed if that cannot be told."""
-        return self._unguarded and not self.in_use
+        """Whether no token is asked for. Raises StorageFailed if the token file cannot be read."""
+        return self._tokens_optional and not self.in_use
 
     async def admit(self, request: Request, roles: frozenset[Role]) -> Principal:
-        """Who asks, if one of `roles` is theirs. Raises AccessError or StorageFailed."""
+        """The client, if it has one of `roles`. Raises AccessError or StorageFailed."""
         if self.open:
             return self._anybody(request)
         secret = bearer(request)
@@ -54,29 +54,31 @@ class Guard:
         if secret is None:
             secret = request.cookies.get(COOKIE)
         if secret is None:
-            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the box's page.")
+            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the page.")
         who = await self.recognise(request, secret)
         if by_cookie and request.method not in _SAFE and not same_origin(request):
-            raise Forbidden("Only the box's own page may do this with a cookie; send the token.")
+            raise Forbidden(
+                "Only the appliance's own page may do this with a cookie; send the token."
+            )
         if not roles & who.roles:
             needed = " or ".join(sorted(role.value for role in roles))
             raise Forbidden(f"This needs a token of role {needed}.")
         return who
 
     async def recognise(self, request: Request, secret: str) -> Principal:
-        """Whose token it is. Raises Unauthorised or TooManyAttempts; a failure is written down."""
+        """The owner of a token. Raises Unauthorised or TooManyAttempts; a failure is audited."""
         token = self._tokens.find(secret) if len(secret) <= _LONGEST_TOKEN else None
         address = address_of(request)
         if token is not None:
             return Principal(token.name, token.roles, address)
-        left = math.ceil(self._attempts.failed(address))
+        left = math.ceil(self._throttle.failed(address))
         if left:
             raise TooManyAttempts("Wait the seconds of Retry-After before you try again.", left)
-        await self._trail.sign_in_failed(address)
+        await self._audit.sign_in_failed(address)
         raise Unauthorised("The token is not known here; it may have been revoked.")
 
-    def still_knows(self, who: Principal) -> bool:
-        """Whether a stream that was begun may go on: not when its token was revoked since."""
+    def is_current(self, who: Principal) -> bool:
+        """Whether an open stream may go on: not once its token was revoked."""
         if who.name == LOCAL:
             return self.open
         return any(t.name == who.name and t.roles == who.roles for t in self._tokens.all())
@@ -86,7 +88,7 @@ class Guard:
         if self._own_name_only and not is_loopback(host):
             raise Forbidden("Ask for localhost; for other names: mammosono token add")
         if request.method not in _SAFE and same_origin(request) is False:
-            raise Forbidden("Only the box's own page may do this from a browser.")
+            raise Forbidden("Only the appliance's own page may do this from a browser.")
         return Principal(LOCAL, frozenset(Role), address_of(request))
 
 
@@ -106,7 +108,7 @@ def address_of(connection: HTTPConnection) -> str:
 
 
 def same_origin(connection: HTTPConnection) -> bool | None:
-    """Whether a page of this box sent the request, by what browsers say; None if none says."""
+    """Whether the appliance's own page sent the request, by the browser's headers; None without."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"

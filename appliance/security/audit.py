@@ -1,4 +1,4 @@
-"""The audit log: JSON lines that are only ever added, each holding the hash of the one before."""
+"""Audit log: JSON lines that are only appended, each with the hash of the one before."""
 
 from __future__ import annotations
 

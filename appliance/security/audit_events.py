@@ -45,22 +45,24 @@ _APPLICATION_SERVER = "4"
 
 def application(what: dict[str, str]) -> Event:
     """STARTED or STOPPED."""
-    return _event(ACTIVITY, EXECUTE, [_box()], kind=what)
+    return _event(ACTIVITY, EXECUTE, [_appliance()], kind=what)
 
 
 def sign_in_failed(address: str) -> Event:
     nobody = {"UserID": "unknown", "UserIsRequestor": True, **_place(address)}
-    return _event(AUTHENTICATION, EXECUTE, [nobody, _box()], kind=LOGIN, outcome=MINOR_FAILURE)
+    return _event(
+        AUTHENTICATION, EXECUTE, [nobody, _appliance()], kind=LOGIN, outcome=MINOR_FAILURE
+    )
 
 
 def posted(who: Principal, study_id: str) -> Event:
-    return _event(TRANSFERRED, CREATE, [_user(who), _box()], [_study(study_id)])
+    return _event(TRANSFERRED, CREATE, [_user(who), _appliance()], [_study(study_id)])
 
 
 def read(study_id: str, *, done: bool) -> Event:
     """By the model; not done if the images were refused or could not be read."""
     outcome = SUCCESS if done else MINOR_FAILURE
-    return _event(ACCESSED, UPDATE, [_box()], [_study(study_id)], outcome=outcome)
+    return _event(ACCESSED, UPDATE, [_appliance()], [_study(study_id)], outcome=outcome)
 
 
 def viewed(who: Principal, study_id: str) -> Event:
@@ -72,8 +74,10 @@ def deleted(who: Principal, study_id: str) -> Event:
 
 
 def retired(study_ids: Sequence[str]) -> Event:
-    """Deleted by the box itself, for their age or to make room."""
-    return _event(STUDY_DELETED, DELETE, [_box()], [_study(study_id) for study_id in study_ids])
+    """Deleted by the appliance itself, for their age or to make room."""
+    return _event(
+        STUDY_DELETED, DELETE, [_appliance()], [_study(study_id) for study_id in study_ids]
+    )
 
 
 def token_added(name: str, roles: Sequence[Role]) -> Event:
@@ -127,12 +131,12 @@ def _user(who: Principal) -> dict[str, Any]:
     }
 
 
-def _box() -> dict[str, Any]:
+def _appliance() -> dict[str, Any]:
     return {"UserID": "mammosono", "UserIsRequestor": False, "RoleIDCode": [APPLICATION]}
 
 
 def _operator() -> dict[str, Any]:
-    """Who runs the command: the box knows its users by number only."""
+    """Who runs the command: the container knows its users by number only."""
     return {"UserID": f"uid {os.getuid()}", "UserIsRequestor": True}
 
 

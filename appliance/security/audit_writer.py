@@ -1,4 +1,4 @@
-"""The audit log as the service sees it: a thread of its own writes it."""
+"""Audit writer: a thread that appends the service's audit events to the log."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mammosono.appliance.studies.spool import Study
 logger = logging.getLogger(__name__)
 
 SAME_VIEW_S = 600.0
-"""A study whose result and pictures are looked at for so long is one view."""
+"""Requests for the same study within this time are one view."""
 _MOST_VIEWS = 4096
 _STUDIES_OF_EVENT = 100
 _MOST_UNWRITTEN = 1000
 """Events kept in memory while the disk refuses them; the oldest go first."""
 
 
-class Trail:
+class AuditWriter:
     """Each event is on the disk when its call returns.
 
     A log that cannot be written stops nobody from reading a study: its events wait for the disk,
-    and `check` tells of it.
+    and `check` raises.
     """
 
     def __init__(self, log: AuditLog, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""How a route says who may use it: `who: Annotated[Principal, needs(Role.READER)]`."""
+"""FastAPI dependencies for access: `who: Annotated[Principal, needs(Role.READER)]`."""
 
 # FastAPI reads these annotations as they are: no `from __future__ import annotations` here.
 
@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
-from mammosono.appliance.security.access import COOKIE, Guard
+from mammosono.appliance.security.access import COOKIE, AccessControl
 from mammosono.appliance.security.roles import Principal, Role
 
-# Only for the OpenAPI document: the guard reads both itself.
+# Only for the OpenAPI document: AccessControl reads both itself.
 _Bearer = Annotated[
     HTTPAuthorizationCredentials | None,
     Depends(HTTPBearer(scheme_name="token", description="For programs.", auto_error=False)),
@@ -29,28 +29,28 @@ _Cookie = Annotated[
 
 
 class Needs:
-    """Admits who has one of the roles. Raises AccessError for everybody else."""
+    """Dependency that admits clients with one of the roles; raises AccessError for all others."""
 
     def __init__(self, roles: frozenset[Role]) -> None:
         self.roles = roles
 
     async def __call__(self, request: Request, _: _Bearer, __: _Cookie) -> Principal:
-        guard: Guard = request.app.state.guard
-        return await guard.admit(request, self.roles)
+        access: AccessControl = request.app.state.access
+        return await access.admit(request, self.roles)
 
 
 class Public:
-    """Admits everybody, a token or none."""
+    """Dependency that admits every client, with or without a token."""
 
     def __call__(self) -> None:
         return None
 
 
 def needs(*roles: Role) -> Any:
-    """The dependency of a route for who has one of these roles; all roles if none is named."""
+    """Dependency of a route for clients with one of these roles; any role if none is given."""
     return Depends(Needs(frozenset(roles or Role)))
 
 
 def anyone() -> Any:
-    """The dependency of a route that tells nothing worth a token."""
+    """Dependency of a public route."""
     return Depends(Public())

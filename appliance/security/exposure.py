@@ -1,4 +1,4 @@
-"""What must stand before the box may be reached from the network."""
+"""Exposure check: tokens and TLS are required before the service listens on the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class StartRefused(Exception):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine is reached by it. Names but localhost may be anybody's."""
+    """Whether only this machine is reached by it; a name other than localhost may be anywhere."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -28,17 +28,17 @@ def wants_tls(settings: Settings) -> bool:
     return settings.tls == "on"
 
 
-def may_be_unguarded(settings: Settings) -> bool:
+def tokens_are_optional(settings: Settings) -> bool:
     """Whether the service may serve everybody as long as no token was added."""
     return is_loopback(settings.host) or "tokens" in (settings.expose or "")
 
 
 def check(settings: Settings, *, tokens: bool) -> None:
-    """Raise StartRefused if the network would reach a box that lacks tokens or TLS.
+    """Raise StartRefused if the service would listen on the network without tokens or TLS.
 
     tokens: whether any was ever added.
     """
-    if not tokens and not may_be_unguarded(settings):
+    if not tokens and not tokens_are_optional(settings):
         raise StartRefused(
             f"{settings.host} is reached from the network and there are no tokens; run "
             "`mammosono token add NAME --role technician`, or set MAMMOSONO_EXPOSE=without-tokens"

@@ -1,4 +1,4 @@
-"""Who asks, and what that allows."""
+"""Roles of clients, and the studies that each role may see and delete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Role(str, Enum):
     """What a token is for; one token may have several.
 
     WORKSTATION posts studies, and sees and deletes its own. READER sees all studies. TECHNICIAN
-    sees how the box does, and deletes any study without seeing it.
+    sees health and metrics, and deletes any study without seeing it.
     """
 
     WORKSTATION = "workstation"
@@ -20,7 +20,7 @@ class Role(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. name: of the token. address: of the client on the network."""
+    """An authenticated client. name: of its token. address: of the client on the network."""
 
     name: str
     roles: frozenset[Role]
@@ -38,4 +38,4 @@ class Principal:
 
 
 LOCAL = "local"
-"""Name of everybody on a box without tokens, and of no token."""
+"""Principal name of every client while there are no tokens; no token may have it."""

@@ -1,4 +1,4 @@
-"""How long a client that sends wrong tokens has to wait before the next is looked at."""
+"""Throttle of failed sign-ins: growing waits for a client address that sends wrong tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORGET_S = 900.0
 MOST_ADDRESSES = 1024
 
 
-class Attempts:
+class Throttle:
     """Failures by address: the waits are 1, 2, 4 ... 300 seconds. Memory is bounded.
 
     This keeps the log and the disk from a client that tries without end. It does not protect the

@@ -1,4 +1,4 @@
-"""The box's own TLS: a key and a certificate made at the first start, or those that were given."""
+"""TLS: a key and a self-signed certificate made at the first start, or those of the settings."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def _identity(settings: Settings) -> Identity:
         return self_made(settings.state_folder() / "tls", asked)
     except (OSError, ValueError, TypeError):
         raise StartRefused(
-            "the box's TLS key or certificate cannot be read or made; "
+            "the appliance's TLS key or certificate cannot be read or made; "
             "make the folder tls of the state folder the service's own, or remove it"
         ) from None
 
 
 def self_made(folder: Path, names: Sequence[str]) -> Identity:
-    """The box's own key (ECDSA P-256) and certificate, made if they are not there.
+    """A key (ECDSA P-256) and its self-signed certificate, made if they are not there.
 
     names: host names and addresses that the certificate must hold; it is made anew, for the same
     key, if it lacks one. Raises OSError, and ValueError or TypeError for a file that is no key.
@@ -138,7 +138,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey, names: Iterable[str]) -> x509.
         .not_valid_before(_BEGIN)
         .not_valid_after(_NO_END)
         .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
-        # Whoever trusts this certificate trusts this box, and nothing that it might sign.
+        # Whoever trusts this certificate trusts this appliance, and nothing that it might sign.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,4 +1,4 @@
-"""The tokens that this box knows: a file that holds their hashes."""
+"""Token store: a JSON file with the hashes of the API tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Token:
 
 
 class Tokens:
-    """The file as it stands: another process may change it, and the next call sees that.
+    """The tokens of a file; a change by another process is noticed by the next call.
 
     Any call raises StorageFailed if the file is there and cannot be read.
     """
@@ -52,19 +52,19 @@ class Tokens:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._tokens: tuple[Token, ...] = ()
-        self._seen: tuple[int, ...] | None = None
+        self._version: tuple[int, ...] | None = None
 
     @property
     def in_use(self) -> bool:
         """Whether a token was ever added; with the last one revoked nobody gets in.
 
-        A file that vanishes does not open a box that was guarded a moment ago.
+        A file that vanishes does not open an appliance that asked for tokens a moment ago.
         """
-        self._look()
-        return self._seen is not None
+        self._refresh()
+        return self._version is not None
 
     def all(self) -> tuple[Token, ...]:
-        self._look()
+        self._refresh()
         return self._tokens
 
     def find(self, secret: str) -> Token | None:
@@ -99,16 +99,16 @@ class Tokens:
                 raise TokenRefused("There is no token of this name; see: mammosono token list")
             self._write(left)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         try:
-            found = self._file.stat()
-            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if seen != self._seen:
+            status = self._file.stat()
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if version != self._version:
                 self._tokens = _parse(self._file.read_bytes())
-                self._seen = seen
+                self._version = version
         except FileNotFoundError:
             self._tokens = ()
-            self._seen = self._seen and _VANISHED
+            self._version = self._version and _VANISHED
         except (OSError, ValueError, KeyError, TypeError):
             raise StorageFailed(_UNREADABLE) from None
 
@@ -119,7 +119,7 @@ class Tokens:
         lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._look()
+            self._refresh()
             yield
         finally:
             os.close(lock)

@@ -1,4 +1,4 @@
-"""Rings when a study changes: for those who wait for one, and for those who watch them all."""
+"""In-process publish/subscribe of study changes."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ from collections.abc import AsyncIterator
 
 from mammosono.appliance.studies.spool import Study
 
-_BEHIND = 256
-"""Changes a watcher may fall behind before it is let go, and has to look for itself again."""
+_MAX_BACKLOG = 256
+"""Changes a subscriber may fall behind before its stream ends, and it has to list the studies."""
 
 
-class Bell:
-    """Lives on the event loop."""
+class Broadcast:
+    """Publishes to subscribers of one study, and to streams of all. Runs on the event loop."""
 
     def __init__(self) -> None:
-        self._watchers: set[asyncio.Queue[Study | None]] = set()
-        self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._streams: set[asyncio.Queue[Study | None]] = set()
+        self._subscribers: dict[int, set[asyncio.Event]] = {}
 
-    def ring(self, study: Study) -> None:
-        """Tell everybody that the study is now as given."""
-        for event in self._waiting.get(study.number, ()):
+    def publish(self, study: Study) -> None:
+        """Announce the state in which the study is now."""
+        for event in self._subscribers.get(study.number, ()):
             event.set()
-        for watcher in list(self._watchers):
-            if watcher.qsize() < _BEHIND:
-                watcher.put_nowait(study)
+        for stream in list(self._streams):
+            if stream.qsize() < _MAX_BACKLOG:
+                stream.put_nowait(study)
             else:
-                self._watchers.discard(watcher)
-                watcher.put_nowait(None)
+                self._streams.discard(stream)
+                stream.put_nowait(None)
 
-    def listen(self, number: int) -> Listening:
-        """Rings of one study from now on: begin before you look at how it stands."""
-        return Listening(self._waiting, number)
+    def subscribe(self, number: int) -> Subscription:
+        """Changes of one study from now on: subscribe before you look at its state."""
+        return Subscription(self._subscribers, number)
 
     async def changes(self) -> AsyncIterator[Study]:
-        """Every change from now on. Ends when the listener falls too far behind, or at `close`."""
-        watcher: asyncio.Queue[Study | None] = asyncio.Queue()
-        self._watchers.add(watcher)
+        """Every change from now on. Ends when the consumer falls too far behind, or at `close`."""
+        stream: asyncio.Queue[Study | None] = asyncio.Queue()
+        self._streams.add(stream)
         try:
-            while (study := await watcher.get()) is not None:
+            while (study := await stream.get()) is not None:
                 yield study
         finally:
-            self._watchers.discard(watcher)
+            self._streams.discard(stream)
 
     def close(self) -> None:
-        """End everybody's watching."""
-        for watcher in self._watchers:
-            watcher.put_nowait(None)
+        """End the streams of all studies."""
+        for stream in self._streams:
+            stream.put_nowait(None)
 
 
-class Listening:
-    """`with bell.listen(number) as heard: ... await heard.wait(); heard.clear()`"""
+class Subscription:
+    """`with broadcast.subscribe(n) as changed: ... await changed.wait(); changed.clear()`"""
 
-    def __init__(self, waiting: dict[int, set[asyncio.Event]], number: int) -> None:
-        self._waiting, self._number, self._event = waiting, number, asyncio.Event()
+    def __init__(self, subscribers: dict[int, set[asyncio.Event]], number: int) -> None:
+        self._subscribers, self._number, self._event = subscribers, number, asyncio.Event()
 
     def __enter__(self) -> asyncio.Event:
-        self._waiting.setdefault(self._number, set()).add(self._event)
+        self._subscribers.setdefault(self._number, set()).add(self._event)
         return self._event
 
     def __exit__(self, *_: object) -> None:
-        events = self._waiting[self._number]
+        events = self._subscribers[self._number]
         events.discard(self._event)
         if not events:
-            del self._waiting[self._number]
+            del self._subscribers[self._number]

@@ -1,4 +1,4 @@
-"""The desk takes studies, has them read one at a time, and knows what became of each."""
+"""StudyJob queue of studies and its worker, which has them read one at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,31 +18,30 @@ from mammosono.appliance.errors import (
     ReaderLost,
     StorageFailed,
     StorageFull,
+    StudyNotRead,
 )
-from mammosono.appliance.http.errors import StudyNotRead
-from mammosono.appliance.http.form import StudyForm
 from mammosono.appliance.output.problem import from_error, from_unexpected
-from mammosono.appliance.security.audit_writer import Trail
-from mammosono.appliance.studies.broadcast import Bell
-from mammosono.appliance.studies.reader_process.job import Done, Job, Outcome
-from mammosono.appliance.studies.spool import Spool, Status, Study
-from mammosono.appliance.studies.spool_thread import Archive
+from mammosono.appliance.security.audit_writer import AuditWriter
+from mammosono.appliance.studies.broadcast import Broadcast
+from mammosono.appliance.studies.reader_process.job import Outcome, StudyDone, StudyJob
+from mammosono.appliance.studies.spool import Spool, Status, Study, Upload
+from mammosono.appliance.studies.spool_thread import SpoolThread
 from mammosono.appliance.telemetry.metrics import Metrics
 from mammosono.appliance.values import ModelInfo
 
 logger = logging.getLogger(__name__)
 
-READINGS = 2
-"""How often a study is begun whose reader is lost over it."""
-PAUSE_S = 1.0
-"""Before the queue is looked at again when reader or disk failed."""
-RETAIN_S = 60.0
+MAX_ATTEMPTS = 2
+"""Attempts to read a study whose reader is lost each time."""
+RETRY_S = 1.0
+"""Pause of the worker after reader or disk failed."""
+RETENTION_S = 60.0
 PICTURES_S = 20.0
-"""How long a picture that is not drawn yet is waited for."""
+"""Longest wait for a picture that is not drawn yet."""
 
 
-class Reading(Protocol):
-    """What the desk needs of mammosono.appliance.studies.reader_process.process.ReaderProcess."""
+class StudyReader(Protocol):
+    """Interface of mammosono.appliance.studies.reader_process.process.ReaderProcess."""
 
     def start(self) -> None: ...
 
@@ -54,139 +53,146 @@ class Reading(Protocol):
 
     async def ready(self) -> None: ...
 
-    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool: ...
+    async def read(
+        self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]
+    ) -> bool: ...
 
     async def close(self) -> None: ...
 
 
-class Desk:
-    """Lives on the event loop. What it knows is in the archive: it can be killed at any time."""
+class StudyQueue:
+    """Runs on the event loop. All of its state is in the spool: it can be killed at any time."""
 
-    def __init__(self, archive: Archive, reading: Reading, trail: Trail) -> None:
-        self.archive, self.reading, self.bell = archive, reading, Bell()
-        self._trail = trail
-        self.metrics = Metrics()
-        self._work_waits = asyncio.Event()
+    def __init__(
+        self, storage: SpoolThread, reader: StudyReader, audit: AuditWriter, metrics: Metrics
+    ) -> None:
+        self.storage, self.reader, self.broadcast = storage, reader, Broadcast()
+        self._audit = audit
+        self.metrics = metrics
+        self._pending = asyncio.Event()
         self._undrawn: dict[int, Study] = {}
         self._last_reading_s = 1.0
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
     def start(self) -> None:
-        """Begin to open the reader and to work off the queue; returns at once."""
-        self.reading.start()
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_house())]
+        """Start the reader and the worker; returns at once."""
+        self.reader.start()
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._retain())]
 
     async def close(self) -> None:
-        """Let the study being read end; those that wait are read when the box is started again."""
+        """Let the study being read end; those that wait are read after the next start."""
         self._closing = True
-        self.bell.close()
-        await self.reading.close()
+        self.broadcast.close()
+        await self.reader.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self.archive.close()
+        await self.storage.close()
 
     def check(self) -> None:
-        """Raise ModelUnavailable if what is taken now would not be read before somebody helps."""
-        if self.reading.unavailable is not None:
-            raise ModelUnavailable(self.reading.unavailable)
+        """Raise ModelUnavailable if no study can be read until an operator acts."""
+        if self.reader.unavailable is not None:
+            raise ModelUnavailable(self.reader.unavailable)
 
     async def impediments(self) -> dict[str, ApplianceError]:
-        """What keeps a study from being taken and read now; empty if nothing does."""
-        found: dict[str, ApplianceError] = {}
+        """The reasons why no study can be taken and read now, by part; empty if there are none."""
+        impediments: dict[str, ApplianceError] = {}
         try:
-            _ = self.reading.model
+            _ = self.reader.model
         except ApplianceError as error:
-            found["reader"] = error
+            impediments["reader"] = error
         try:
-            await self.archive(Spool.check)
-            waiting = (await self.archive(Spool.counts))[Status.QUEUED]
-            if waiting >= self.archive.spool.queue_length:
-                found["queue"] = QueueFull(f"{waiting} studies wait; it is worked off.")
+            await self.storage(Spool.check)
+            waiting = (await self.storage(Spool.counts))[Status.QUEUED]
+            if waiting >= self.storage.spool.queue_length:
+                impediments["queue"] = QueueFull(f"{waiting} studies wait; it is worked off.")
         except ApplianceError as error:
-            found["disk"] = error
+            impediments["disk"] = error
         try:
-            self._trail.check()
+            self._audit.check()
         except ApplianceError as error:
-            found["audit"] = error
-        return found
+            impediments["audit"] = error
+        return impediments
 
-    async def take(self, form: StudyForm, owner: str) -> Study:
-        """Keep and queue the study, or find it where it was posted before.
+    async def take(self, study_id: str | None, uploads: Sequence[Upload], owner: str) -> Study:
+        """Store and queue a study; the one posted before, if it is the same.
 
         Raises StudyConflict, QueueFull, StorageFull or StorageFailed.
         """
         try:
-            study = await self.archive(Spool.accept, form.study_id, owner, form.uploads)
+            study = await self.storage(Spool.accept, study_id, owner, uploads)
         except QueueFull as error:
             error.retry_after_s = math.ceil(self._last_reading_s)
             raise
         if study.status is Status.QUEUED:
-            self._work_waits.set()
-            self.bell.ring(study)
+            self._pending.set()
+            self.broadcast.publish(study)
         return study
 
     async def wait(self, study: Study, seconds: float) -> Study:
         """The study as it stands once settled, or after `seconds`. Raises UnknownStudy."""
-        with self.bell.listen(study.number) as heard, contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._settled(study, heard), seconds)
-        return await self.archive(Spool.get, study.study_id)
+        with (
+            self.broadcast.subscribe(study.number) as changed,
+            contextlib.suppress(asyncio.TimeoutError),
+        ):
+            await asyncio.wait_for(self._settled(study, changed), seconds)
+        return await self.storage(Spool.get, study.study_id)
 
     async def delete(self, study_id: str, owner: str | None) -> Study:
         """Forget the study; one that waits will not be read. Raises UnknownStudy.
 
         owner: whose it must be; None, anybody's.
         """
-        study = await self.archive(Spool.delete, study_id, owner)
-        self.bell.ring(study)
+        study = await self.storage(Spool.delete, study_id, owner)
+        self.broadcast.publish(study)
         return study
 
     async def picture(self, study: Study, name: str) -> Path:
         """The file of a picture; drawn now if that was cut off. Raises StudyNotRead."""
         if study.status is not Status.DONE:
             raise StudyNotRead("Ask for pictures when the status of the study is done.")
-        with self.bell.listen(study.number) as heard:
-            path = self.archive.spool.picture(study, name)
+        with self.broadcast.subscribe(study.number) as changed:
+            path = self.storage.spool.picture(study, name)
             if path is None:
                 self._undrawn[study.number] = study
-                self._work_waits.set()
+                self._pending.set()
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(heard.wait(), PICTURES_S)
-                path = self.archive.spool.picture(study, name)
+                    await asyncio.wait_for(changed.wait(), PICTURES_S)
+                path = self.storage.spool.picture(study, name)
         if path is None:
             raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
         return path
 
-    async def _settled(self, study: Study, heard: asyncio.Event) -> None:
-        while not (await self.archive(Spool.get, study.study_id)).status.settled:
-            await heard.wait()
-            heard.clear()
+    async def _settled(self, study: Study, changed: asyncio.Event) -> None:
+        while not (await self.storage(Spool.get, study.study_id)).status.settled:
+            await changed.wait()
+            changed.clear()
 
     async def _work(self) -> None:
-        await self.archive.open()
+        await self.storage.open()
         while True:
-            await self.reading.ready()
-            self._work_waits.clear()
+            await self.reader.ready()
+            self._pending.clear()
             try:
                 if not await self._next():
-                    await self._work_waits.wait()
+                    await self._pending.wait()
             except (StorageFull, StorageFailed, ModelUnavailable) as error:
                 logger.error("the queue stands: %s", error)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(RETRY_S)
             except Exception as error:
                 from_unexpected(error)  # to the log
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _next(self) -> bool:
         """Do what is to be done next; False if that is nothing."""
         if self._closing:
             return False
-        study = await self.archive(Spool.claim)
+        study = await self.storage(Spool.claim)
         if study is not None:
             self.metrics.claimed(time.time() - study.posted.timestamp())
-            self.bell.ring(study)
+            self.broadcast.publish(study)
             await self._read(study)
             return True
         if self._undrawn:
@@ -199,41 +205,41 @@ class Desk:
         started = time.monotonic()
 
         async def settle(outcome: Outcome) -> None:
-            if isinstance(outcome, Done):
-                await self.archive(Spool.finish, study, outcome.result, outcome.verdict)
+            if isinstance(outcome, StudyDone):
+                await self.storage(Spool.finish, study, outcome.result, outcome.verdict)
                 self._last_reading_s = time.monotonic() - started
                 self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
                 ms = 1000 * self._last_reading_s
                 logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
             else:
-                await self.archive(Spool.fail, study, outcome.problem)
+                await self.storage(Spool.fail, study, outcome.problem)
                 self.metrics.failed(str(outcome.problem["code"]))
                 logger.info("a study was refused: %s", outcome.problem["code"])
-            await self._ring(study)
-            await self._trail.read(study, done=isinstance(outcome, Done))
+            await self._publish(study)
+            await self._audit.read(study, done=isinstance(outcome, StudyDone))
 
         try:
-            if await self.reading.read(await self._job(study), settle):
+            if await self.reader.read(await self._job(study), settle):
                 self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
-                await self.archive(Spool.attach, study)
-                await self._ring(study)
+                await self.storage(Spool.attach, study)
+                await self._publish(study)
         except ReaderLost as error:
             self.metrics.lost()
             await self._lost(study, error)
         except (ModelUnavailable, StorageFull, StorageFailed):
-            await self.archive(Spool.requeue, study)
+            await self.storage(Spool.requeue, study)
             raise
 
     async def _lost(self, study: Study, error: ApplianceError) -> None:
         """Once more, and then no more. A study that has its result keeps it."""
-        if study.attempts < READINGS:
-            await self.archive(Spool.requeue, study)
+        if study.attempts < MAX_ATTEMPTS:
+            await self.storage(Spool.requeue, study)
         else:
             problem = from_error(error, f"/v1/studies/{study.study_id}")
-            if await self.archive(Spool.fail, study, problem.document()):
+            if await self.storage(Spool.fail, study, problem.document()):
                 self.metrics.failed(problem.code)
-                await self._trail.read(study, done=False)
-        await self._ring(study)
+                await self._audit.read(study, done=False)
+        await self._publish(study)
 
     async def _draw(self, study: Study) -> None:
         """Read a study again for its pictures alone: the same model draws the same ones."""
@@ -241,28 +247,28 @@ class Desk:
         async def ignore(_: Outcome) -> None: ...
 
         with contextlib.suppress(ReaderLost):
-            if await self.reading.read(await self._job(study), ignore):
-                await self.archive(Spool.attach, study)
-        await self._ring(study)
+            if await self.reader.read(await self._job(study), ignore):
+                await self.storage(Spool.attach, study)
+        await self._publish(study)
 
-    async def _job(self, study: Study) -> Job:
-        spool = self.archive.spool
+    async def _job(self, study: Study) -> StudyJob:
+        spool = self.storage.spool
         images = tuple((i.modality, spool.upload_path(i.sha256)) for i in study.images)
-        return Job(study.study_id, images, await self.archive(Spool.drawing, study))
+        return StudyJob(study.study_id, images, await self.storage(Spool.drawing, study))
 
-    async def _ring(self, study: Study) -> None:
+    async def _publish(self, study: Study) -> None:
         with contextlib.suppress(ApplianceError):  # deleted meanwhile
-            self.bell.ring(await self.archive(Spool.get, study.study_id))
+            self.broadcast.publish(await self.storage(Spool.get, study.study_id))
 
-    async def _keep_house(self) -> None:
+    async def _retain(self) -> None:
         while True:
-            await asyncio.sleep(RETAIN_S)
+            await asyncio.sleep(RETENTION_S)
             try:
-                gone = await self.archive(Spool.retain)
+                removed = await self.storage(Spool.retain)
             except (StorageFull, StorageFailed) as error:
                 logger.error("no studies can be removed: %s", error)
                 continue
-            if gone.by_age or gone.by_space:
+            if removed.by_age or removed.by_space:
                 logger.info(
-                    "studies removed: %d by age, %d to make room", gone.by_age, gone.by_space
+                    "studies removed: %d by age, %d to make room", removed.by_age, removed.by_space
                 )

@@ -1,4 +1,4 @@
-"""The spool as the event loop sees it: one thread of its own, opened when the disk lets it."""
+"""Asynchronous access to the spool, on one thread; opened as soon as the disk permits."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AGAIN_S = 5.0
-"""Pause before a spool that could not be opened is tried again."""
+RETRY_S = 5.0
+"""Pause between attempts to open the spool."""
 
 
-class Archive:
+class SpoolThread:
     """Calls methods of the spool on the spool's thread, in the order of the calls."""
 
     def __init__(self, open_spool: Callable[[], Spool]) -> None:
@@ -40,11 +40,11 @@ class Archive:
             except (StorageFull, StorageFailed) as error:
                 logger.error("the spool cannot be opened: %s", error)
                 self._failure = error
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
 
     @property
     def spool(self) -> Spool:
-        """For what needs no thread. Raises StorageFull or StorageFailed if it is not open."""
+        """For calls that need no thread. Raises StorageFull or StorageFailed if it is not open."""
         if self._spool is None:
             raise self._failure.with_traceback(None)
         return self._spool
@@ -52,7 +52,7 @@ class Archive:
     async def __call__(
         self, method: Callable[Concatenate[Spool, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`await archive(Spool.get, study_id)`; raises what the method raises."""
+        """`await storage(Spool.get, study_id)`; raises what the method raises."""
         spool = self.spool
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: method(spool, *args, **kwargs))

@@ -1,1 +1,1 @@
-"""What the box tells about itself: metrics, logs, and whether it is ready."""
+"""Telemetry: metrics, log lines, sensors."""

@@ -1,4 +1,4 @@
-"""Counters and histograms in Prometheus' form. No label ever holds an id, a name or a path."""
+"""Prometheus metrics of the service. No label ever holds an id, a name or a path."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from prometheus_client import (
 )
 
 from mammosono.appliance.studies.spool import Status, Study
-from mammosono.appliance.telemetry import sensors as board
+from mammosono.appliance.telemetry.sensors import meminfo_bytes, thermal_zones
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
 STEPS = ("decode", "denoise", "trunk", "heads", "masks", "total")
-"""Of what a reader tells of its time; beside them stand `queue` and `render`."""
+"""Steps that a reading reports; `queue` and `render` are measured here."""
 
 
 class Metrics:
@@ -46,7 +46,7 @@ class Metrics:
         self._ready = self._gauge("ready", "1 if a study can be read now.")
         self._free = self._gauge("disk_free_bytes", "Room left on the spool's disk.")
         self._memory = self._gauge("memory_available_bytes", "What programs may still take.")
-        self._heat = self._gauge("temperature_celsius", "Of the board's zones.", "zone")
+        self._heat = self._gauge("temperature_celsius", "Of the thermal zones.", "zone")
 
     def claimed(self, waited_s: float) -> None:
         self._steps.labels("queue").observe(max(waited_s, 0.0))
@@ -77,15 +77,15 @@ class Metrics:
             self._held.labels(status.value).set(counts.get(status, 0))
         self._free.set(free_bytes)
         self._ready.set(ready)
-        memory = board.memory_available_bytes(root)
+        memory = meminfo_bytes(root, "MemAvailable")
         if memory is not None:
             self._memory.set(memory)
-        for zone, celsius in board.temperatures(root).items():
-            self._heat.labels(zone).set(celsius)
+        for zone in thermal_zones(root):
+            self._heat.labels(zone.name).set(zone.celsius)
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, said: str, *labels: str) -> Counter:
-        return Counter(f"mammosono_{name}", said, labels, registry=self.registry)
+    def _counter(self, name: str, help: str, *labels: str) -> Counter:
+        return Counter(f"mammosono_{name}", help, labels, registry=self.registry)
 
-    def _gauge(self, name: str, said: str, *labels: str) -> Gauge:
-        return Gauge(f"mammosono_{name}", said, labels, registry=self.registry)
+    def _gauge(self, name: str, help: str, *labels: str) -> Gauge:
+        return Gauge(f"mammosono_{name}", help, labels, registry=self.registry)

@@ -1,1 +1,1 @@
-"""The workstation's side: post a pair, or watch a folder and post what appears in it."""
+"""Client side: post a pair, or post what appears in a hot folder."""

@@ -1,4 +1,4 @@
-"""A box, as a workstation talks to it."""
+"""HTTP client of the appliance, for workstations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mammosono.appliance.values import Modality
 
 PART = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 WAIT_S = 30
-"""How long one request waits for a result; then it is asked again."""
+"""Longest wait of one request for a result; then it is repeated."""
 
 Files = Sequence[tuple[Modality, Path]]
 
 
-class BoxError(Exception):
-    """What the box, or the way to it, has against a request. `str()` is one line."""
+class ClientError(Exception):
+    """The request failed, at the appliance or on the way to it. `str()` is one line."""
 
 
-class BoxAway(BoxError):
-    """Nobody answers, or the box cannot take a study now: try again later.
+class Unavailable(ClientError):
+    """No answer, or the appliance cannot take a study now: try again later.
 
-    retry_after_s: what the box asked for, if it did.
+    retry_after_s: seconds that the appliance asked for, if it did.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -34,8 +34,8 @@ class BoxAway(BoxError):
         self.retry_after_s = retry_after_s
 
 
-class Refused(BoxError):
-    """The box answered, and trying again will not help. problem: its RFC 9457 document."""
+class PostRefused(ClientError):
+    """The appliance refused; trying again will not help. problem: its RFC 9457 document."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
         super().__init__(f"{problem.get('title')}: {problem.get('detail')} ({problem.get('code')})")
@@ -43,10 +43,10 @@ class Refused(BoxError):
 
 
 def connect(url: str, token: str | None = None, ca: Path | None = None) -> httpx.Client:
-    """A client of the box at `url`.
+    """An HTTP client of the appliance at `url`.
 
-    ca: the box's certificate, or that of who signed it; None trusts the system's own.
-    Raises BoxError if the certificate or the address cannot be used.
+    ca: the appliance's certificate, or its signer's; None trusts those of the system.
+    Raises ClientError if the certificate or the address cannot be used.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -55,11 +55,11 @@ def connect(url: str, token: str | None = None, ca: Path | None = None) -> httpx
             base_url=url, headers=headers, verify=trust, timeout=httpx.Timeout(WAIT_S + 120)
         )
     except (OSError, httpx.InvalidURL) as error:
-        raise BoxError(f"{url} or its certificate cannot be used: {error}") from error
+        raise ClientError(f"{url} or its certificate cannot be used: {error}") from error
 
 
-class Box:
-    """`with Box(url, token, ca) as box: box.read(files)`"""
+class ApplianceClient:
+    """`with ApplianceClient(url, token, ca) as appliance: appliance.read(files)`"""
 
     def __init__(self, url: str, token: str | None = None, ca: Path | None = None) -> None:
         """As `connect`."""
@@ -69,7 +69,7 @@ class Box:
         """Post the files as one study and wait for its result document, however long.
 
         The same files under the same id are read once, however often they are posted.
-        Raises BoxAway or Refused; OSError if a file cannot be read.
+        Raises Unavailable or PostRefused; OSError if a file cannot be read.
         """
         parts = [(PART[modality], (PART[modality], path.read_bytes())) for modality, path in files]
         data = {"study_id": study_id} if study_id else {}
@@ -86,20 +86,20 @@ class Box:
         try:
             response = self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            said = str(error) or type(error).__name__
-            raise BoxAway(f"{self._http.base_url} does not answer: {said}") from error
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"{self._http.base_url} does not answer: {reason}") from error
         try:
             document = response.json()
         except ValueError:
-            raise BoxAway(
-                f"{self._http.base_url} answered {response.status_code}, and not as a box does"
+            raise Unavailable(
+                f"{self._http.base_url} answered {response.status_code}; this is no mammosono"
             ) from None
         if response.is_success:
             return dict(document)
         after = response.headers.get("Retry-After", "")
         raise _refusal(document, float(after) if after.isdigit() else None)
 
-    def __enter__(self) -> Box:
+    def __enter__(self) -> ApplianceClient:
         return self
 
     def __exit__(
@@ -109,9 +109,9 @@ class Box:
         self._http.close()
 
 
-def _refusal(problem: dict[str, Any], retry_after_s: float | None = None) -> BoxError:
-    refused = Refused(problem)
+def _refusal(problem: dict[str, Any], retry_after_s: float | None = None) -> ClientError:
+    refused = PostRefused(problem)
     # Too many, too slow, no room, no model: none of it is the study's own fault.
     if problem.get("status", 500) in (408, 429) or problem.get("status", 500) >= 500:
-        return BoxAway(str(refused), retry_after_s)
+        return Unavailable(str(refused), retry_after_s)
     return refused

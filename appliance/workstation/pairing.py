@@ -1,4 +1,4 @@
-"""Which files of a folder belong to one patient, and which test each shows.
+"""Grouping of a folder's files by patient, and the modality of each.
 
 By DICOM: the modality of the file, and together what has the same patient and study date, or the
 same study where either is missing. By name, for what is no DICOM file: `KEY_mg.png`,
@@ -55,22 +55,22 @@ class Group:
         return f"watch-{hashed.hexdigest()[:32]}"
 
 
-def group(files: Iterable[Path]) -> tuple[list[Group], list[Path]]:
+def group_files(files: Iterable[Path]) -> tuple[list[Group], list[Path]]:
     """The groups, by key, and the files that belong to none."""
-    found: dict[str, list[tuple[Modality, Path]]] = {}
-    strangers = []
+    members: dict[str, list[tuple[Modality, Path]]] = {}
+    unknown = []
     for path in sorted(files):
-        place = _by_dicom(path) or _by_name(path)
-        if place is None:
-            strangers.append(path)
+        entry = _by_dicom(path) or _by_name(path)
+        if entry is None:
+            unknown.append(path)
         else:
-            key, modality = place
-            found.setdefault(key, []).append((modality, path))
+            key, modality = entry
+            members.setdefault(key, []).append((modality, path))
     groups = []
-    for key, members in sorted(found.items()):
-        ordered = sorted(members, key=lambda member: list(Modality).index(member[0]))
+    for key, images in sorted(members.items()):
+        ordered = sorted(images, key=lambda member: list(Modality).index(member[0]))
         groups.append(Group(key, tuple(ordered)))
-    return groups, strangers
+    return groups, unknown
 
 
 def _by_dicom(path: Path) -> tuple[str, Modality] | None:
@@ -79,7 +79,7 @@ def _by_dicom(path: Path) -> tuple[str, Modality] | None:
         modality = Modality(str(header.get("Modality", "")))
     except (InvalidDicomError, ValueError, OSError):
         return None
-    except Exception:  # a damaged header raises what it likes; the box will say what is wrong
+    except Exception:  # a damaged header raises what it likes; the appliance says what is wrong
         return None
     patient, date = (str(header.get(name, "")) for name in ("PatientID", "StudyDate"))
     study = str(header.get("StudyInstanceUID", "")) or path.stem

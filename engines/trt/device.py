@@ -41,12 +41,12 @@ def this_device() -> Device:
         gpu=gpu.name(),
         compute_capability="%d.%d" % gpu.compute_capability(),
         tensorrt=tensorrt.__version__,
-        l4t=_l4t(_read(_RELEASE)),
+        l4t=l4t_release(_read(_RELEASE)),
         serial=_serial(),
     )
 
 
-def _l4t(release: str) -> str:
+def l4t_release(release: str) -> str:
     """ "32.7.1" from "# R32 (release), REVISION: 7.1, GCID: ..."."""
     found = _L4T.match(release)
     return "%s.%s" % found.groups() if found else ""

@@ -11,7 +11,7 @@ import pytest
 from page_bench import ToldReader, Visit, Wire, image, needs_chromium, visit
 from playwright.sync_api import Browser, Route, expect
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from service_bench import FakeReader, box, serving
+from service_bench import FakeReader, running, serving
 
 from mammosono.appliance.errors import ModelUnavailable
 
@@ -47,21 +47,21 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[ToldReader, httpx.Client]]:
+def service() -> Iterator[tuple[ToldReader, httpx.Client]]:
     reader = ToldReader()
-    with box(reader, queue_length=2, max_body_bytes=2_000_000) as client:
+    with running(reader, queue_length=2, max_body_bytes=2_000_000) as client:
         yield reader, client
 
 
 @pytest.fixture
-def reader(running: tuple[ToldReader, httpx.Client]) -> Iterator[ToldReader]:
-    yield running[0]
-    running[0].gate.set()
+def reader(service: tuple[ToldReader, httpx.Client]) -> Iterator[ToldReader]:
+    yield service[0]
+    service[0].gate.set()
 
 
 @pytest.fixture
-def seen(browser: Browser, running: tuple[ToldReader, httpx.Client]) -> Iterator[Visit]:
-    with visit(browser, running[1]) as seen:
+def seen(browser: Browser, service: tuple[ToldReader, httpx.Client]) -> Iterator[Visit]:
+    with visit(browser, service[1]) as seen:
         yield seen
 
 
@@ -168,15 +168,15 @@ def test_an_answer_that_is_not_the_boxs_is_no_verdict(seen: Visit) -> None:
 
 class TestLostBox:
     @pytest.fixture
-    def wire(self, running: tuple[ToldReader, httpx.Client]) -> Iterator[Wire]:
-        with closing(Wire(running[1])) as wire:
+    def wire(self, service: tuple[ToldReader, httpx.Client]) -> Iterator[Wire]:
+        with closing(Wire(service[1])) as wire:
             yield wire
 
     @pytest.fixture
     def seen(
-        self, browser: Browser, running: tuple[ToldReader, httpx.Client], wire: Wire
+        self, browser: Browser, service: tuple[ToldReader, httpx.Client], wire: Wire
     ) -> Iterator[Visit]:
-        with visit(browser, running[1], wire.url) as seen:
+        with visit(browser, service[1], wire.url) as seen:
             seen.expected.append("net::ERR_")
             expect(seen.page.locator(".choose")).to_be_visible()
             yield seen
@@ -220,9 +220,9 @@ class TestLostBox:
 
 
 def test_an_answer_that_got_lost_makes_no_second_study(
-    browser: Browser, running: tuple[ToldReader, httpx.Client]
+    browser: Browser, service: tuple[ToldReader, httpx.Client]
 ) -> None:
-    with visit(browser, running[1]) as seen:
+    with visit(browser, service[1]) as seen:
         seen.expected.append("net::ERR_")
         lost = [True]
 

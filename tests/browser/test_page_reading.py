@@ -378,13 +378,13 @@ class TestListOfStudies:
 def test_axe_finds_nothing_serious(
     browser: Browser,
     reader: ToldReader,
-    running: tuple[ToldReader, httpx.Client],
+    service: tuple[ToldReader, httpx.Client],
     size: dict[str, int],
     contrast: str,
 ) -> None:
     reader.findings = 3
     reader.says[Modality.US] = UNSURE
-    with visit(browser, running[1], viewport=size, contrast=contrast) as seen:
+    with visit(browser, service[1], viewport=size, contrast=contrast) as seen:
         page = seen.page
         expect(page.locator(".choose")).to_be_visible()
         seen.choose("mammogram", image("mlo.png", 71), image("cc.png", 72))
@@ -405,10 +405,10 @@ def test_axe_finds_nothing_serious(
 
 
 def test_colours_of_the_system_and_stillness_are_kept(
-    browser: Browser, reader: ToldReader, running: tuple[ToldReader, httpx.Client]
+    browser: Browser, reader: ToldReader, service: tuple[ToldReader, httpx.Client]
 ) -> None:
     asked = {"forced_colors": "active", "reduced_motion": "reduce"}
-    with visit(browser, running[1], **asked) as seen:
+    with visit(browser, service[1], **asked) as seen:
         page = seen.page
         reader.gate.clear()
         seen.choose("mammogram", image("mlo.png", 81))

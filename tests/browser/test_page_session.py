@@ -9,7 +9,7 @@ import httpx
 import pytest
 from page_bench import ToldReader, Visit, image, needs_chromium, serious, visit
 from playwright.sync_api import Browser, expect
-from service_bench import box
+from service_bench import running
 
 from mammosono.appliance.security.roles import Role
 from mammosono.appliance.security.tokens import FILE, Tokens
@@ -36,7 +36,7 @@ def secrets(tokens: Tokens) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def client(tokens: Tokens, secrets: dict[str, str]) -> Iterator[httpx.Client]:
     state: Path = tokens._file.parent
-    with box(ToldReader(), state=state) as client:
+    with running(ToldReader(), state=state) as client:
         yield client
 
 

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doctor_machines import answering, nano, orin, pc
+from doctor_hosts import answering, nano, orin, pc
 from fakes import FakeEngine, Scene
 from test_engines_python36 import python36, vermin
 
 from mammosono.appliance.doctor import interpreter
 from mammosono.appliance.doctor.bundle_check import check_bundle, plans
-from mammosono.appliance.doctor.check_result import Line, State
+from mammosono.appliance.doctor.check_result import CheckResult, State
 from mammosono.appliance.doctor.gpu import gpu, tensorrt
-from mammosono.appliance.doctor.host import Machine, Ran
+from mammosono.appliance.doctor.host import Host, Ran
 from mammosono.appliance.doctor.interpreter import ASK, Interpreter, numbers, pythons, uses_tensorrt
-from mammosono.appliance.doctor.jetson import board_of
+from mammosono.appliance.doctor.jetson import jetson_of
 from mammosono.appliance.doctor.self_test import self_test
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED
@@ -45,7 +45,7 @@ ON_PC = Interpreter(
 )  # fmt: skip
 
 
-def assert_line(line: Line, state: State, *words: str, remedy: str = "") -> None:
+def assert_line(line: CheckResult, state: State, *words: str, remedy: str = "") -> None:
     assert line.state is state, line
     for word in words:
         assert word in line.said, line
@@ -68,7 +68,7 @@ def test_what_asks_the_interpreter_is_python_3_6(tmp_path: Path) -> None:
 
 
 def test_this_python_tells_its_modules_and_why_it_has_no_gpu() -> None:
-    seen = interpreter.ask(Machine(), worker_python=None)
+    seen = interpreter.ask(Host(), worker_python=None)
     assert seen.failure == ""
     assert seen.path == sys.executable
     assert seen.version == "{}.{}.{}".format(*sys.version_info[:3])
@@ -77,7 +77,7 @@ def test_this_python_tells_its_modules_and_why_it_has_no_gpu() -> None:
 
 
 def test_a_python_3_6_is_asked_in_its_own_words(python36: str) -> None:
-    seen = interpreter.ask(Machine(), Path(python36))
+    seen = interpreter.ask(Host(), Path(python36))
     assert seen.failure == ""
     assert seen.version.startswith("3.6.")
 
@@ -94,8 +94,8 @@ def test_a_module_that_is_there_but_does_not_load_is_not_called_absent(tmp_path:
 
 def test_what_a_module_writes_while_it_is_imported_does_not_matter(tmp_path: Path) -> None:
     answer = {"version": "3.6.9", "modules": MODULES, "broken": {}, "device": X1._asdict()}
-    machine = answering(nano(tmp_path), python=Ran(0, "hello\n" + json.dumps(answer)))
-    assert interpreter.ask(machine, SYSTEM) == ON_NANO
+    host = answering(nano(tmp_path), python=Ran(0, "hello\n" + json.dumps(answer)))
+    assert interpreter.ask(host, SYSTEM) == ON_NANO
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_versions_compare_as_numbers() -> None:
 def test_a_jetson_is_to_use_tensorrt_unless_told_not_to(
     tmp_path: Path, box, modules: dict[str, str], runtime: str, used: bool
 ) -> None:
-    board = board_of(box(tmp_path))
-    assert uses_tensorrt(Interpreter("python", "3.6.9", modules), board, runtime) is used
+    jetson = jetson_of(box(tmp_path))
+    assert uses_tensorrt(Interpreter("python", "3.6.9", modules), jetson, runtime) is used
 
 
 def test_the_gpus_of_nano_and_orin_are_known(tmp_path: Path) -> None:
-    small, large = board_of(nano(tmp_path / "n")), board_of(orin(tmp_path / "o"))
+    small, large = jetson_of(nano(tmp_path / "n")), jetson_of(orin(tmp_path / "o"))
     assert_line(gpu(ON_NANO, small, tensorrt=True), State.OK, "NVIDIA Tegra X1, SM 5.3")
     on_orin = replace(ON_NANO, device=ORIN)
     assert_line(gpu(on_orin, large, tensorrt=True), State.OK, "Orin, SM 8.7")
@@ -179,27 +179,27 @@ def test_the_gpus_of_nano_and_orin_are_known(tmp_path: Path) -> None:
 
 def test_an_unknown_gpu_is_a_warning_on_a_jetson_alone(tmp_path: Path) -> None:
     seen = replace(ON_NANO, device=X1._replace(compute_capability="11.0"))
-    board = board_of(nano(tmp_path / "n"))
-    assert_line(gpu(seen, board, tensorrt=True), State.WARN, "SM 11.0", remedy="parity")
-    assert_line(gpu(seen, board_of(pc(tmp_path / "p")), tensorrt=True), State.OK, "SM 11.0")
+    jetson = jetson_of(nano(tmp_path / "n"))
+    assert_line(gpu(seen, jetson, tensorrt=True), State.WARN, "SM 11.0", remedy="parity")
+    assert_line(gpu(seen, jetson_of(pc(tmp_path / "p")), tensorrt=True), State.OK, "SM 11.0")
 
 
 def test_a_jetson_without_a_gpu_lacks_runtime_or_group(tmp_path: Path) -> None:
     seen = replace(ON_NANO, device=None, no_device="there is no GPU; give the container one")
-    line = gpu(seen, board_of(nano(tmp_path)), tensorrt=True)
+    line = gpu(seen, jetson_of(nano(tmp_path)), tensorrt=True)
     assert_line(line, State.FAIL, "cannot be used: there is no GPU", remedy="--runtime nvidia")
     assert "give the container" not in line.said
 
 
 def test_a_pc_needs_a_gpu_only_for_tensorrt(tmp_path: Path) -> None:
-    board = board_of(pc(tmp_path))
-    assert_line(gpu(ON_PC, board, tensorrt=False), State.NOTE, "runs on the CPU")
-    line = gpu(ON_PC, board, tensorrt=True)
+    jetson = jetson_of(pc(tmp_path))
+    assert_line(gpu(ON_PC, jetson, tensorrt=False), State.NOTE, "runs on the CPU")
+    line = gpu(ON_PC, jetson, tensorrt=True)
     assert_line(line, State.FAIL, "not installed", remedy="MAMMOSONO_RUNTIME=onnxruntime")
 
 
 def test_tensorrt_and_pycuda_are_named_with_their_versions(tmp_path: Path) -> None:
-    line = tensorrt(ON_NANO, board_of(nano(tmp_path)), used=True)
+    line = tensorrt(ON_NANO, jetson_of(nano(tmp_path)), used=True)
     assert_line(line, State.OK, "8.2.1.8, PyCUDA 2022.2.2")
 
 
@@ -211,39 +211,39 @@ def test_a_jetson_needs_both_modules(tmp_path: Path, absent: str, broken: bool) 
         modules={name: version for name, version in MODULES.items() if name != absent},
         broken={absent: "ImportError: libnvinfer.so.8"} if broken else {},
     )
-    line = tensorrt(seen, board_of(nano(tmp_path)), used=True)
+    line = tensorrt(seen, jetson_of(nano(tmp_path)), used=True)
     words = "libnvinfer.so.8" if broken else "is not installed for Python 3.6.9"
     assert_line(line, State.FAIL, absent, words, remedy="--runtime nvidia")
 
 
 def test_on_a_nano_no_other_python_than_3_6_can_have_tensorrt(tmp_path: Path) -> None:
     seen = Interpreter("python3.11", "3.11.9", {"numpy": "2.4.6"})
-    line = tensorrt(seen, board_of(nano(tmp_path)), used=True)
+    line = tensorrt(seen, jetson_of(nano(tmp_path)), used=True)
     assert_line(line, State.FAIL, remedy="MAMMOSONO_WORKER_PYTHON=/usr/bin/python3.6")
 
 
 @pytest.mark.parametrize("used", [True, False])
 def test_a_python_that_does_not_start_is_not_blamed_twice(tmp_path: Path, used: bool) -> None:
     seen = Interpreter(str(SYSTEM), failure="it is not there")
-    assert_line(tensorrt(seen, board_of(nano(tmp_path)), used=used), State.NOTE, "not looked at")
+    assert_line(tensorrt(seen, jetson_of(nano(tmp_path)), used=used), State.NOTE, "not looked at")
 
 
 def test_tensorrt_before_8_2_is_too_old(tmp_path: Path) -> None:
     seen = replace(ON_NANO, modules={**MODULES, "tensorrt": "8.0.1.6"})
-    line = tensorrt(seen, board_of(nano(tmp_path)), used=True)
+    line = tensorrt(seen, jetson_of(nano(tmp_path)), used=True)
     assert_line(line, State.FAIL, "8.0.1.6 is too old", remedy="JetPack 4.6.1")
 
 
 def test_without_tensorrt_the_cpu_is_well_on_a_pc_and_slow_on_a_nano(tmp_path: Path) -> None:
-    line = tensorrt(ON_PC, board_of(pc(tmp_path / "p")), used=False)
+    line = tensorrt(ON_PC, jetson_of(pc(tmp_path / "p")), used=False)
     assert_line(line, State.NOTE, "onnxruntime 1.28.0 computes on the CPU")
-    line = tensorrt(ON_PC, board_of(nano(tmp_path / "n")), used=False)
+    line = tensorrt(ON_PC, jetson_of(nano(tmp_path / "n")), used=False)
     assert_line(line, State.WARN, "forty times slower", remedy="MAMMOSONO_RUNTIME=auto")
 
 
 def test_without_any_runtime_nothing_can_be_read(tmp_path: Path) -> None:
     seen = replace(ON_PC, modules={"numpy": "2.4.6"})
-    line = tensorrt(seen, board_of(pc(tmp_path)), used=False)
+    line = tensorrt(seen, jetson_of(pc(tmp_path)), used=False)
     assert_line(line, State.FAIL, "neither", remedy="-m pip install onnxruntime")
 
 

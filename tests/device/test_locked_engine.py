@@ -12,7 +12,7 @@ import pytest
 
 from mammosono.engines.errors import EngineLost
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
-from mammosono.engines.locked import Turns
+from mammosono.engines.locked import LockedEngine
 
 
 class Jealous(Engine):
@@ -45,36 +45,36 @@ class Jealous(Engine):
 
 def test_runs_of_two_threads_take_turns() -> None:
     engine = Jealous()
-    turns = Turns(engine)
+    locked = LockedEngine(engine)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: turns.run("trunk", {}), range(20)))
+        list(pool.map(lambda _: locked.run("trunk", {}), range(20)))
     assert len(engine.threads) == 2
     assert not engine.crowded
 
 
 def test_it_hands_on_what_the_engine_says() -> None:
-    turns = Turns(Jealous())
-    assert turns.runtime == "jealous 1.0"
-    kept = turns.run("trunk", {}, keep=["y"])["y"]
+    locked = LockedEngine(Jealous())
+    assert locked.runtime == "jealous 1.0"
+    kept = locked.run("trunk", {}, keep=["y"])["y"]
     assert isinstance(kept, DeviceTensor)
     assert kept.handle == "trunk"
 
 
 def test_after_a_failed_run_it_is_the_others_turn() -> None:
-    turns = Turns(Jealous())
+    locked = LockedEngine(Jealous())
     with pytest.raises(EngineLost, match="gone"):
-        turns.run("lost", {})
-    assert turns.run("trunk", {})
+        locked.run("lost", {})
+    assert locked.run("trunk", {})
 
 
 def test_closing_waits_for_the_run_that_is_going_on() -> None:
     engine = Jealous()
-    turns = Turns(engine)
+    locked = LockedEngine(engine)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(turns.run, "trunk", {})
+        running = pool.submit(locked.run, "trunk", {})
         while not engine.inside and not running.done():
             time.sleep(1e-4)
-        turns.close()
+        locked.close()
         running.result()
     assert engine.closed
     assert not engine.crowded

@@ -20,7 +20,7 @@ from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.engines.bundle import Bundle, open_bundle, write_manifest
 from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine
-from mammosono.engines.locked import Turns
+from mammosono.engines.locked import LockedEngine
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.engines.worker.supervisor import SupervisedEngine
 from mammosono.tools.export.denoiser import export_denoiser
@@ -145,14 +145,14 @@ def test_what_is_kept_outlives_the_denoisers_runs_from_another_thread(
     engine: Engine, tiny: Bundle
 ) -> None:
     """As the reader has it: the next image is denoised while this one is read."""
-    turns, image, heads = Turns(engine), drawn(tiny, "trunk"), drawn(tiny, "heads")
+    locked, image, heads = LockedEngine(engine), drawn(tiny, "trunk"), drawn(tiny, "heads")
     wanted = engine.run("heads", {**heads, "pyramid": engine.run("trunk", image)["pyramid"]})
     noise: Any = engine.run(STAGE, drawn(tiny, STAGE))["noise"]
     with ThreadPoolExecutor(1) as ahead:
-        coming = [ahead.submit(turns.run, STAGE, drawn(tiny, STAGE)) for _ in range(8)]
-        pyramid = turns.run("trunk", image, keep=("pyramid",))["pyramid"]
+        coming = [ahead.submit(locked.run, STAGE, drawn(tiny, STAGE)) for _ in range(8)]
+        pyramid = locked.run("trunk", image, keep=("pyramid",))["pyramid"]
         coming[-1].result()
-        answer = turns.run("heads", {**heads, "pyramid": pyramid})
+        answer = locked.run("heads", {**heads, "pyramid": pyramid})
     np.testing.assert_allclose(answer["classes"], wanted["classes"], rtol=1e-6, atol=1e-7)
     for future in coming:
         np.testing.assert_array_equal(future.result()["noise"], noise)

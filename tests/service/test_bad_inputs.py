@@ -19,7 +19,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     MediaStorageDirectoryStorage,
 )
-from service_bench import FakeReader, box, problem, study, until
+from service_bench import FakeReader, problem, running, study, until
 
 TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
@@ -31,7 +31,7 @@ MEBI = 2**20
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         yield client
 
 
@@ -195,7 +195,7 @@ def test_a_modality_in_the_other_s_place_is_refused(
 def test_who_hangs_up_while_the_study_waits_leaves_a_box_that_goes_on() -> None:
     reader = FakeReader()
     reader.gate.clear()
-    with box(reader, queue_length=4) as client:
+    with running(reader, queue_length=4) as client:
         request = client.build_request("POST", "/v1/studies?wait=60", **study())
         body = request.read()
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())

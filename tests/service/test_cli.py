@@ -61,7 +61,7 @@ class HandReader:
 @pytest.fixture
 def reader(monkeypatch):
     stand_in = HandReader()
-    monkeypatch.setattr("mammosono.appliance.cli.Reader", stand_in)
+    monkeypatch.setattr("mammosono.appliance.pipeline.reader.Reader", stand_in)
     return stand_in
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from service_bench import FakeReader, box, png
+from service_bench import FakeReader, png, running
 
 from mammosono.appliance.phantoms.demo import draw_pair
 
@@ -39,7 +39,7 @@ def test_a_pair_is_posted(tmp_path: Path) -> None:
     files = [tmp_path / "mlo.png", tmp_path / "us.png"]
     for seed, file in enumerate(files, start=1):
         file.write_bytes(png(seed))
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         url = str(client.base_url)
         done = run(EXAMPLES / "post_pair.py", url, *files)
         assert done.returncode == 0, done.stderr

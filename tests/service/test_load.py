@@ -8,7 +8,7 @@ import json
 import httpx
 import pytest
 from rich.console import Console
-from service_bench import FakeReader, box
+from service_bench import FakeReader, running
 
 from mammosono.tools.benchmarks.load import Level, Load, Overhead, as_dict, as_rich, run_load
 
@@ -46,7 +46,7 @@ def test_people_and_machines_are_told_the_same() -> None:
 
 
 def test_a_box_is_driven_and_what_it_rejects_is_counted() -> None:
-    with box(FakeReader(), queue_length=1) as client:
+    with running(FakeReader(), queue_length=1) as client:
         url = str(client.base_url)
         load = run_load(
             lambda: httpx.Client(base_url=url, timeout=60), [1, 6], 1.0, 0, lambda *_: None

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost, StorageFull
-from mammosono.appliance.studies.reader_process.job import Done, Job, Opening, Outcome, Refused
+from mammosono.appliance.studies.reader_process.job import (
+    Opening,
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
 from mammosono.appliance.studies.reader_process.process import Patience, ReaderProcess
 from mammosono.appliance.values import Modality, Verdict
 
@@ -53,7 +59,7 @@ async def read(process: ReaderProcess, folder: Path, name: str = "s") -> tuple[l
     async def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
-    job = Job(name, ((Modality.MG, folder / "film"),), folder)
+    job = StudyJob(name, ((Modality.MG, folder / "film"),), folder)
     return outcomes, await process.read(job, keep)
 
 
@@ -61,7 +67,7 @@ def test_a_study_is_answered_and_then_its_pictures_are_there(tmp_path: Path) -> 
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         (outcome,), drawn = await read(process, tmp_path)
-        assert isinstance(outcome, Done)
+        assert isinstance(outcome, StudyDone)
         assert outcome.verdict is Verdict.NEGATIVE
         assert outcome.result == b'{"id":"s","timings_ms":{"total":1.0}}'
         assert drawn
@@ -75,7 +81,7 @@ def test_a_refused_study_says_why(tmp_path: Path) -> None:
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         (outcome,), _ = await read(process, tmp_path, "refuse")
-        assert isinstance(outcome, Refused)
+        assert isinstance(outcome, StudyRefused)
         assert outcome.problem["code"] == "corrupt_image"
         assert len((await read(process, tmp_path))[0]) == 1
 
@@ -86,7 +92,9 @@ def test_studies_asked_for_at_once_are_read_one_after_another(tmp_path: Path) ->
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         answers = await asyncio.gather(*(read(process, tmp_path, name) for name in "abc"))
-        assert [outcome.result[:9] for (outcome,), _ in answers if isinstance(outcome, Done)] == [
+        assert [
+            outcome.result[:9] for (outcome,), _ in answers if isinstance(outcome, StudyDone)
+        ] == [
             b'{"id":"a"',
             b'{"id":"b"',
             b'{"id":"c"',
@@ -116,7 +124,7 @@ def test_a_result_stands_though_the_reader_dies_over_the_pictures(tmp_path: Path
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         with pytest.raises(ReaderLost):
-            await process.read(Job("die while drawing", (), tmp_path), keep)
+            await process.read(StudyJob("die while drawing", (), tmp_path), keep)
         assert len(outcomes) == 1
 
     run(test)
@@ -129,10 +137,10 @@ def test_an_outcome_that_cannot_be_kept_does_not_reach_the_next_study(tmp_path: 
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         with pytest.raises(StorageFull):
-            await process.read(Job("first", (), tmp_path), refuse)
+            await process.read(StudyJob("first", (), tmp_path), refuse)
         await ready(process, starts=2)
         (outcome,), _ = await read(process, tmp_path, "second")
-        assert isinstance(outcome, Done)
+        assert isinstance(outcome, StudyDone)
         assert b"second" in outcome.result
 
     run(test)

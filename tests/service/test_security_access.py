@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
-from service_bench import FakeReader, box, problem, study, until
+from service_bench import FakeReader, problem, running, study, until
 
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.security import tokens
@@ -53,26 +53,26 @@ def declared() -> dict[tuple[str, str], list[Needs | Public]]:
     for route in iter_route_contexts(create_app(Settings()).routes):
         # What is none, a mounted folder or a websocket, could not say who may use it.
         assert isinstance(route.original_route, APIRoute), route.path
-        guards = [
+        dependencies = [
             dependency.call
             for dependency in route.dependant.dependencies
             if isinstance(dependency.call, Needs | Public)
         ]
         for method in route.methods:
             assert (method, route.path) not in found
-            found[method, route.path] = guards
+            found[method, route.path] = dependencies
     assert set(found) >= PUBLIC | set(ROLES)
     return found
 
 
 def test_every_route_says_once_who_may_use_it() -> None:
-    for route, guards in declared().items():
-        assert len(guards) == 1, route
+    for route, dependencies in declared().items():
+        assert len(dependencies) == 1, route
 
 
 def test_only_health_signing_in_and_the_page_need_no_token() -> None:
-    for (method, path), (guard,) in declared().items():
-        if isinstance(guard, Public):
+    for (method, path), (dependency,) in declared().items():
+        if isinstance(dependency, Public):
             own_file = method == "GET" and (path == PAGE[0] or path.startswith(PAGE[1]))
             assert own_file or (method, path) in PUBLIC, (method, path)
 
@@ -80,17 +80,18 @@ def test_only_health_signing_in_and_the_page_need_no_token() -> None:
 def test_the_roles_are_those_of_the_table() -> None:
     found = declared()
     for route, roles in ROLES.items():
-        (guard,) = found[route]
-        assert isinstance(guard, Needs)
-        assert guard.roles == roles, route
+        (dependency,) = found[route]
+        assert isinstance(dependency, Needs)
+        assert dependency.roles == roles, route
 
 
 @dataclass
-class Guarded:
-    """A box with a token of each role and two workstations; and a client of each."""
+class WithTokens:
+    """An appliance with a token of each role and of two workstations; a client of each, and one
+    without a token."""
 
     state: Path
-    box: httpx.Client
+    client: httpx.Client
     secrets: dict[str, str]
     clients: dict[str, httpx.Client]
 
@@ -104,12 +105,12 @@ def reader() -> FakeReader:
 
 
 @pytest.fixture(scope="module")
-def guarded(reader: FakeReader, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def appliance(reader: FakeReader, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithTokens]:
     state = tmp_path_factory.mktemp("state")
     kept = Tokens(state / tokens.FILE)
     roles = {"ward-1": W, "ward-2": W, "doctor": R, "tech": T}
     secrets = {name: kept.add(name, [role]) for name, role in roles.items()}
-    with box(reader, state=state) as anybody:
+    with running(reader, state=state) as anybody:
         clients = {
             name: httpx.Client(
                 base_url=anybody.base_url,
@@ -118,15 +119,15 @@ def guarded(reader: FakeReader, tmp_path_factory: pytest.TempPathFactory) -> Ite
             )
             for name, secret in secrets.items()
         }
-        yield Guarded(state, anybody, secrets, clients)
+        yield WithTokens(state, anybody, secrets, clients)
         for client in clients.values():
             client.close()
 
 
 @pytest.fixture(scope="module")
-def of_ward_1(guarded: Guarded) -> str:
+def of_ward_1(appliance: WithTokens) -> str:
     """Path of a study that ward-1 posted."""
-    answer = guarded["ward-1"].post("/v1/studies", **study(data={"study_id": "of-ward-1"}))
+    answer = appliance["ward-1"].post("/v1/studies", **study(data={"study_id": "of-ward-1"}))
     assert answer.status_code == 200
     return "/v1/studies/of-ward-1"
 
@@ -144,26 +145,26 @@ def of_ward_1(guarded: Guarded) -> str:
     ids=["none", "wrong", "empty", "password", "endless", "cookie"],
 )
 def test_without_a_token_that_is_known_nobody_gets_in(
-    guarded: Guarded, of_ward_1: str, headers: dict[str, str], code: str
+    appliance: WithTokens, of_ward_1: str, headers: dict[str, str], code: str
 ) -> None:
     # One path for each: what is wrong is told before what is asked for is looked at.
-    answer = guarded.box.get(of_ward_1, headers=headers)
+    answer = appliance.client.get(of_ward_1, headers=headers)
     assert answer.headers["www-authenticate"] == "Bearer"
     problem(answer, 401, code)
 
 
-def test_no_route_but_the_public_ones_answers_without_a_token(guarded: Guarded) -> None:
-    for (method, path), (guard,) in declared().items():
+def test_no_route_but_the_public_ones_answers_without_a_token(appliance: WithTokens) -> None:
+    for (method, path), (dependency,) in declared().items():
         path = path.format_map({"study_id": "x", "index": 0, "kind": "mask", "name": "x"})
-        if isinstance(guard, Needs):
-            problem(guarded.box.request(method, path), 401, "unauthorised")
+        if isinstance(dependency, Needs):
+            problem(appliance.client.request(method, path), 401, "unauthorised")
 
 
-def test_a_body_is_not_read_before_the_token_was(guarded: Guarded) -> None:
-    files = list((guarded.state / "spool" / "incoming").iterdir())
-    problem(guarded.box.post("/v1/studies", **study()), 401, "unauthorised")
-    problem(guarded["tech"].post("/v1/studies", **study()), 403, "forbidden")
-    assert list((guarded.state / "spool" / "incoming").iterdir()) == files == []
+def test_a_body_is_not_read_before_the_token_was(appliance: WithTokens) -> None:
+    files = list((appliance.state / "spool" / "incoming").iterdir())
+    problem(appliance.client.post("/v1/studies", **study()), 401, "unauthorised")
+    problem(appliance["tech"].post("/v1/studies", **study()), 403, "forbidden")
+    assert list((appliance.state / "spool" / "incoming").iterdir()) == files == []
 
 
 @pytest.mark.parametrize(
@@ -180,46 +181,46 @@ def test_a_body_is_not_read_before_the_token_was(guarded: Guarded) -> None:
     ],
 )
 def test_a_token_of_another_role_is_forbidden(
-    guarded: Guarded, of_ward_1: str, name: str, method: str, path: str
+    appliance: WithTokens, of_ward_1: str, name: str, method: str, path: str
 ) -> None:
-    detail = problem(guarded[name].request(method, path), 403, "forbidden")["detail"]
+    detail = problem(appliance[name].request(method, path), 403, "forbidden")["detail"]
     assert "role" in detail
 
 
 def test_a_workstation_sees_its_own_studies_and_a_reader_all(
-    guarded: Guarded, of_ward_1: str
+    appliance: WithTokens, of_ward_1: str
 ) -> None:
-    guarded["ward-2"].post("/v1/studies", **study(data={"study_id": "of-ward-2"}))
+    appliance["ward-2"].post("/v1/studies", **study(data={"study_id": "of-ward-2"}))
 
     def listed(name: str) -> set[str]:
-        return {entry["id"] for entry in guarded[name].get("/v1/studies").json()["studies"]}
+        return {entry["id"] for entry in appliance[name].get("/v1/studies").json()["studies"]}
 
     assert listed("ward-1") == {"of-ward-1"}
     assert listed("ward-2") == {"of-ward-2"}
     assert listed("doctor") >= {"of-ward-1", "of-ward-2"}
     for name in ("ward-1", "doctor"):
-        assert guarded[name].get(of_ward_1).status_code == 200
-        assert guarded[name].get(f"{of_ward_1}/images/0/mask.png").status_code == 200
+        assert appliance[name].get(of_ward_1).status_code == 200
+        assert appliance[name].get(f"{of_ward_1}/images/0/mask.png").status_code == 200
 
 
-def test_another_s_study_cannot_be_told_from_none(guarded: Guarded, of_ward_1: str) -> None:
-    other = guarded["ward-2"]
+def test_another_s_study_cannot_be_told_from_none(appliance: WithTokens, of_ward_1: str) -> None:
+    other = appliance["ward-2"]
     for method, tail in (("GET", ""), ("GET", "/images/0/mask.png"), ("DELETE", "")):
         theirs = other.request(method, of_ward_1 + tail)
         none = other.request(method, "/v1/studies/none" + tail)
         problem(theirs, 404, "unknown_study")
         assert theirs.json() == none.json()
-    assert guarded["ward-1"].get(of_ward_1).status_code == 200
+    assert appliance["ward-1"].get(of_ward_1).status_code == 200
     # Only that the id is taken can be found out, by trying to take it.
     taken = other.post("/v1/studies", **study(data={"study_id": "of-ward-1"}))
     assert "result" not in problem(taken, 409, "study_conflict")
 
 
-def test_a_workstation_deletes_its_own_and_a_technician_any(guarded: Guarded) -> None:
+def test_a_workstation_deletes_its_own_and_a_technician_any(appliance: WithTokens) -> None:
     for name, deleter in (("a", "ward-1"), ("b", "tech")):
-        guarded["ward-1"].post("/v1/studies", **study(data={"study_id": name}))
-        assert guarded[deleter].delete(f"/v1/studies/{name}").status_code == 204
-        problem(guarded["doctor"].get(f"/v1/studies/{name}"), 404, "unknown_study")
+        appliance["ward-1"].post("/v1/studies", **study(data={"study_id": name}))
+        assert appliance[deleter].delete(f"/v1/studies/{name}").status_code == 204
+        problem(appliance["doctor"].get(f"/v1/studies/{name}"), 404, "unknown_study")
 
 
 def events(client: httpx.Client, heard: list[Any], listening: threading.Event) -> None:
@@ -231,25 +232,25 @@ def events(client: httpx.Client, heard: list[Any], listening: threading.Event) -
 
 
 def test_events_tell_a_workstation_of_its_own_studies_and_end_with_its_token(
-    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+    appliance: WithTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mammosono.appliance.http.event_routes.BEAT_S", 0.1)
-    kept = Tokens(guarded.state / tokens.FILE)
+    kept = Tokens(appliance.state / tokens.FILE)
     secrets = {"ward-3": kept.add("ward-3", [W]), "doctor-2": kept.add("doctor-2", [R])}
     heard: dict[str, list[Any]] = {name: [] for name in secrets}
     threads = []
     for name, secret in secrets.items():
         on = threading.Event()
         headers = {"Authorization": f"Bearer {secret}"}
-        client = httpx.Client(base_url=guarded.box.base_url, timeout=60, headers=headers)
+        client = httpx.Client(base_url=appliance.client.base_url, timeout=60, headers=headers)
         threads.append(threading.Thread(target=events, args=(client, heard[name], on)))
         threads[-1].start()
         assert on.wait(60)
-    posting = {"ward-1": guarded.secrets["ward-1"], "ward-3": secrets["ward-3"]}
+    posting = {"ward-1": appliance.secrets["ward-1"], "ward-3": secrets["ward-3"]}
     for name, secret in posting.items():
         headers = {"Authorization": f"Bearer {secret}"}
         post = study(data={"study_id": f"event-{name}"}, headers=headers)
-        assert guarded.box.post("/v1/studies", **post).status_code == 200
+        assert appliance.client.post("/v1/studies", **post).status_code == 200
     until(lambda: {e["id"] for e in heard["doctor-2"]} == {"event-ward-1", "event-ward-3"})
     until(lambda: any(event["status"] == "done" for event in heard["ward-3"]))
     assert {event["id"] for event in heard["ward-3"]} == {"event-ward-3"}
@@ -259,21 +260,21 @@ def test_events_tell_a_workstation_of_its_own_studies_and_end_with_its_token(
         assert not thread.is_alive()
 
 
-def test_a_token_may_have_several_roles(guarded: Guarded) -> None:
-    secret = Tokens(guarded.state / tokens.FILE).add("both", [W, R])
+def test_a_token_may_have_several_roles(appliance: WithTokens) -> None:
+    secret = Tokens(appliance.state / tokens.FILE).add("both", [W, R])
     bearing = {"Authorization": f"Bearer {secret}"}
-    posted = guarded.box.post("/v1/studies", headers=bearing, **study())
+    posted = appliance.client.post("/v1/studies", headers=bearing, **study())
     assert posted.status_code == 200
-    assert len(guarded.box.get("/v1/studies", headers=bearing).json()["studies"]) > 1
+    assert len(appliance.client.get("/v1/studies", headers=bearing).json()["studies"]) > 1
 
 
 # -- signing in on the page
 
 
 @pytest.fixture
-def browser(guarded: Guarded) -> Iterator[httpx.Client]:
+def browser(appliance: WithTokens) -> Iterator[httpx.Client]:
     """Signed in as doctor and ward-1 in one, with a cookie and nothing else."""
-    with httpx.Client(base_url=guarded.box.base_url, timeout=60) as client:
+    with httpx.Client(base_url=appliance.client.base_url, timeout=60) as client:
         yield client
 
 
@@ -281,16 +282,16 @@ def own_page(client: httpx.Client) -> dict[str, str]:
     return {"Origin": str(client.base_url).rstrip("/")}
 
 
-def sign_in(guarded: Guarded, browser: httpx.Client, name: str) -> httpx.Response:
-    body = {"token": guarded.secrets[name]}
+def sign_in(appliance: WithTokens, browser: httpx.Client, name: str) -> httpx.Response:
+    body = {"token": appliance.secrets[name]}
     return browser.post("/v1/session", json=body, headers=own_page(browser))
 
 
 def test_the_page_signs_in_with_a_token_and_gets_a_cookie_no_script_can_read(
-    guarded: Guarded, browser: httpx.Client
+    appliance: WithTokens, browser: httpx.Client
 ) -> None:
     problem(browser.get("/v1/session"), 401, "unauthorised")
-    answer = sign_in(guarded, browser, "doctor")
+    answer = sign_in(appliance, browser, "doctor")
     assert answer.json() == {"name": "doctor", "roles": ["reader"], "open": False}
     set_cookie = answer.headers["set-cookie"].lower()
     assert all(part in set_cookie for part in ("httponly", "samesite=strict", "path=/"))
@@ -314,20 +315,20 @@ def test_the_page_signs_in_with_a_token_and_gets_a_cookie_no_script_can_read(
     ids=["unknown", "other origin", "sandbox", "cross-site", "same-site", "none"],
 )
 def test_a_cookie_changes_nothing_for_another_site(
-    guarded: Guarded, browser: httpx.Client, headers: dict[str, str]
+    appliance: WithTokens, browser: httpx.Client, headers: dict[str, str]
 ) -> None:
-    sign_in(guarded, browser, "ward-1")
+    sign_in(appliance, browser, "ward-1")
     problem(browser.post("/v1/studies", headers=headers, **study()), 403, "forbidden")
     problem(browser.delete("/v1/studies/x", headers=headers), 403, "forbidden")
     if headers:
-        token = {"token": guarded.secrets["tech"]}
+        token = {"token": appliance.secrets["tech"]}
         problem(browser.post("/v1/session", json=token, headers=headers), 403, "forbidden")
         problem(browser.delete("/v1/session", headers=headers), 403, "forbidden")
     assert browser.get("/v1/session").json()["name"] == "ward-1"
 
 
-def test_a_cookie_serves_the_box_s_own_page(guarded: Guarded, browser: httpx.Client) -> None:
-    sign_in(guarded, browser, "ward-1")
+def test_a_cookie_serves_the_box_s_own_page(appliance: WithTokens, browser: httpx.Client) -> None:
+    sign_in(appliance, browser, "ward-1")
     for own in (own_page(browser), {"Sec-Fetch-Site": "same-origin"}):
         assert browser.post("/v1/studies", headers=own, **study()).status_code == 200
 
@@ -337,8 +338,8 @@ def test_a_cookie_serves_the_box_s_own_page(guarded: Guarded, browser: httpx.Cli
     [b"", b"{", b"[]", b'"x"', b'{"token": 3}', b'{"token": "a\\nb"}', b"[" * 4000, b"x" * 9000],
     ids=["none", "half", "list", "text", "number", "line end", "deep", "long"],
 )
-def test_a_sign_in_that_is_none_is_refused(guarded: Guarded, body: bytes) -> None:
-    problem(guarded.box.post("/v1/session", content=body), 400, "malformed_request")
+def test_a_sign_in_that_is_none_is_refused(appliance: WithTokens, body: bytes) -> None:
+    problem(appliance.client.post("/v1/session", content=body), 400, "malformed_request")
 
 
 # -- failures are counted, and written down
@@ -350,7 +351,7 @@ def test_wrong_tokens_are_held_back_and_right_ones_are_not(
     kept = Tokens(tmp_path / tokens.FILE)
     right = {"Authorization": f"Bearer {kept.add('ward-1', [W])}"}
     wrong = {"Authorization": "Bearer wrong"}
-    with box(reader, state=tmp_path) as client:
+    with running(reader, state=tmp_path) as client:
         codes = [client.get("/v1/model", headers=wrong).status_code for _ in range(FREE + 10)]
         assert codes == [401] * (FREE + 1) + [429] * 9
         held = client.post("/v1/session", json={"token": "wrong"})
@@ -370,7 +371,7 @@ def test_wrong_tokens_are_held_back_and_right_ones_are_not(
 
 
 def test_without_tokens_everybody_on_this_machine_may_do_everything(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         assert client.get("/v1/session").json() == {
             "name": "local",
             "roles": ["reader", "technician", "workstation"],
@@ -380,10 +381,10 @@ def test_without_tokens_everybody_on_this_machine_may_do_everything(reader: Fake
         assert client.post("/v1/studies", **study()).status_code == 200
 
 
-def test_the_first_token_closes_the_box_and_the_last_one_revoked_does_not_open_it(
+def test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_open_it(
     reader: FakeReader, tmp_path: Path
 ) -> None:
-    with box(reader, state=tmp_path) as client:
+    with running(reader, state=tmp_path) as client:
         assert client.get("/v1/studies").status_code == 200
         kept = Tokens(tmp_path / tokens.FILE)
         kept.add("ward-1", [W])
@@ -398,10 +399,10 @@ def test_the_first_token_closes_the_box_and_the_last_one_revoked_does_not_open_i
         assert client.get("/healthz").status_code == 200
 
 
-def test_an_open_box_answers_no_name_that_the_internet_could_have_given_it(
+def test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it(
     reader: FakeReader,
 ) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         for name in ("evil.example", "evil.example:8000", "10.0.0.1", "127.0.0.1.evil.example"):
             problem(client.get("/v1/studies", headers={"Host": name}), 403, "forbidden")
         for name in ("localhost", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:1"):
@@ -414,6 +415,6 @@ def test_an_open_box_answers_no_name_that_the_internet_could_have_given_it(
 def test_an_open_box_takes_nothing_from_another_site(
     reader: FakeReader, headers: dict[str, str]
 ) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         problem(client.post("/v1/studies", headers=headers, **study()), 403, "forbidden")
         problem(client.delete("/v1/studies/x", headers=headers), 403, "forbidden")

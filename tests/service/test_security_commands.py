@@ -114,7 +114,7 @@ def test_a_torn_last_line_is_told_and_no_fault(state: Path) -> None:
     assert (result.exit_code, "cut short" in result.stdout) == (0, True)
 
 
-def test_the_service_does_not_start_where_the_network_would_find_it_unguarded(
+def test_the_service_does_not_start_where_the_network_would_find_it_unprotected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert "mammosono token add" in refused("serve", "--host", "0.0.0.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import files
 import pytest
-from service_bench import FakeReader, box, png, scan, until
+from service_bench import FakeReader, png, running, scan, until
 
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security.audit import verify
@@ -69,7 +69,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 def live(state: Path, secret: str) -> list[tuple[str, bytes]]:
     answers: list[tuple[str, bytes]] = []
-    with box(FakeReader(), state=state) as client:
+    with running(FakeReader(), state=state) as client:
         client.headers["Authorization"] = f"Bearer {secret}"
 
         def ask(method: str, path: str, **more: object) -> int:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from service_bench import FakeReader, ThreadReading, study, until
+from service_bench import FakeReader, ThreadReader, study, until
 
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
@@ -45,7 +45,7 @@ def trusting(certificate: Path) -> ssl.SSLContext:
 @contextlib.contextmanager
 def serving(settings: Settings) -> Iterator[int]:
     """The port of the application behind a real server."""
-    server = make_server(create_app(settings, ThreadReading(FakeReader)), settings)
+    server = make_server(create_app(settings, ThreadReader(FakeReader)), settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -254,7 +254,7 @@ def test_on_this_machine_alone_neither_tokens_nor_tls_are_needed(host: str) -> N
     settings = Settings(host=host)
     exposure.check(settings, tokens=False)
     assert not exposure.wants_tls(settings)
-    assert exposure.may_be_unguarded(settings)
+    assert exposure.tokens_are_optional(settings)
 
 
 @pytest.mark.parametrize("host", NETWORK)
@@ -298,7 +298,7 @@ def test_other_words_are_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_server_is_not_made_for_a_box_that_lacks_one(state: Path) -> None:
     settings = Settings(host="0.0.0.0", state=state, port=0)
     with pytest.raises(StartRefused, match=re.escape("MAMMOSONO_EXPOSE=without-tokens")):
-        make_server(create_app(settings, ThreadReading(FakeReader)), settings)
+        make_server(create_app(settings, ThreadReader(FakeReader)), settings)
     Tokens(state / tokens.FILE).add("tech", [Role.TECHNICIAN])
-    server = make_server(create_app(settings, ThreadReading(FakeReader)), settings)
+    server = make_server(create_app(settings, ThreadReader(FakeReader)), settings)
     assert server.config.is_ssl

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from service_bench import FakeReader, box, study, until
+from service_bench import FakeReader, running, study, until
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mammosono.appliance.http import connection
@@ -118,14 +118,14 @@ def pour(opened: socket.socket, data: bytes) -> None:
     ids=["silent", "half a line", "half a head"],
 )
 def test_a_client_that_does_not_finish_its_head_is_cut_off(sent: bytes) -> None:
-    with box(FakeReader()) as client, connect(client) as opened:
+    with running(FakeReader()) as client, connect(client) as opened:
         opened.sendall(sent)
         assert cut(opened)
 
 
 @pytest.mark.usefixtures("patience")
 def test_a_head_that_trickles_gets_no_more_time_for_it() -> None:
-    with box(FakeReader()) as client, connect(client) as opened:
+    with running(FakeReader()) as client, connect(client) as opened:
         opened.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
         assert trickle(opened, b"x", lambda: False) < 20
 
@@ -133,7 +133,7 @@ def test_a_head_that_trickles_gets_no_more_time_for_it() -> None:
 @pytest.mark.usefixtures("patience")
 def test_a_second_request_has_as_long_for_its_head_as_the_first() -> None:
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with box(FakeReader()) as client, connect(client) as opened:
+    with running(FakeReader()) as client, connect(client) as opened:
         for _ in range(3):
             opened.sendall(get[:20])
             time.sleep(0.1)
@@ -148,7 +148,7 @@ def test_a_second_request_has_as_long_for_its_head_as_the_first() -> None:
 @pytest.mark.usefixtures("patience")
 def test_a_body_that_nobody_asked_for_does_not_hold_the_connection() -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
-    with box(FakeReader()) as client, connect(client) as opened:
+    with running(FakeReader()) as client, connect(client) as opened:
         opened.sendall(head)
         assert trickle(opened, b"x", lambda: False) < 20
 
@@ -157,7 +157,7 @@ def test_a_body_that_nobody_asked_for_does_not_hold_the_connection() -> None:
 def test_a_study_may_take_longer_than_its_head() -> None:
     reader = FakeReader()
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         place = client.post("/v1/studies?wait=0.8", **study()).headers["location"]
         reader.gate.set()
         until(lambda: client.get(place).json()["status"] == "done")
@@ -165,7 +165,7 @@ def test_a_study_may_take_longer_than_its_head() -> None:
 
 @pytest.mark.usefixtures("patience")
 def test_a_client_that_takes_no_answer_is_cut_off() -> None:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         many = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000
         with connect(client) as opened:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -178,7 +178,7 @@ def test_a_client_that_takes_no_answer_is_cut_off() -> None:
 def test_one_connection_too_many_is_cut_and_the_others_live(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         monkeypatch.setattr(connection, "MOST_CONNECTIONS", 4)
         opened = [connect(client) for _ in range(8)]
         assert cut(opened[-1])
@@ -196,7 +196,7 @@ def test_who_watches_does_not_keep_the_box_from_stopping() -> None:
         with httpx.stream("GET", url, timeout=60) as stream:
             heard.extend(stream.iter_lines())
 
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         url = client.base_url.join("/v1/events")
         watching = threading.Thread(target=watch, args=(url,))
         watching.start()

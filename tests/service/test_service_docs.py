@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mammosono.appliance import errors
 from mammosono.appliance.errors import ApplianceError
-from mammosono.appliance.http import errors as refusals
 from mammosono.appliance.http import schemas
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.settings import Settings
@@ -30,11 +30,20 @@ def test_the_table_of_codes_is_the_tree_of_errors() -> None:
     assert listed == raised | OF_THE_FRAMEWORK | {("500", "internal")}
 
 
-def test_the_module_of_refusals_lists_itself() -> None:
-    for error in vars(refusals).values():
-        if isinstance(error, type) and error.__module__ == refusals.__name__:
-            row = rf"{error.__name__} +{error.status} {error.code}\b"
-            assert re.search(row, str(refusals.__doc__)), error.__name__
+def test_the_tree_drawn_in_the_module_of_errors_is_the_tree_of_its_classes() -> None:
+    def drawn(error: type[ApplianceError], depth: int) -> Iterator[tuple[str, ...]]:
+        children = error.__subclasses__()
+        code = () if children else (str(error.status), error.code)
+        yield ("  " * depth + error.__name__, *code)
+        for child in children:
+            yield from drawn(child, depth + 1)
+
+    tree = str(errors.__doc__).split("\n\n")[1].strip().splitlines()
+    rows = [re.match(r"( *\w+)(?: +(\d{3}) (\w+)$)?", row) for row in tree]
+    assert {tuple(filter(None, row.groups())) for row in rows if row} == set(
+        drawn(ApplianceError, 0)
+    )
+    assert len(rows) == len(set(drawn(ApplianceError, 0)))
 
 
 def test_the_examples_are_documents_of_the_schema() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import files
 import httpx
 import pytest
-from service_bench import FakeReader, box, png, problem, scan, study, until
+from service_bench import FakeReader, png, problem, running, scan, study, until
 
 CAP = 200_000
 
@@ -28,7 +28,7 @@ def reader() -> FakeReader:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader(), max_body_bytes=CAP) as client:
+    with running(FakeReader(), max_body_bytes=CAP) as client:
         yield client
 
 
@@ -325,7 +325,7 @@ def test_pipelined_requests_are_answered_in_turn(client: httpx.Client) -> None:
 
 
 def test_a_body_that_trickles_is_cut_off_and_gives_its_place_back(reader: FakeReader) -> None:
-    with box(reader, upload_s=0.3, max_uploads=1) as client:
+    with running(reader, upload_s=0.3, max_uploads=1) as client:
         with connect(client) as connection:
             connection.sendall(POST + b"Content-Length: 1000\r\n\r\n--b\r\n")
             response = answer_to(connection)
@@ -336,7 +336,7 @@ def test_a_body_that_trickles_is_cut_off_and_gives_its_place_back(reader: FakeRe
 def test_a_client_that_hangs_up_leaves_no_study_and_gives_its_place_back(
     reader: FakeReader,
 ) -> None:
-    with box(reader, max_uploads=1) as client:
+    with running(reader, max_uploads=1) as client:
         for _ in range(3):
             with connect(client) as connection:
                 connection.sendall(POST + b"Content-Length: 1000000\r\n\r\n" + WHOLE[:500])
@@ -348,7 +348,7 @@ def test_of_a_burst_as_many_as_fit_are_taken_and_the_rest_told_when_to_come_back
     reader: FakeReader,
 ) -> None:
     reader.gate.clear()
-    with box(reader, queue_length=3) as client:
+    with running(reader, queue_length=3) as client:
 
         async def burst() -> list[httpx.Response]:
             async with httpx.AsyncClient(base_url=client.base_url, timeout=60) as many:
@@ -381,7 +381,7 @@ class BusyReader(FakeReader):
 def test_the_box_answers_at_once_while_it_reads() -> None:
     reader = BusyReader()
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         place = client.post("/v1/studies?wait=0", **study()).headers["location"]
         until(lambda: client.get(place).json()["status"] == "reading")
         seconds = [client.get("/healthz").elapsed.total_seconds() for _ in range(20)]

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from mammosono.appliance.errors import EmptyFile, NoImages, StudyError, TooManyImages
-from mammosono.appliance.http.errors import (
+from mammosono.appliance.errors import (
+    EmptyFile,
     InvalidStudyId,
     MalformedRequest,
+    NoImages,
+    StudyError,
+    TooManyImages,
     UnknownPart,
     UnsupportedContentEncoding,
     UnsupportedContentType,

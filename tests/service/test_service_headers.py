@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from service_bench import FakeReader, box, study
+from service_bench import FakeReader, running, study
 
 from mammosono.appliance.http.request_id import request_id
 from mammosono.appliance.http.security_headers import HEADERS, POLICY
@@ -18,7 +18,7 @@ CAP = 100_000
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader(), max_body_bytes=CAP) as client:
+    with running(FakeReader(), max_body_bytes=CAP) as client:
         yield client
 
 
@@ -90,7 +90,7 @@ def test_a_log_line_can_be_given_the_id_of_its_request(
         raise KeyError
 
     caplog.handler.addFilter(noting := Noting())
-    monkeypatch.setattr("mammosono.appliance.studies.queue.Desk.delete", fail)
+    monkeypatch.setattr("mammosono.appliance.studies.queue.StudyQueue.delete", fail)
     answer = client.delete("/v1/studies/x")
     caplog.handler.removeFilter(noting)
     assert answer.status_code == 500

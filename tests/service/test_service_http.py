@@ -13,11 +13,13 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from service_bench import FakeReader, box, png, problem, scan, serving, study, until
+from service_bench import FakeReader, png, problem, running, scan, serving, study, until
 
 from mammosono import appliance
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.http import schemas
+from mammosono.appliance.studies.queue import StudyQueue
+from mammosono.appliance.studies.spool import Study
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
@@ -34,7 +36,7 @@ def reader() -> FakeReader:
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     """One box for the tests that leave nothing behind."""
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         yield client
 
 
@@ -45,7 +47,7 @@ def done(client: httpx.Client) -> str:
 
 
 def test_a_pair_is_answered_with_the_result_document(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         response = client.post("/v1/studies", **study())
         assert response.status_code == 200
         result = schemas.Result.model_validate_json(response.content, strict=False)
@@ -61,20 +63,20 @@ def test_a_pair_is_answered_with_the_result_document(reader: FakeReader) -> None
 
 
 def test_a_study_of_one_modality_is_incomplete_but_read(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         result = client.post("/v1/studies", files=[("ultrasound", png())]).json()
         assert (result["verdict"], result["incomplete"]) == ("indeterminate", True)
 
 
 def test_ids_made_by_the_box_are_long_and_never_the_same(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         ids = {client.post("/v1/studies", **study()).json()["id"] for _ in range(3)}
         assert len(ids) == 3
         assert all(len(study_id) >= 22 for study_id in ids)
 
 
 def test_the_same_images_under_the_same_id_are_read_once(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         posts = [client.post("/v1/studies", **study(data={"study_id": "s-1"})) for _ in range(2)]
         # The order in which parts of different names arrive does not make another study.
         swapped = [("ultrasound", png(2)), ("mammogram", png(1))]
@@ -90,7 +92,7 @@ def test_other_images_under_a_used_id_are_a_conflict(reader: FakeReader) -> None
         [("mammogram", png(2)), ("ultrasound", png(1))],  # the same bytes, other slots
         [("mammogram", png(1))],
     ]
-    with box(reader) as client:
+    with running(reader) as client:
         first = client.post("/v1/studies", **study(data={"study_id": "s-1"}))
         for files in others:
             post = client.post("/v1/studies", files=files, data={"study_id": "s-1"})
@@ -100,7 +102,7 @@ def test_other_images_under_a_used_id_are_a_conflict(reader: FakeReader) -> None
 
 def test_an_id_whose_images_were_refused_may_be_used_again(reader: FakeReader) -> None:
     bad = {"files": [("mammogram", b"not an image")], "data": {"study_id": "s-1"}}
-    with box(reader) as client:
+    with running(reader) as client:
         problem(client.post("/v1/studies", **bad), 415, "unsupported_format")
         problem(client.post("/v1/studies", **bad), 415, "unsupported_format")
         assert client.post("/v1/studies", **study(data={"study_id": "s-1"})).status_code == 200
@@ -108,7 +110,7 @@ def test_an_id_whose_images_were_refused_may_be_used_again(reader: FakeReader) -
 
 
 def test_a_reading_that_failed_is_tried_again_when_posted_again(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         reader.broken = True
         refused = client.post("/v1/studies", **study(data={"study_id": "s-1"}))
         assert problem(refused, 503, "engine_fault")["instance"] == "/v1/studies/s-1"
@@ -123,7 +125,7 @@ def test_a_study_not_read_in_time_is_answered_202_and_read_all_the_same(
     reader: FakeReader,
 ) -> None:
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         response = client.post("/v1/studies?wait=0", **study())
         assert response.status_code == 202
         pending = schemas.Pending.model_validate(response.json())
@@ -138,7 +140,7 @@ def test_a_study_not_read_in_time_is_answered_202_and_read_all_the_same(
 
 def test_a_refused_image_names_its_part_and_is_told_to_who_polls(reader: FakeReader) -> None:
     files = [("mammogram", png(1)), ("mammogram", b""), ("ultrasound", png(2))]
-    with box(reader) as client:
+    with running(reader) as client:
         place = client.post("/v1/studies?wait=0", files=files).headers["location"]
         until(lambda: client.get(place).json()["status"] == "failed")
         failed = schemas.Failed.model_validate(client.get(place).json())
@@ -148,7 +150,7 @@ def test_a_refused_image_names_its_part_and_is_told_to_who_polls(reader: FakeRea
 
 def test_a_full_queue_answers_429_and_keeps_what_it_took(reader: FakeReader) -> None:
     reader.gate.clear()
-    with box(reader, queue_length=2) as client:
+    with running(reader, queue_length=2) as client:
 
         def post(name: str) -> int:
             response = client.post("/v1/studies?wait=0", **study(data={"study_id": name}))
@@ -170,7 +172,7 @@ def test_a_full_queue_answers_429_and_keeps_what_it_took(reader: FakeReader) -> 
 
 def test_a_deleted_study_is_gone_and_one_that_waits_is_not_read(reader: FakeReader) -> None:
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         for name in ("read", "waits"):
             client.post("/v1/studies?wait=0", **study(data={"study_id": name}))
         until(lambda: client.get("/v1/studies/read").json()["status"] == "reading")
@@ -186,7 +188,7 @@ def test_a_deleted_study_is_gone_and_one_that_waits_is_not_read(reader: FakeRead
 
 def test_a_study_deleted_and_posted_again_is_read_anew(reader: FakeReader) -> None:
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         for files in (study()["files"], [("mammogram", png(7))], [("mammogram", png(8))]):
             client.delete("/v1/studies/s")
             post = client.post("/v1/studies?wait=0", files=files, data={"study_id": "s"})
@@ -199,7 +201,7 @@ def test_a_study_deleted_and_posted_again_is_read_anew(reader: FakeReader) -> No
 
 def test_who_waits_for_a_study_that_is_deleted_is_told_so(reader: FakeReader) -> None:
     reader.gate.clear()
-    with box(reader) as client:
+    with running(reader) as client:
         answers = []
         posting = threading.Thread(
             target=lambda: answers.append(
@@ -215,7 +217,7 @@ def test_who_waits_for_a_study_that_is_deleted_is_told_so(reader: FakeReader) ->
 
 
 def test_the_list_tells_status_and_verdict_newest_first(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         client.post("/v1/studies", **study(data={"study_id": "old"}))
         client.post("/v1/studies", files=[("mammogram", b"?")], data={"study_id": "bad"})
         listed = schemas.StudyList.model_validate(client.get("/v1/studies").json())
@@ -322,8 +324,26 @@ def test_studies_taken_while_loading_are_kept_for_the_day_the_model_can_be_loade
         given_up.set()
         until(lambda: "damaged" in client.get("/readyz").json()["detail"])
         assert client.get(place).json()["status"] == "queued"
-    with box(reader, state=tmp_path) as client:
+    with running(reader, state=tmp_path) as client:
         until(lambda: client.get(place).json()["status"] == "done")
+
+
+def test_a_picture_deleted_after_it_was_found_is_not_found(
+    reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = StudyQueue.picture
+
+    async def find_and_lose(queue: StudyQueue, of: Study, name: str) -> Path:
+        path = await find(queue, of, name)
+        path.unlink()
+        return path
+
+    with running(reader) as client:
+        client.post("/v1/studies", **study(data={"study_id": "a"}))
+        picture = "/v1/studies/a/images/0/mask.png"
+        until(lambda: client.get(picture).status_code == 200)
+        monkeypatch.setattr(StudyQueue, "picture", find_and_lose)
+        problem(client.get(picture), 404, "unknown_study")
 
 
 def test_an_unexpected_failure_tells_the_client_an_id_and_the_log_a_place_but_no_content(
@@ -332,10 +352,10 @@ def test_an_unexpected_failure_tells_the_client_an_id_and_the_log_a_place_but_no
     def leak(*_: object) -> None:
         raise KeyError("Doe^Jane in /var/lib")
 
-    with box(reader) as client:
+    with running(reader) as client:
         monkeypatch.setattr(reader, "read", leak)
         read = client.post("/v1/studies", **study(data={"study_id": "Jane"}))
-        monkeypatch.setattr("mammosono.appliance.studies.queue.Desk.delete", leak)
+        monkeypatch.setattr("mammosono.appliance.studies.queue.StudyQueue.delete", leak)
         route = client.delete("/v1/studies/Jane")
         for response in (read, route):
             document = problem(response, 500, "internal")
@@ -353,7 +373,7 @@ def test_nothing_is_logged_of_who_and_which_file(
 ) -> None:
     caplog.set_level(logging.DEBUG, "mammosono")
     name = "../../Doe^Jane\r\n\u202e.png"
-    with box(reader) as client:
+    with running(reader) as client:
         for data in (png(), b"not an image"):
             client.post(
                 "/v1/studies",
@@ -391,7 +411,7 @@ def test_requests_that_mean_nothing_are_answered_with_a_problem(
 
 def test_a_wait_beyond_the_longest_is_cut_short(reader: FakeReader) -> None:
     reader.gate.clear()
-    with box(reader, max_wait_s=0.05) as client:
+    with running(reader, max_wait_s=0.05) as client:
         assert client.post("/v1/studies?wait=1e9", **study()).status_code == 202
         reader.gate.set()
 

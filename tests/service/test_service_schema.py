@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     response_headers_conformance,
     response_schema_conformance,
 )
-from service_bench import FakeReader, box
+from service_bench import FakeReader, running
 
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.settings import Settings
@@ -33,7 +33,7 @@ schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path=ENDLESS)
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         yield client
 
 

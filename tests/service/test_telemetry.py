@@ -1,4 +1,4 @@
-"""What the box tells those who watch it: numbers, readiness, log lines; nobody's name in them."""
+"""Telemetry: metrics, readiness and log lines, without anybody's name in them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import httpx
 import pytest
 from files import PATIENT
 from prometheus_client.parser import text_string_to_metric_families
-from service_bench import FakeReader, box, problem, study, until
+from service_bench import FakeReader, problem, running, study, until
 
 from mammosono.appliance.studies.spool import Status
-from mammosono.appliance.telemetry import sensors as board
 from mammosono.appliance.telemetry.logs import JsonLines, TextLines
 from mammosono.appliance.telemetry.metrics import STEPS, Metrics
+from mammosono.appliance.telemetry.sensors import meminfo_bytes, thermal_zones
 
 
 def numbers(text: str) -> dict[str, float]:
@@ -37,30 +37,44 @@ def reader() -> FakeReader:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with box(FakeReader()) as client:
+    with running(FakeReader()) as client:
         yield client
 
 
 def test_studies_are_counted_by_what_came_of_them(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         client.post("/v1/studies", **study())
         client.post("/v1/studies", files=[("mammogram", b"?")])
         reader.broken = True
         client.post("/v1/studies", files=study()["files"][:1])
-        seen = numbers(client.get("/metrics").text)
-    assert seen["mammosono_studies_total{positive}"] == 1
-    assert seen["mammosono_studies_total{unsupported_format}"] == 1
-    assert seen["mammosono_studies_total{engine_fault}"] == 1
-    assert seen["mammosono_studies_held{done}"] == 1
-    assert seen["mammosono_studies_held{failed}"] == 2
-    assert seen["mammosono_studies_held{queued}"] == 0
-    assert seen["mammosono_ready"] == 1
-    assert seen["mammosono_disk_free_bytes"] > 0
-    assert seen["process_resident_memory_bytes"] > 0
+        samples = numbers(client.get("/metrics").text)
+    assert samples["mammosono_studies_total{positive}"] == 1
+    assert samples["mammosono_studies_total{unsupported_format}"] == 1
+    assert samples["mammosono_studies_total{engine_fault}"] == 1
+    assert samples["mammosono_studies_held{done}"] == 1
+    assert samples["mammosono_studies_held{failed}"] == 2
+    assert samples["mammosono_studies_held{queued}"] == 0
+    assert samples["mammosono_ready"] == 1
+    assert samples["mammosono_disk_free_bytes"] > 0
+    assert samples["process_resident_memory_bytes"] > 0
+
+
+def test_answers_are_counted_by_their_status_those_of_the_middleware_too(
+    reader: FakeReader,
+) -> None:
+    with running(reader, max_body_bytes=2000) as client:
+        client.get("/v1/studies")
+        client.get("/v1/studies/none")
+        client.post("/v1/studies", content=b"x" * 2001)
+        client.get("/v1/studies/none")
+        counts = numbers(client.get("/metrics").text)
+    assert counts["mammosono_requests_total{404}"] == 2
+    assert counts["mammosono_requests_total{413}"] == 1
+    assert counts["mammosono_requests_total{200}"] >= 2
 
 
 def test_every_step_of_a_study_has_its_histogram(reader: FakeReader) -> None:
-    with box(reader) as client:
+    with running(reader) as client:
         client.post("/v1/studies", **study())
         # The fake reader knows no network.
         for step in {"queue", "render", *STEPS} - {"denoise", "trunk", "heads", "masks"}:
@@ -76,13 +90,13 @@ def test_no_label_tells_who_or_which_study(client: httpx.Client) -> None:
     assert PATIENT not in text
 
 
-def test_two_boxes_in_one_process_share_no_number() -> None:
+def test_two_applications_in_one_process_share_no_number() -> None:
     one, other = Metrics(), Metrics()
     one.failed("corrupt_image")
     assert b'mammosono_studies_total{outcome="corrupt_image"}' not in other.exposition({}, 0, True)
 
 
-def test_the_board_is_read_as_a_jetson_shows_it(tmp_path: Path) -> None:
+def test_the_sensors_are_read_as_a_jetson_shows_them(tmp_path: Path) -> None:
     for k, (name, value) in enumerate((("CPU-therm", "41500"), ("GPU-therm", "39000"))):
         zone = tmp_path / f"sys/class/thermal/thermal_zone{k}"
         zone.mkdir(parents=True)
@@ -93,21 +107,22 @@ def test_the_board_is_read_as_a_jetson_shows_it(tmp_path: Path) -> None:
     (off / "type").write_text("powered off\n")
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 4059000 kB\nMemAvailable:  1024 kB\n")
-    assert board.temperatures(tmp_path) == {"CPU-therm": 41.5, "GPU-therm": 39.0}
-    assert board.memory_available_bytes(tmp_path) == 2**20
-    seen = numbers(Metrics().exposition({Status.DONE: 3}, 5, False, tmp_path).decode())
-    assert seen["mammosono_temperature_celsius{CPU-therm}"] == 41.5
-    assert seen["mammosono_memory_available_bytes"] == 2**20
-    assert (seen["mammosono_ready"], seen["mammosono_disk_free_bytes"]) == (0, 5)
+    zones = {zone.name: zone.celsius for zone in thermal_zones(tmp_path)}
+    assert zones == {"CPU-therm": 41.5, "GPU-therm": 39.0}
+    assert meminfo_bytes(tmp_path, "MemAvailable") == 2**20
+    samples = numbers(Metrics().exposition({Status.DONE: 3}, 5, False, tmp_path).decode())
+    assert samples["mammosono_temperature_celsius{CPU-therm}"] == 41.5
+    assert samples["mammosono_memory_available_bytes"] == 2**20
+    assert (samples["mammosono_ready"], samples["mammosono_disk_free_bytes"]) == (0, 5)
 
 
 def test_a_machine_without_sensors_tells_none(tmp_path: Path) -> None:
-    assert board.temperatures(tmp_path) == {}
-    assert board.memory_available_bytes(tmp_path) is None
+    assert thermal_zones(tmp_path) == []
+    assert meminfo_bytes(tmp_path, "MemAvailable") is None
 
 
 def test_readiness_names_what_is_well_and_what_is_not(reader: FakeReader) -> None:
-    with box(reader, queue_length=1) as client:
+    with running(reader, queue_length=1) as client:
         ready = client.get("/readyz").json()
         parts = dict.fromkeys(("reader", "disk", "queue", "audit"), "ok")
         access = "open to everybody: there are no tokens"
@@ -122,7 +137,7 @@ def test_readiness_names_what_is_well_and_what_is_not(reader: FakeReader) -> Non
 
 
 def test_a_disk_below_its_watermark_is_not_ready(reader: FakeReader) -> None:
-    with box(reader, ready=False, min_free_bytes=2**62) as client:
+    with running(reader, ready=False, min_free_bytes=2**62) as client:
         until(lambda: client.get("/readyz").json().get("code") == "storage_full")
 
 

@@ -37,7 +37,7 @@ def load(
     with refusals():
         import httpx
 
-        from mammosono.appliance.workstation.client import BoxError, connect
+        from mammosono.appliance.workstation.client import ClientError, connect
         from mammosono.tools.benchmarks.load import as_dict, as_rich, run_load
 
         token = token_file.read_text("utf-8").strip() if token_file else None
@@ -46,7 +46,7 @@ def load(
                 measured = run_load(
                     partial(connect, url, token, ca), clients or [1, 4, 16], seconds, rounds, told
                 )
-        except (httpx.HTTPError, BoxError) as error:
+        except (httpx.HTTPError, ClientError) as error:
             fail(f"{url}: {error}")
     if as_json:
         typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))

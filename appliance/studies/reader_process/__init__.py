@@ -1,4 +1,4 @@
-"""Studies are read in a process of their own: what a posted file does to it, the service outlives.
+"""Reader process: reads studies apart from the service, which outlives what a file does to it.
 
 The service writes one JSON object a line to the process's standard input, and reads its answers
 from its standard output, line by line; standard error is its log.

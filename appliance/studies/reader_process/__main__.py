@@ -1,4 +1,4 @@
-"""The reader process, started by the service alone:
+"""Main module of the reader process, which the service starts:
 `python -m mammosono.appliance.studies.reader_process`."""
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import IO, Any, TypeVar
 from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
 from mammosono.appliance.output.document import result_document
 from mammosono.appliance.output.problem import from_error, from_unexpected
-from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.studies.reader_process.work import StudyReader, decode, draw
+from mammosono.appliance.studies.reader_process.work import decode, draw
 from mammosono.appliance.values import Modality, ModelInfo
 
 _PR_SET_PDEATHSIG = 1
 
 Say = Callable[[dict[str, Any]], None]
-T = TypeVar("T", bound=StudyReader)
+T = TypeVar("T", bound=ImageReader)
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    _die_with_the_service()
+    _end_with_the_service()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     say = _speaker()
     orders = (json.loads(line) for line in sys.stdin)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def opened(open_reader: Callable[[], T], say: Say) -> T | None:
-    """The reader, or None; either is told."""
+    """The reader, or None if it cannot be opened; `say` gets the answer either way."""
     try:
         reader = open_reader()
     except (ModelUnavailable, ModelFault) as error:
@@ -76,8 +76,8 @@ def opened(open_reader: Callable[[], T], say: Say) -> T | None:
     return reader
 
 
-def obey(order: dict[str, Any], reader: StudyReader, say: Say) -> bool:
-    """Carry out one order; every order is answered. False if the model can no longer be trusted."""
+def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
+    """Carry out one order and answer it. False if the model can no longer be trusted."""
     if "ping" in order:
         say({"pong": order["ping"]})
         return True
@@ -118,7 +118,7 @@ def model_document(model: ModelInfo) -> dict[str, Any]:
 
 
 def _speaker() -> Say:
-    """A way to answer that no stray print of a library can get into."""
+    """Writer of answers on standard output, which no library's print can get into."""
     answers: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -152,8 +152,9 @@ def _data_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _die_with_the_service() -> None:
-    """Be killed when the service is; its end of standard input may outlive it in a child."""
+def _end_with_the_service() -> None:
+    """Have the kernel kill this process with the service, whose end of standard input may outlive
+    it in a child."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Ctrl-C reaches the whole group; the service ends this process once its study is read.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

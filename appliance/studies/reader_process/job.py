@@ -1,4 +1,4 @@
-"""What the reader process is asked, and what it answers."""
+"""Orders to the reader process, and its answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mammosono.appliance.values import Modality, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """bundle: None is the one that ships with us. memory_bytes: what the process may take."""
+    """bundle: None is the one that ships with us. memory_bytes: limit of the process."""
 
     bundle: Path | None = None
     runtime: Runtime = field(default_factory=Runtime)
@@ -21,7 +21,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class StudyJob:
     """A study to be read. pictures: an empty folder for `picture_name` files."""
 
     study_id: str
@@ -30,7 +30,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class StudyDone:
     """document: of mammosono.appliance.output.document. timings_ms: by step."""
 
     result: bytes
@@ -39,10 +39,10 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class StudyRefused:
     """problem: members of an RFC 9457 document."""
 
     problem: Mapping[str, Any]
 
 
-Outcome = Done | Refused
+Outcome = StudyDone | StudyRefused

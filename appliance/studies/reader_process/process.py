@@ -1,4 +1,4 @@
-"""The reader process as the service sees it: started, watched, killed when it hangs, replaced."""
+"""Supervisor of the reader process: starts it, kills it when it hangs, replaces it when it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost
-from mammosono.appliance.studies.reader_process.job import Done, Job, Opening, Outcome, Refused
+from mammosono.appliance.studies.reader_process.job import (
+    Opening,
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
 from mammosono.appliance.values import ModelInfo, Verdict
 
 logger = logging.getLogger(__name__)
@@ -29,8 +35,8 @@ class Patience:
     """Seconds before the process counts as hung.
 
     start: to open the model; on a Jetson the GPU's libraries alone take 10.
-    study: to read one and draw its pictures. ping: between two questions whether it lives.
-    answer: to such a question. retry: first and last pause before it is started again.
+    study: to read one and draw its pictures. ping: between two pings. answer: to a ping.
+    retry: first and last pause before it is started again.
     """
 
     start: float = 300.0
@@ -56,13 +62,13 @@ class ReaderProcess:
         self._unavailable: str | None = None
         self._ready = asyncio.Event()
         self._busy = asyncio.Lock()
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self.starts = 0
         """How often a process was started."""
 
     def start(self) -> None:
-        """Begin to keep a process alive; returns at once."""
-        self._keeper = asyncio.create_task(self._keep())
+        """Start to supervise a process; returns at once."""
+        self._supervisor = asyncio.create_task(self._supervise())
 
     @property
     def model(self) -> ModelInfo:
@@ -73,7 +79,7 @@ class ReaderProcess:
 
     @property
     def unavailable(self) -> str | None:
-        """Why no process can read until somebody helps; None if one does or soon will."""
+        """Why no process can read until an operator acts; None if one does or soon will."""
         return self._unavailable
 
     async def ready(self) -> None:
@@ -84,7 +90,7 @@ class ReaderProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+    async def read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
         """Have a study read; `on_outcome` is awaited as soon as there is one.
 
         Returns once the pictures are drawn, True if they all are. Raises ReaderLost if the process
@@ -105,40 +111,40 @@ class ReaderProcess:
 
     async def close(self) -> None:
         """Let the study being read end, then end the process."""
-        if self._keeper is not None:
+        if self._supervisor is not None:
             async with self._busy:
                 # Again and again: before Python 3.12 wait_for may swallow a cancellation.
-                while not self._keeper.done():
-                    self._keeper.cancel()
-                    await asyncio.wait([self._keeper], timeout=0.1)
+                while not self._supervisor.done():
+                    self._supervisor.cancel()
+                    await asyncio.wait([self._supervisor], timeout=0.1)
         await self._end()
 
-    async def _read(self, job: Job, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
-        await self._say(
+    async def _read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
+        await self._send(
             {
                 "read": job.study_id,
                 "images": [{"modality": m.value, "path": str(path)} for m, path in job.images],
                 "pictures": str(job.pictures),
             }
         )
-        answer = await self._hear()
+        answer = await self._receive()
         if "refused" in answer:
-            await on_outcome(Refused(answer["refused"]))
+            await on_outcome(StudyRefused(answer["refused"]))
             return False
         document = answer["done"]
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         verdict = Verdict(answer["verdict"])
-        await on_outcome(Done(text.encode(), verdict, document["timings_ms"]))
-        return (await self._hear())["drawn"] is not None
+        await on_outcome(StudyDone(text.encode(), verdict, document["timings_ms"]))
+        return (await self._receive())["drawn"] is not None
 
-    async def _keep(self) -> None:
-        """Start a process, ask it now and then whether it lives, start another when it does not."""
+    async def _supervise(self) -> None:
+        """Start a process, ping it, and start another when it ends or does not answer."""
         pause, longest = self._patience.retry
         while True:
             try:
                 await asyncio.wait_for(self._open(), self._patience.start)
                 pause = self._patience.retry[0]
-                await self._watch()
+                await self._monitor()
             except ModelUnavailable as error:
                 self._reason = self._unavailable = str(error)
                 logger.error("the model cannot be run: %s", error)
@@ -157,15 +163,15 @@ class ReaderProcess:
             limit=_LINE_BYTES,
         )
         self.starts += 1
-        await self._say({"open": asdict(self._opening)})
-        answer = await self._hear()
+        await self._send({"open": asdict(self._opening)})
+        answer = await self._receive()
         if "unavailable" in answer:
             raise ModelUnavailable(answer["unavailable"])
         self._model, self._unavailable = ModelInfo(**answer["ready"]), None
         self._ready.set()
 
-    async def _watch(self) -> None:
-        """Returns when the process is gone; raises what `_keep` catches when it does not answer."""
+    async def _monitor(self) -> None:
+        """Returns when the process has ended. Raises as `_supervise` expects if it is silent."""
         count = 0
         while self._process is not None and self._process.returncode is None:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -173,8 +179,8 @@ class ReaderProcess:
                 break
             async with self._busy:
                 count += 1
-                await self._say({"ping": count})
-                answer = await asyncio.wait_for(self._hear(), self._patience.answer)
+                await self._send({"ping": count})
+                answer = await asyncio.wait_for(self._receive(), self._patience.answer)
                 if answer != {"pong": count}:
                     raise ValueError("an answer to something else")
         self._reason = "The reader stopped and is started again; try in a few seconds."
@@ -199,20 +205,20 @@ class ReaderProcess:
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             if process.stdin is not None:
                 process.stdin.close()
-            await asyncio.wait_for(process.wait(), 5.0 if self._keeper_ended() else 0.0)
+            await asyncio.wait_for(process.wait(), 5.0 if self._supervision_ended() else 0.0)
         _kill(process)
         await process.wait()
 
-    def _keeper_ended(self) -> bool:
-        return self._keeper is None or self._keeper.done()
+    def _supervision_ended(self) -> bool:
+        return self._supervisor is None or self._supervisor.done()
 
-    async def _say(self, order: dict[str, Any]) -> None:
+    async def _send(self, order: dict[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def _hear(self) -> dict[str, Any]:
+    async def _receive(self) -> dict[str, Any]:
         """Raises EOFError if the process ended, ValueError if it said something else."""
         assert self._process is not None
         assert self._process.stdout is not None

@@ -1,18 +1,17 @@
-"""From posted files to the answer: decode, read, document, pictures."""
+"""Steps around a reading in the reader process: decode the posted files, draw the pictures."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from mammosono.appliance.errors import ImageTooLarge, IntakeError
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.render import grey_png, mask_png, overlay_png
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import Modality, ModelInfo, Reading, SourceImage
+from mammosono.appliance.values import Modality, Reading, SourceImage
 
 PART_OF_MODALITY = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 
@@ -22,17 +21,6 @@ class PictureKind(str, Enum):
     DENOISED = "denoised"
     OVERLAY = "overlay"
     MASK = "mask"
-
-
-class StudyReader(Protocol):
-    """What is needed of mammosono.appliance.pipeline.reader.Reader."""
-
-    @property
-    def model(self) -> ModelInfo: ...
-
-    def read(self, images: Sequence[SourceImage]) -> Reading: ...
-
-    def close(self) -> None: ...
 
 
 def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[SourceImage]:
@@ -50,7 +38,7 @@ def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[Sou
         except MemoryError:
             raise ImageTooLarge(
                 f"{PART_OF_MODALITY[modality]} {number[modality]}: it needs more memory than the "
-                "box gives to one study; reduce it."
+                "appliance gives to one study; reduce it."
             ) from None
     return images
 

@@ -1,4 +1,4 @@
-"""The durable queue: a study that was acknowledged is on disk, whatever happens next."""
+"""Spool, the durable queue: a study that was acknowledged is on disk, whatever happens next."""
 
 from mammosono.appliance.studies.spool.spool import Spool
 from mammosono.appliance.studies.spool.values import Retained, Status, StoredImage, Study, Upload

@@ -1,4 +1,4 @@
-"""Shelf time: how long studies have lain here, whatever the box's clock does.
+"""Shelf time: the age of studies by a clock that only goes forward, whatever the wall clock does.
 
 A Jetson without a clock battery wakes in 1970 and jumps half a century once it finds a time
 server; by the wall clock every study would then be past its age and be deleted.

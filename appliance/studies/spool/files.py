@@ -1,4 +1,4 @@
-"""Files that are on the disk when the call returns, and the disk's failures as our errors."""
+"""Durable file operations, and the disk's failures as our errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from mammosono.appliance.errors import StorageFailed, StorageFull
 from mammosono.engines.disk import sync
 
 _FULL = "Wait until older studies have made room, or ask the technician to free space."
-_FAILED = "The box cannot write to its disk; call the technician (mammosono doctor tells more)."
+_FAILED = (
+    "The appliance cannot write to its disk; call the technician (mammosono doctor tells more)."
+)
 
 
 @contextlib.contextmanager

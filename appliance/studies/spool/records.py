@@ -1,4 +1,4 @@
-"""What is known of each study, as rows of SQLite."""
+"""SQLite records of studies."""
 
 from __future__ import annotations
 

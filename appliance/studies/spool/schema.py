@@ -1,4 +1,4 @@
-"""The tables, and how an older spool becomes one of today."""
+"""SQLite schema of the spool, and its migrations."""
 
 from __future__ import annotations
 

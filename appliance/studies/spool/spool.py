@@ -1,4 +1,4 @@
-"""Take studies and keep them: rows for what is known of each, files for what was posted."""
+"""Spool: a durable queue and store of studies, SQLite rows beside files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mammosono.appliance.studies.spool.values import Retained, Status, Study, Up
 from mammosono.appliance.values import Verdict
 
 MOST_ATTEMPTS = 5
-"""A study that was being read at five stops of the box is likelier the cause than the victim."""
+"""A study that was being read at five crashes more likely caused them than not."""
 
 
 class Spool:
@@ -53,7 +53,7 @@ class Spool:
         """Open or make the spool; studies that were being read go back into the queue, files that
         belong to no study are removed. Raises StorageFailed if another process has it open.
 
-        retired: told of studies that were removed for their age or to make room."""
+        retired: called with the studies that were removed for their age or to make room."""
         self._retired = retired
         self._folder, self._wall, self._free = folder, wall, free_bytes
         self.queue_length = queue_length
@@ -293,7 +293,7 @@ def _given_up(study: Study) -> dict[str, Any]:
     return {
         "title": "The study could not be read to its end",
         "status": 503,
-        "detail": f"The box stopped {study.attempts} times while it read this study; "
+        "detail": f"The appliance stopped {study.attempts} times while it read this study; "
         "look at its images, then post it again.",
         "code": "reader_lost",
         "instance": f"/v1/studies/{study.study_id}",

@@ -1,4 +1,4 @@
-"""What the spool holds of a study."""
+"""Values of the spool: a study as it stands, its images, its status."""
 
 from __future__ import annotations
 

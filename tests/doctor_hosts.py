@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mammosono.appliance.doctor.host import Machine, Owner, Ran
+from mammosono.appliance.doctor.host import Host, Owner, Ran
 
 GIB = 1024**3
 NOON = 1_792_065_600.0
@@ -111,19 +111,19 @@ PC = {
 }
 
 
-def nano(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Machine:
+def nano(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Host:
     """files: text by path, over what is there. without: path prefixes that are not there."""
     asked = {("/usr/sbin/nvpmodel", "-q"): Ran(0, "NV Fan Mode:quiet\nNV Power Mode: MAXN\n0\n")}
-    return _machine(root, NANO, NANO_NODES, asked, files, without)
+    return _host(root, NANO, NANO_NODES, asked, files, without)
 
 
-def orin(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Machine:
+def orin(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Host:
     asked = {("/usr/sbin/nvpmodel", "-q"): Ran(0, "NV Power Mode: MAXN_SUPER\n2\n")}
-    return _machine(root, ORIN, ORIN_NODES, asked, files, without)
+    return _host(root, ORIN, ORIN_NODES, asked, files, without)
 
 
-def pc(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Machine:
-    return _machine(root, PC, (), {}, files, without)
+def pc(root: Path, files: Files = NOTHING, without: Sequence[str] = ()) -> Host:
+    return _host(root, PC, (), {}, files, without)
 
 
 def plant(root: Path, files: Mapping[str, str]) -> None:
@@ -133,24 +133,24 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def answering(machine: Machine, **commands: Ran | None) -> Machine:
-    """The machine, with other answers to `nvpmodel` or `python`; None for no such command."""
+def answering(host: Host, **commands: Ran | None) -> Host:
+    """The host, with other answers to `nvpmodel` or `python`; None for no such command."""
 
     def run(command: Sequence[str], timeout_s: float) -> Ran | None:
         name = "nvpmodel" if Path(command[0]).name == "nvpmodel" else "python"
-        return commands[name] if name in commands else machine.run(command, timeout_s)
+        return commands[name] if name in commands else host.run(command, timeout_s)
 
-    return replace(machine, run=run)
+    return replace(host, run=run)
 
 
-def _machine(
+def _host(
     root: Path,
     tree: Mapping[str, str],
     nodes: Sequence[str],
     commands: Mapping[tuple[str, ...], Ran],
     files: Files,
     without: Sequence[str],
-) -> Machine:
+) -> Host:
     kept = {path: text for path, text in tree.items() if not path.startswith(tuple(without))}
     plant(root, kept | {f"dev/{node}": "" for node in nodes} | dict(files))
 
@@ -159,7 +159,7 @@ def _machine(
             return Owner(0o660, 0, 44) if path.exists() else None
         return Owner(0o755, 0, 0) if path.exists() else None
 
-    return Machine(
+    return Host(
         root,
         run=lambda command, _: commands.get(tuple(command)),
         get=lambda _: None,

@@ -1,4 +1,4 @@
-"""The board: its release of L4T, power, clocks, heat, room, time and device files."""
+"""Checks of a Jetson: L4T, power, clocks, temperature, resources, time and device files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doctor_machines import (
+from doctor_hosts import (
     CPU,
     GIB,
     NANO_NODES,
@@ -19,24 +19,24 @@ from doctor_machines import (
     swaps,
 )
 
-from mammosono.appliance.doctor.check_result import Line, State
+from mammosono.appliance.doctor.check_result import CheckResult, State
 from mammosono.appliance.doctor.devices import device_nodes
-from mammosono.appliance.doctor.frequencies import clocks
-from mammosono.appliance.doctor.host import Machine, Owner, Ran
-from mammosono.appliance.doctor.jetson import board_of, l4t
+from mammosono.appliance.doctor.frequencies import frequencies
+from mammosono.appliance.doctor.host import Host, Owner, Ran
+from mammosono.appliance.doctor.jetson import jetson_of, l4t
 from mammosono.appliance.doctor.power import power_mode, power_supply
 from mammosono.appliance.doctor.resources import disk, memory, swap
 from mammosono.appliance.doctor.temperature import temperature
 from mammosono.appliance.doctor.time_sync import time_sync
 
-BOARD_CHECKS = (power_mode, power_supply, clocks, device_nodes)
+JETSON_CHECKS = (power_mode, power_supply, frequencies, device_nodes)
 
 
-def of_board(check, machine: Machine) -> Line:
-    return check(machine, board_of(machine))
+def of_jetson(check, host: Host) -> CheckResult:
+    return check(host, jetson_of(host))
 
 
-def assert_line(line: Line, state: State, *words: str, remedy: str = "") -> None:
+def assert_line(line: CheckResult, state: State, *words: str, remedy: str = "") -> None:
     assert line.state is state, line
     for word in words:
         assert word in line.said, line
@@ -45,42 +45,42 @@ def assert_line(line: Line, state: State, *words: str, remedy: str = "") -> None
 
 
 def test_a_nano_on_jetpack_4_6_1_is_as_it_should_be(tmp_path: Path) -> None:
-    machine = nano(tmp_path)
+    host = nano(tmp_path)
     said = "L4T 32.7.1 (JetPack 4.6.1) on Jetson Nano Developer Kit"
-    assert_line(l4t(board_of(machine)), State.OK, said)
-    for check in BOARD_CHECKS:
-        assert of_board(check, machine).state in (State.OK, State.NOTE)
+    assert_line(l4t(jetson_of(host)), State.OK, said)
+    for check in JETSON_CHECKS:
+        assert of_jetson(check, host).state in (State.OK, State.NOTE)
 
 
 def test_an_orin_on_jetpack_6_2_is_as_it_should_be(tmp_path: Path) -> None:
-    machine = orin(tmp_path)
-    assert_line(l4t(board_of(machine)), State.OK, "L4T 36.4.3 (JetPack 6.2)", "Orin Nano")
-    for check in BOARD_CHECKS:
-        assert of_board(check, machine).state in (State.OK, State.NOTE)
+    host = orin(tmp_path)
+    assert_line(l4t(jetson_of(host)), State.OK, "L4T 36.4.3 (JetPack 6.2)", "Orin Nano")
+    for check in JETSON_CHECKS:
+        assert of_jetson(check, host).state in (State.OK, State.NOTE)
 
 
 def test_on_a_pc_what_only_a_jetson_has_is_a_note(tmp_path: Path) -> None:
-    machine = pc(tmp_path)
-    assert_line(l4t(board_of(machine)), State.NOTE, "not a Jetson", "6.1.0")
-    for check in BOARD_CHECKS:
-        assert_line(of_board(check, machine), State.NOTE, "not a Jetson")
+    host = pc(tmp_path)
+    assert_line(l4t(jetson_of(host)), State.NOTE, "not a Jetson", "6.1.0")
+    for check in JETSON_CHECKS:
+        assert_line(of_jetson(check, host), State.NOTE, "not a Jetson")
 
 
 def test_the_release_file_of_an_image_makes_no_jetson_of_a_pc(tmp_path: Path) -> None:
     release = "# R32 (release), REVISION: 7.1, GCID: 29818004\n"
-    machine = pc(tmp_path, {"etc/nv_tegra_release": release})
-    assert_line(l4t(board_of(machine)), State.NOTE, "not a Jetson")
+    host = pc(tmp_path, {"etc/nv_tegra_release": release})
+    assert_line(l4t(jetson_of(host)), State.NOTE, "not a Jetson")
 
 
 def test_in_a_container_the_board_is_known_without_its_device_tree(tmp_path: Path) -> None:
     soc = {"sys/devices/soc0/machine": "jetson-nano\n", "sys/devices/soc0/family": "Tegra\n"}
-    machine = nano(tmp_path, soc, without=["proc/device-tree", "proc/sys/kernel"])
-    assert_line(l4t(board_of(machine)), State.OK, "32.7.1", "jetson-nano")
+    host = nano(tmp_path, soc, without=["proc/device-tree", "proc/sys/kernel"])
+    assert_line(l4t(jetson_of(host)), State.OK, "32.7.1", "jetson-nano")
 
 
 def test_a_container_without_the_release_file_is_told_to_mount_it(tmp_path: Path) -> None:
-    machine = nano(tmp_path, without=["etc/nv_tegra_release"])
-    assert_line(l4t(board_of(machine)), State.WARN, remedy="/etc/nv_tegra_release:ro")
+    host = nano(tmp_path, without=["etc/nv_tegra_release"])
+    assert_line(l4t(jetson_of(host)), State.WARN, remedy="/etc/nv_tegra_release:ro")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_container_without_the_release_file_is_told_to_mount_it(tmp_path: Path
         ("R32 (release), REVISION: 7.6", "4.9.337-tegra", State.OK, "JetPack 4.6.6"),
         ("R32 (release), REVISION: 7.9", "4.9.337-tegra", State.OK, "L4T 32.7.9 on"),
         ("R32 (release), REVISION: 6.1", "4.9.253-tegra", State.FAIL, "older than 8.2"),
-        ("R32 (release), REVISION: 7.1", "5.15.148-tegra", State.FAIL, "the box runs L4T 36"),
-        ("R36 (release), REVISION: 4.3", "4.9.253-tegra", State.FAIL, "the box runs L4T 32"),
+        ("R32 (release), REVISION: 7.1", "5.15.148-tegra", State.FAIL, "this machine runs L4T 36"),
+        ("R36 (release), REVISION: 4.3", "4.9.253-tegra", State.FAIL, "this machine runs L4T 32"),
         ("R36 (release), REVISION: 4.3", "6.8.0-own-tegra", State.OK, "JetPack 6.2"),
         ("R35 (release), REVISION: 4.1", "5.10.120-tegra", State.WARN, "not made for that line"),
         ("R38 (release), REVISION: 2.0", "6.8.12-tegra", State.WARN, "not made for that line"),
@@ -100,40 +100,40 @@ def test_the_line_of_l4t_must_fit_software_and_kernel(
     tmp_path: Path, release: str, kernel: str, state: State, words: str
 ) -> None:
     files = {"etc/nv_tegra_release": f"# {release}, GCID: 1\n", "proc/sys/kernel/osrelease": kernel}
-    assert_line(l4t(board_of(nano(tmp_path, files))), state, words)
+    assert_line(l4t(jetson_of(nano(tmp_path, files))), state, words)
 
 
 def test_a_nano_at_5_w_is_told_of_maxn_and_its_supply(tmp_path: Path) -> None:
-    machine = answering(nano(tmp_path), nvpmodel=Ran(0, "NV Power Mode: 5W\n1\n"))
-    line = of_board(power_mode, machine)
+    host = answering(nano(tmp_path), nvpmodel=Ran(0, "NV Power Mode: 5W\n1\n"))
+    line = of_jetson(power_mode, host)
     assert_line(line, State.WARN, "5W (mode 1)", "MAXN (mode 0)", remedy="nvpmodel -m 0")
     assert "barrel jack" in line.remedy
 
 
 def test_an_orin_at_15_w_is_told_of_its_fastest_mode_which_is_not_mode_0(tmp_path: Path) -> None:
-    machine = answering(orin(tmp_path), nvpmodel=Ran(0, "NV Power Mode: 15W\n0\n"))
-    assert_line(of_board(power_mode, machine), State.WARN, "15W", remedy="nvpmodel -m 2")
+    host = answering(orin(tmp_path), nvpmodel=Ran(0, "NV Power Mode: 15W\n0\n"))
+    assert_line(of_jetson(power_mode, host), State.WARN, "15W", remedy="nvpmodel -m 2")
 
 
 def test_without_maxn_the_highest_budget_is_the_fastest(tmp_path: Path) -> None:
     conf = "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=1 NAME=7W >\n"
-    machine = orin(tmp_path, {"etc/nvpmodel.conf": conf})
-    slow = answering(machine, nvpmodel=Ran(0, "NV Power Mode: 7W\n1\n"))
-    fast = answering(machine, nvpmodel=Ran(0, "NV Power Mode: 15W\n0\n"))
-    assert_line(of_board(power_mode, slow), State.WARN, remedy="nvpmodel -m 0")
-    assert_line(of_board(power_mode, fast), State.OK, "15W")
+    host = orin(tmp_path, {"etc/nvpmodel.conf": conf})
+    slow = answering(host, nvpmodel=Ran(0, "NV Power Mode: 7W\n1\n"))
+    fast = answering(host, nvpmodel=Ran(0, "NV Power Mode: 15W\n0\n"))
+    assert_line(of_jetson(power_mode, slow), State.WARN, remedy="nvpmodel -m 0")
+    assert_line(of_jetson(power_mode, fast), State.OK, "15W")
 
 
 @pytest.mark.parametrize("answer", [None, Ran(1, "", "NVPM ERROR"), Ran(0, "")])
 def test_without_nvpmodel_the_mode_it_keeps_is_read(tmp_path: Path, answer: Ran | None) -> None:
     kept = {"var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull\n"}
-    machine = answering(nano(tmp_path, kept), nvpmodel=answer)
-    assert_line(of_board(power_mode, machine), State.WARN, "5W (mode 1)")
+    host = answering(nano(tmp_path, kept), nvpmodel=answer)
+    assert_line(of_jetson(power_mode, host), State.WARN, "5W (mode 1)")
 
 
 def test_where_nothing_tells_the_mode_that_is_a_note(tmp_path: Path) -> None:
-    machine = answering(nano(tmp_path, without=["etc/nvpmodel"]), nvpmodel=None)
-    assert_line(of_board(power_mode, machine), State.NOTE, remedy="nvpmodel -q")
+    host = answering(nano(tmp_path, without=["etc/nvpmodel"]), nvpmodel=None)
+    assert_line(of_jetson(power_mode, host), State.NOTE, remedy="nvpmodel -q")
 
 
 @pytest.mark.parametrize(
@@ -148,29 +148,31 @@ def test_where_nothing_tells_the_mode_that_is_a_note(tmp_path: Path) -> None:
 def test_a_weak_power_supply_shows_in_the_counts(
     tmp_path: Path, alarm: str, count: int, state: State, words: str
 ) -> None:
-    machine = orin(tmp_path, {f"sys/class/hwmon/hwmon3/{alarm}_event_cnt": f"{count}\n"})
-    assert_line(of_board(power_supply, machine), state, words)
+    host = orin(tmp_path, {f"sys/class/hwmon/hwmon3/{alarm}_event_cnt": f"{count}\n"})
+    assert_line(of_jetson(power_supply, host), state, words)
 
 
 def test_a_nano_does_not_count(tmp_path: Path) -> None:
-    assert_line(of_board(power_supply, nano(tmp_path)), State.NOTE, "does not count")
+    assert_line(of_jetson(power_supply, nano(tmp_path)), State.NOTE, "does not count")
 
 
 def test_pinned_clocks_are_ok_and_moving_ones_a_note(tmp_path: Path) -> None:
     pinned, moving = nano(tmp_path / "nano"), orin(tmp_path / "orin")
-    assert_line(of_board(clocks, pinned), State.OK, "pinned at 921.6 MHz, 4 cores")
-    assert_line(of_board(clocks, moving), State.NOTE, "306 to 1020 MHz", remedy="jetson_clocks")
+    assert_line(of_jetson(frequencies, pinned), State.OK, "pinned at 921.6 MHz, 4 cores")
+    assert_line(
+        of_jetson(frequencies, moving), State.NOTE, "306 to 1020 MHz", remedy="jetson_clocks"
+    )
 
 
 def test_clocks_and_cores_that_the_power_mode_holds_back_are_seen_in_sysfs(tmp_path: Path) -> None:
     held = {"sys/class/devfreq/57000000.gpu/max_freq": "640000000\n", f"{CPU}/online": "0,2\n"}
-    line = of_board(clocks, nano(tmp_path, held))
+    line = of_jetson(frequencies, nano(tmp_path, held))
     assert_line(line, State.WARN, "640 of 921.6 MHz, 2 of 4 cores", remedy="nvpmodel")
 
 
 def test_a_gpu_without_a_clock_is_a_driver_that_did_not_come_up(tmp_path: Path) -> None:
-    machine = nano(tmp_path, without=["sys/class/devfreq"])
-    assert_line(of_board(clocks, machine), State.WARN, "cannot be read", remedy="restart")
+    host = nano(tmp_path, without=["sys/class/devfreq"])
+    assert_line(of_jetson(frequencies, host), State.WARN, "cannot be read", remedy="restart")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +182,8 @@ def test_a_gpu_without_a_clock_is_a_driver_that_did_not_come_up(tmp_path: Path) 
 def test_heat_is_judged_by_where_the_zone_throttles(
     tmp_path: Path, millidegrees: int, state: State
 ) -> None:
-    machine = nano(tmp_path, {f"{ZONE}1/temp": f"{millidegrees}\n"})
-    line = temperature(machine)
+    host = nano(tmp_path, {f"{ZONE}1/temp": f"{millidegrees}\n"})
+    line = temperature(host)
     assert_line(line, state)
     # The PMIC that always says 100 degrees is never the hottest.
     assert "PMIC" not in line.said
@@ -213,7 +215,7 @@ def test_swap_matters_where_memory_is_small(
     tmp_path: Path, total: float, rows: list[tuple[str, float, float]], state: State, words: str
 ) -> None:
     files = {"proc/meminfo": meminfo(total, 2.0), "proc/swaps": swaps(*rows)}
-    line = of_board(swap, nano(tmp_path, files))
+    line = of_jetson(swap, nano(tmp_path, files))
     remedy = "/var/swapfile" if "zram: enough" in line.said or "none, b" in line.said else ""
     assert_line(line, state, words, remedy=remedy)
 
@@ -235,8 +237,8 @@ def test_swap_matters_where_memory_is_small(
 def test_free_memory_is_judged_by_what_is_to_be_started(
     tmp_path: Path, free: float, tensorrt: bool, serving: bool, state: State
 ) -> None:
-    machine = nano(tmp_path, {"proc/meminfo": meminfo(3.9, free)})
-    line = memory(machine, tensorrt=tensorrt, serving=serving)
+    host = nano(tmp_path, {"proc/meminfo": meminfo(3.9, free)})
+    line = memory(host, tensorrt=tensorrt, serving=serving)
     assert_line(line, state, "of 3.9 GiB", remedy="" if state is State.OK else "multi-user")
 
 
@@ -266,8 +268,8 @@ def test_an_unbounded_container_is_the_box(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_does_not_tell_its_memory_is_a_note(tmp_path: Path) -> None:
-    machine = nano(tmp_path, without=["proc/meminfo"])
-    assert_line(memory(machine, tensorrt=True, serving=False), State.NOTE)
+    host = nano(tmp_path, without=["proc/meminfo"])
+    assert_line(memory(host, tensorrt=True, serving=False), State.NOTE)
 
 
 @pytest.mark.parametrize(
@@ -279,19 +281,19 @@ def test_disk_is_judged_where_the_nearest_folder_lies(
 ) -> None:
     asked = []
 
-    def room(folder: Path) -> tuple[int, int]:
+    def usage(folder: Path) -> tuple[int, int]:
         asked.append(folder)
         return free, 29 * GIB
 
-    machine = replace(nano(tmp_path), disk=room)
-    line = disk(machine, tmp_path / "not" / "yet")
+    host = replace(nano(tmp_path), disk=usage)
+    line = disk(host, tmp_path / "not" / "yet")
     assert asked == [tmp_path]
     assert_line(line, state, "of 29.0 GiB", remedy="" if state is State.OK else "make room")
 
 
 def test_a_disk_that_cannot_be_asked_is_a_note(tmp_path: Path) -> None:
-    machine = replace(nano(tmp_path), disk=lambda _: None)
-    assert_line(disk(machine, tmp_path), State.NOTE)
+    host = replace(nano(tmp_path), disk=lambda _: None)
+    assert_line(disk(host, tmp_path), State.NOTE)
 
 
 @pytest.mark.parametrize(
@@ -300,9 +302,9 @@ def test_a_disk_that_cannot_be_asked_is_a_note(tmp_path: Path) -> None:
 def test_the_clock_should_follow_a_time_server(
     tmp_path: Path, synchronised: bool | None, state: State
 ) -> None:
-    machine = replace(nano(tmp_path), synchronised=lambda: synchronised)
+    host = replace(nano(tmp_path), synchronised=lambda: synchronised)
     remedy = "" if synchronised else "set-ntp"
-    assert_line(time_sync(machine), state, "2026-10-15 12:00 UTC", remedy=remedy)
+    assert_line(time_sync(host), state, "2026-10-15 12:00 UTC", remedy=remedy)
 
 
 def test_a_clock_older_than_the_software_fails_even_if_it_is_called_synchronised(
@@ -312,22 +314,22 @@ def test_a_clock_older_than_the_software_fails_even_if_it_is_called_synchronised
 
 
 def test_device_files_of_either_name_are_open_to_group_video(tmp_path: Path) -> None:
-    for name, machine in (("nano", nano(tmp_path / "n")), ("orin", orin(tmp_path / "o"))):
-        line = of_board(device_nodes, machine)
+    for name, host in (("nano", nano(tmp_path / "n")), ("orin", orin(tmp_path / "o"))):
+        line = of_jetson(device_nodes, host)
         assert_line(line, State.OK, f"{5 if name == 'nano' else 4} of GPU", "uid 10001")
 
 
 def test_out_of_group_video_the_remedy_names_the_group(tmp_path: Path) -> None:
-    machine = replace(nano(tmp_path), gids=frozenset({10001}))
-    line = of_board(device_nodes, machine)
+    host = replace(nano(tmp_path), gids=frozenset({10001}))
+    line = of_jetson(device_nodes, host)
     said = "/dev/nvmap is closed to uid 10001; it belongs to group video (and 4 more)"
     assert_line(line, State.FAIL, said, remedy="--group-add 44")
     assert "usermod -aG video" in line.remedy
 
 
 def test_a_group_without_a_name_in_the_container_goes_by_its_number(tmp_path: Path) -> None:
-    machine = replace(nano(tmp_path, without=["etc/group"]), gids=frozenset({1}))
-    assert_line(of_board(device_nodes, machine), State.FAIL, "group 44", remedy="--group-add 44")
+    host = replace(nano(tmp_path, without=["etc/group"]), gids=frozenset({1}))
+    assert_line(of_jetson(device_nodes, host), State.FAIL, "group 44", remedy="--group-add 44")
 
 
 @pytest.mark.parametrize(
@@ -341,8 +343,8 @@ def test_a_group_without_a_name_in_the_container_goes_by_its_number(tmp_path: Pa
     ],
 )
 def test_reading_alone_is_not_enough(tmp_path: Path, owner: Owner, uid: int, opens: bool) -> None:
-    machine = replace(nano(tmp_path), owner=lambda _: owner, uid=uid)
-    assert of_board(device_nodes, machine).state is (State.OK if opens else State.FAIL)
+    host = replace(nano(tmp_path), owner=lambda _: owner, uid=uid)
+    assert of_jetson(device_nodes, host).state is (State.OK if opens else State.FAIL)
 
 
 @pytest.mark.parametrize("missing", ["nvmap", "nvhost-ctrl-gpu"])
@@ -350,7 +352,7 @@ def test_a_container_without_the_device_files_lacks_the_runtime(
     tmp_path: Path, missing: str
 ) -> None:
     assert missing in NANO_NODES
-    machine = nano(tmp_path)
+    host = nano(tmp_path)
     (tmp_path / "dev" / missing).unlink()
-    line = of_board(device_nodes, machine)
+    line = of_jetson(device_nodes, host)
     assert_line(line, State.FAIL, f"/dev/{missing} is not here", remedy="--runtime nvidia")

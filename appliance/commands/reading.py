@@ -1,0 +1,138 @@
+"""`mammosono read` and `mammosono demo`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
+
+if TYPE_CHECKING:
+    from mammosono.appliance.values import Modality, Reading, SourceImage
+
+MAX_IMAGES = 4
+"""Of one modality in a study."""
+
+Bundle = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of the model bundle; by default the one shipped."),
+]
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the pictures and the report.")
+    ] = Path("demo"),
+    bundle: Bundle = None,
+) -> None:
+    """Draw a sample pair of pictures, read it, and write a report. Starts no service."""
+    from mammosono.appliance.output.terminal import print_reading
+    from mammosono.appliance.phantoms.demo import NOTICE, draw_pair
+    from mammosono.appliance.values import Modality
+
+    console = Console()
+    console.print("A sample pair is drawn: these are phantoms, no patient's images.")
+    try:
+        mammogram, ultrasound = draw_pair(out)
+    except OSError as error:
+        fail(f"cannot be written: {error.strerror}", "unwritable_folder", out.name)
+    images = [
+        replace(image, warnings=(*image.warnings, NOTICE))
+        for image in (_load(mammogram, Modality.MG), _load(ultrasound, Modality.US))
+    ]
+    reading = _read(images, bundle)
+    _save(out, study_id(images), reading)
+    print_reading(console, study_id(images), reading)
+    console.print(f"Report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def read(
+    mammogram: Annotated[
+        list[Path] | None,
+        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; up to 4 times."),
+    ] = None,
+    ultrasound: Annotated[
+        list[Path] | None,
+        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write result.json, report.html and the pictures here."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result document and nothing else.")
+    ] = False,
+    bundle: Bundle = None,
+) -> None:
+    """Read the images of one patient: PNG, JPEG, TIFF or DICOM files.
+
+    Exit status 0: a reading was made, whatever the verdict.
+    Exit status 2: it was refused; one line on standard error says why.
+    """
+    from mammosono.appliance.output.document import result_json
+    from mammosono.appliance.output.terminal import print_reading
+    from mammosono.appliance.values import Modality
+
+    chosen = {Modality.MG: mammogram or [], Modality.US: ultrasound or []}
+    if not any(chosen.values()):
+        fail("Give a file with --mammogram, --ultrasound or both.", NoImages.code)
+    if any(len(files) > MAX_IMAGES for files in chosen.values()):
+        fail(f"Give up to {MAX_IMAGES} images of a modality.", TooManyImages.code)
+    images = [_load(file, modality) for modality, files in chosen.items() for file in files]
+    study = study_id(images)
+    reading = _read(images, bundle)
+    if out is not None:
+        _save(out, study, reading)
+    if as_json:
+        typer.echo(result_json(study, reading))
+    else:
+        print_reading(Console(), study, reading)
+
+
+def study_id(images: Sequence[SourceImage]) -> str:
+    """Id of a study of these images: the same for the same images in the same order."""
+    return hashlib.sha256("".join(image.sha256 for image in images).encode()).hexdigest()[:16]
+
+
+def _load(file: Path, modality: Modality) -> SourceImage:
+    from mammosono.appliance.intake import read_image
+    from mammosono.appliance.intake.limits import Limits
+
+    try:
+        # Before the bytes are in memory: the name may be that of a disk image.
+        Limits().admit_file(file.stat().st_size)
+        return read_image(file.read_bytes(), modality)
+    except ApplianceError as error:
+        fail(str(error), error.code, file.name)
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
+
+
+def _read(images: Sequence[SourceImage], bundle: Path | None) -> Reading:
+    from mammosono.appliance.pipeline.reader import Reader
+
+    chosen = settings(bundle=bundle)
+    try:
+        with (
+            Console(stderr=True).status(f"Reading {len(images)} images"),
+            Reader.open(chosen.bundle, chosen.network()) as reader,
+        ):
+            return reader.read(images)
+    except ApplianceError as error:
+        fail(str(error), error.code)
+
+
+def _save(folder: Path, study: str, reading: Reading) -> None:
+    from mammosono.appliance.output.save import save_reading
+
+    try:
+        save_reading(folder, study, reading)
+    except OSError as error:
+        fail(f"cannot be written: {error.strerror}", "unwritable_folder", folder.name)

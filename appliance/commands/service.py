@@ -1,0 +1,85 @@
+"""`mammosono serve` and `mammosono doctor`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.reading import Bundle
+from mammosono.appliance.errors import ApplianceError
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Where to listen; by default 127.0.0.1."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=65535, help="TCP port; by default 8000."),
+    ] = None,
+    bundle: Bundle = None,
+) -> None:
+    """Run the HTTP service until it is stopped.
+
+    Every setting can also be given in the environment as MAMMOSONO_HOST, MAMMOSONO_PORT and so on.
+    """
+    # The web framework takes as long to load as a reading takes to make; only here is it needed.
+    from mammosono.appliance.http.app import create_app
+    from mammosono.appliance.http.request_id import request_id
+    from mammosono.appliance.http.server import make_server
+    from mammosono.appliance.security.exposure import StartRefused
+    from mammosono.appliance.telemetry import logs
+
+    chosen = settings(host=host, port=port, bundle=bundle)
+    try:
+        app = create_app(chosen)
+        server = make_server(app, chosen)
+    except (StartRefused, ApplianceError) as error:
+        fail(str(error), error.code)
+    with _listen(chosen.host, chosen.port) as listening:
+        logs.set_up(chosen.log_format, request_id.get)
+        logger = logging.getLogger(__name__)
+        logger.info("listening on %s port %d", *listening.getsockname()[:2])
+        if app.state.access.open:
+            logger.warning("there are no tokens: whoever reaches this service may do everything")
+        server.run(sockets=[listening])
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON and nothing else.")
+    ] = False,
+    bundle: Bundle = None,
+) -> None:
+    """Check everything that can be wrong on this appliance, and say what to do about it.
+
+    Exit status 0: nothing fails. Exit status 1: something does.
+    """
+    from mammosono.appliance.doctor import Host, State, examine, lines_json, print_lines, worst
+
+    chosen = settings(bundle=bundle)
+    with Console(stderr=True).status("Checking this appliance"):
+        results = examine(chosen, Host())
+    if as_json:
+        typer.echo(lines_json(results))
+    else:
+        print_lines(Console(), results)
+    if worst(results) is State.FAIL:
+        raise typer.Exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # Before the service starts, so that a taken port is one line and not a log.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        fail(f"cannot listen: {error.strerror}", "address_unavailable", host)
+    # asyncio sends at once, without Nagle's 40 ms, only where it sees that the protocol is TCP.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
