@@ -43,7 +43,7 @@ def obey(order: dict) -> None:
         say(done={"id": name, "timings_ms": {"total": 1.0}}, verdict="negative")
         if name == "die while drawing":
             os.kill(os.getpid(), 9)
-        Path(order["pictures"], "0-mask.png").write_bytes(b"mask")
+        Path(order["pictures"], "mask_0.png").write_bytes(b"mask")
         say(drawn=name)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.model import Model, open_model
@@ -40,7 +40,7 @@ def read_demo_pair(engine: Engine, model: Model) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         files = draw_pair(Path(folder))
         images = [read_image(f.read_bytes(), m) for f, m in zip(files, Modality, strict=True)]
-    document = result_document("golden", Reader(engine, model, threads=1).read(images))
+    document = Result.of("golden", Reader(engine, model, threads=1).read(images)).document()
     return [
         {key: image[key] for key in ("modality", "verdict", "score")}
         | {"findings": [{key: finding[key] for key in KEPT} for finding in image["findings"]]}

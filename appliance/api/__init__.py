@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mammosono.appliance import __version__
     from mammosono.appliance.errors import ApplianceError, IntakeError, ModelFault, ModelUnavailable
     from mammosono.appliance.intake import read_image
-    from mammosono.appliance.output.document import result_document
+    from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.report import html_report
     from mammosono.appliance.output.save import save_reading
     from mammosono.appliance.pipeline.reader import Reader
@@ -38,7 +38,7 @@ _MODULES = {
     "": ("__version__",),
     ".errors": ("ApplianceError", "IntakeError", "ModelFault", "ModelUnavailable"),
     ".intake": ("read_image",),
-    ".output.document": ("result_document",),
+    ".output.document": ("Result",),
     ".output.report": ("html_report",),
     ".output.save": ("save_reading",),
     ".pipeline.reader": ("Reader",),
@@ -59,13 +59,13 @@ __all__ = [
     "ModelUnavailable",
     "Reader",
     "Reading",
+    "Result",
     "Runtime",
     "SourceImage",
     "Verdict",
     "__version__",
     "html_report",
     "read_image",
-    "result_document",
     "save_reading",
 ]
 

@@ -76,7 +76,7 @@ def read(
     Exit status 0: a reading was made, whatever the verdict.
     Exit status 2: it was refused; one line on standard error says why.
     """
-    from mammosono.appliance.output.document import result_json
+    from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.terminal import print_reading
     from mammosono.appliance.values import Modality
 
@@ -91,7 +91,7 @@ def read(
     if out is not None:
         _save(out, study, reading)
     if as_json:
-        typer.echo(result_json(study, reading))
+        typer.echo(Result.of(study, reading).to_json())
     else:
         print_reading(Console(), study, reading)
 

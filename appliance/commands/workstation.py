@@ -51,10 +51,10 @@ def post(
 
     Exit status 0: a reading was made, whatever the verdict. 2: it was not; one line says why.
     """
+    from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.terminal import print_reading
     from mammosono.appliance.values import Modality
     from mammosono.appliance.workstation.client import ApplianceClient, ClientError
-    from mammosono.appliance.workstation.document import reading_of
 
     files = [(Modality.MG, path) for path in mammogram or []]
     files += [(Modality.US, path) for path in ultrasound or []]
@@ -72,8 +72,12 @@ def post(
         fail(str(error))
     if as_json:
         typer.echo(json.dumps(document))
-    else:
-        print_reading(Console(), document["id"], reading_of(document))
+        return
+    try:
+        result = Result.parse(document)
+    except ValueError:
+        fail("The answer is no result that this version can read; --json prints it as it is.")
+    print_reading(Console(), result.id, result.reading())
 
 
 def watch(

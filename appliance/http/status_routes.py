@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from mammosono.appliance.http import problems, schemas
+from mammosono.appliance.output.document import Model
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.studies.queue import StudyQueue
@@ -19,10 +20,10 @@ async def get_description(request: Request) -> Response:
 
 
 @router.get("/v1/model", dependencies=[needs()], responses=schemas.refusals(401, 503))
-async def get_model(request: Request) -> schemas.Model:
+async def get_model(request: Request) -> Model:
     """The model that reads, and the score from which each modality is positive."""
     queue: StudyQueue = request.app.state.queue
-    return schemas.Model.model_validate(queue.reader.model)
+    return Model.model_validate(queue.reader.model)
 
 
 @router.get("/healthz", dependencies=[anyone()])

@@ -17,13 +17,14 @@ from mammosono.appliance.errors import UnknownImage, UnknownStudy, UploadTooSlow
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
 from mammosono.appliance.http.form import MAX_FILES_OF_PART, StudyForm, read_form
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import Problem
+from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.dependencies import needs
 from mammosono.appliance.security.roles import Principal, Role
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
-from mammosono.appliance.studies.reader_process.work import PictureKind, picture_name
 from mammosono.appliance.studies.spool import Spool, Status, Study
 from mammosono.appliance.studies.spool.files import disk_errors
 
@@ -108,7 +109,7 @@ router = APIRouter(prefix="/v1/studies", tags=["studies"], responses=schemas.ref
 
 @router.post(
     "",
-    response_model=schemas.Result,
+    response_model=Result,
     responses={
         **schemas.refusals(400, 408, 409, 413, 415, 422, 429, 503, 507),
         202: {"model": schemas.Pending, "description": "Taken, not read yet"},
@@ -163,7 +164,7 @@ async def list_studies(
 
 @router.get(
     "/{study_id}",
-    response_model=schemas.Result | schemas.Pending | schemas.Failed,
+    response_model=Result | schemas.Pending | schemas.Failed,
     responses=schemas.refusals(404),
 )
 async def get_study(study_id: str, who: Viewer, queue: Queue, audit: Audit) -> Response:
@@ -192,7 +193,7 @@ async def get_picture(
     study = await queue.storage(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
-    path = await queue.picture(study, picture_name(index, kind))
+    path = await queue.picture(study, picture_name(kind, index))
     await audit.viewed(who, study)
     return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 

@@ -1,95 +1,179 @@
-"""A reading as the JSON document of the interface: the one place for command line and HTTP."""
+"""The result document: one schema that writes a reading as JSON, checks it and reads it back.
+
+HTTP answers are described by the same models. A field of a document has the name of the value's
+field it is made of, so nothing here copies one by one.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from mammosono.appliance import __version__
-from mammosono.appliance.values import DenoiseRecord, Finding, ImageReading, ModelInfo, Reading
+from mammosono.appliance.values import ImageReading, Label, Modality, ModelInfo, Reading, Verdict
 
 SOFTWARE = f"mammosono {__version__}"
 
 
-def result_document(study_id: str, reading: Reading) -> dict[str, Any]:
-    """The finished study, JSON-ready, keys in reading order.
+def _decimals(digits: int) -> BeforeValidator:
+    return _rounding(lambda number: round(number, digits))
+
+
+def _significant(digits: int) -> BeforeValidator:
+    return _rounding(lambda number: float(f"{number:.{digits}g}"))
+
+
+def _rounding(rounded: Callable[[float], float]) -> BeforeValidator:
+    # Before the bounds are checked: a probability that is 1 but for its last bit is 1.
+    return BeforeValidator(lambda value: rounded(value) if isinstance(value, float) else value)
+
+
+Score = Annotated[float, Field(ge=0, le=1), _decimals(4)]
+Pixels = Annotated[float, _decimals(2)]
+Millimetres = Annotated[float, _decimals(2)]
+Milliseconds = Annotated[float, _decimals(1)]
+Spacing = Annotated[float, _significant(6)]
+Noise = Annotated[float, _decimals(4)]
+# They span magnitudes: a gain of 0.003, a search window of 11.
+Parameter = Annotated[float, _significant(4)]
+Point = tuple[Pixels, Pixels]
+
+
+class Document(BaseModel):
+    """Frozen; holds no NaN or infinity, which JSON has no word for, and no field unheard of."""
+
+    model_config = ConfigDict(
+        extra="forbid", from_attributes=True, frozen=True, allow_inf_nan=False
+    )
+
+
+class Mask(Document):
+    """COCO run-length encoding; decodes with pycocotools."""
+
+    size: tuple[int, int] = Field(description="Height, width of the image in pixels.")
+    counts: str
+
+
+class FindingDocument(Document):
+    label: Label
+    score: Score = Field(description="Malignancy.")
+    lesion_score: Score = Field(description="How surely this is a lesion, of either label.")
+    box: tuple[Pixels, Pixels, Pixels, Pixels] = Field(
+        description="x0, y0, x1, y1; half-open; pixels of the image as posted."
+    )
+    centroid: Point = Field(description="x, y in pixels.")
+    area_px: int
+    area_mm2: Millimetres | None = Field(description="Null where the pixel spacing is not known.")
+    diameter_mm: Millimetres | None = Field(
+        description="Longest extent; null where the pixel spacing is not known."
+    )
+    contour: tuple[Point, ...] = Field(description="Outline of the largest part, x, y in pixels.")
+    mask: Mask
+
+
+class Denoise(Document):
+    method: str
+    parameters: dict[str, Parameter]
+    noise_before: Noise | None
+    noise_after: Noise | None
+
+
+class Image(Document):
+    index: int = Field(description="The n of this image in /images/{n}/..., from 0.")
+    modality: Modality
+    width: int = Field(description="Pixels, as posted and upright.")
+    height: int
+    spacing_mm: tuple[Spacing, Spacing] | None = Field(
+        None,
+        description="Rows apart, columns apart, as the file says; of a mammogram at the detector "
+        "or in the patient. Null where it does not say.",
+    )
+    sha256: str = Field(description="Of the posted file.")
+    verdict: Verdict
+    score: Score | None
+    findings: tuple[FindingDocument, ...]
+    denoise: Denoise
+    warnings: tuple[str, ...]
+
+
+class Model(Document):
+    name: str
+    version: str
+    sha256: str
+    runtime: str
+    operating_points: dict[str, float] = Field(
+        description="By modality, the score from which an image is positive."
+    )
+
+
+_IMAGES = TypeAdapter(tuple[ImageReading, ...])
+
+
+class Result(Document):
+    """A finished study.
 
     Scores have 4 decimals, pixels and millimetres 2, milliseconds 1. Boxes, centroids and
     contours are (x, y) in pixel edges of the image as posted; masks are COCO RLE.
     """
-    return {
-        "id": study_id,
-        "status": "done",
-        "verdict": reading.verdict.value,
-        "decided_by": [modality.value for modality in reading.decided_by],
-        "incomplete": reading.incomplete,
-        "images": [_image(image) for image in reading.images],
-        "model": _model(reading.model),
-        "timings_ms": {step: round(ms, 1) for step, ms in reading.timings_ms.items()},
-        "software": SOFTWARE,
-    }
 
+    id: str
+    status: Literal["done"]
+    verdict: Verdict = Field(
+        description="Positive if either modality is; negative only if both are."
+    )
+    decided_by: tuple[Modality, ...]
+    incomplete: bool = Field(description="A modality has no image.")
+    images: tuple[Image, ...]
+    model: Model
+    timings_ms: dict[str, Milliseconds]
+    software: str
 
-def result_json(study_id: str, reading: Reading) -> str:
-    """The document as JSON text in ASCII. Raises ValueError if a number in it is not finite."""
-    return json.dumps(result_document(study_id, reading), allow_nan=False)
+    @classmethod
+    def of(cls, study_id: str, reading: Reading) -> Result:
+        """The document of a reading. Raises ValueError if a number in it is not finite."""
+        points = reading.model.operating_points
+        # As precise as the scores that are held against them; /v1/model gives them whole.
+        rounded = {code: round(point, 4) for code, point in points.items()}
+        return cls(
+            id=study_id,
+            status="done",
+            verdict=reading.verdict,
+            decided_by=reading.decided_by,
+            incomplete=reading.incomplete,
+            images=tuple(Image.model_validate(image) for image in reading.images),
+            model=Model.model_validate(replace(reading.model, operating_points=rounded)),
+            timings_ms=dict(reading.timings_ms),
+            software=SOFTWARE,
+        )
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Result:
+        """A document as JSON gave it, perhaps of a newer appliance: further fields are passed over.
 
-def _image(image: ImageReading) -> dict[str, Any]:
-    return {
-        "index": image.index,
-        "modality": image.modality.value,
-        "width": image.width,
-        "height": image.height,
-        "spacing_mm": image.spacing_mm and [float(f"{mm:.6g}") for mm in image.spacing_mm],
-        "sha256": image.sha256,
-        "verdict": image.verdict.value,
-        "score": _rounded(image.score, 4),
-        "findings": [_finding(finding) for finding in image.findings],
-        "denoise": _denoise(image.denoise),
-        "warnings": list(image.warnings),
-    }
+        Raises ValueError if it is no result document, or says a word that is not known.
+        """
+        return cls.model_validate(document, extra="ignore")
 
+    def document(self) -> dict[str, Any]:
+        """JSON-ready, keys in reading order."""
+        return self.model_dump(mode="json")
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "label": finding.label.value,
-        "score": round(finding.score, 4),
-        "lesion_score": round(finding.lesion_score, 4),
-        "box": _pixels(finding.box),
-        "centroid": _pixels(finding.centroid),
-        "area_px": finding.area_px,
-        "area_mm2": _rounded(finding.area_mm2, 2),
-        "diameter_mm": _rounded(finding.diameter_mm, 2),
-        "contour": [_pixels(point) for point in finding.contour],
-        "mask": {"size": list(finding.mask.size), "counts": finding.mask.counts},
-    }
+    def to_json(self) -> str:
+        """JSON text in ASCII."""
+        return json.dumps(self.document(), allow_nan=False)
 
-
-def _denoise(record: DenoiseRecord) -> dict[str, Any]:
-    # Parameters span magnitudes (a gain of 0.003, a search window of 11): significant digits.
-    return {
-        "method": record.method,
-        "parameters": {name: float(f"{value:.4g}") for name, value in record.parameters.items()},
-        "noise_before": _rounded(record.noise_before, 4),
-        "noise_after": _rounded(record.noise_after, 4),
-    }
-
-
-def _model(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "sha256": model.sha256,
-        "runtime": model.runtime,
-        "operating_points": {code: round(at, 4) for code, at in model.operating_points.items()},
-    }
-
-
-def _pixels(numbers: Iterable[float]) -> list[float]:
-    return [round(float(number), 2) for number in numbers]
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+    def reading(self) -> Reading:
+        """The reading that the document was made of, rounded, and without its pictures."""
+        return Reading(
+            verdict=self.verdict,
+            decided_by=self.decided_by,
+            incomplete=self.incomplete,
+            images=_IMAGES.validate_python([image.model_dump() for image in self.images]),
+            pictures=(),
+            model=ModelInfo(**self.model.model_dump()),
+            timings_ms=self.timings_ms,
+        )

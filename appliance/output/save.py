@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
-from mammosono.appliance.output.document import result_json
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.render import grey_png, mask_png, overlay_png
 from mammosono.appliance.output.report import html_report
 from mammosono.appliance.values import Reading
 
 
-def save_reading(folder: Path, study_id: str, reading: Reading) -> None:
-    """Write result.json, report.html, and original, denoised, overlay and mask of every image.
+class PictureKind(str, Enum):
+    ORIGINAL = "original"
+    DENOISED = "denoised"
+    OVERLAY = "overlay"
+    MASK = "mask"
 
-    The pictures are PNG of the size of the image as posted, `overlay_0.png` being that of the
-    image with index 0. Files of these names are overwritten. Raises OSError.
+
+def picture_name(kind: PictureKind, index: int) -> str:
+    """The file of a picture: `overlay_0.png` is that of the image with index 0."""
+    return f"{kind.value}_{index}.png"
+
+
+def save_reading(folder: Path, study_id: str, reading: Reading) -> None:
+    """Write result.json, report.html and the pictures. Files of these names are overwritten.
+
+    Raises OSError; ValueError if a number in the reading is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(result_json(study_id, reading) + "\n", "utf-8")
+    result = Result.of(study_id, reading).to_json()
+    (folder / "result.json").write_text(result + "\n", "utf-8")
     (folder / "report.html").write_text(html_report(study_id, reading), "utf-8")
+    save_pictures(folder, reading)
+
+
+def save_pictures(folder: Path, reading: Reading) -> None:
+    """Write the pictures of every image, PNG of the image's size as posted. Raises OSError."""
     for image, pictures in zip(reading.images, reading.pictures, strict=True):
-        index = image.index
-        (folder / f"original_{index}.png").write_bytes(grey_png(pictures.original))
-        (folder / f"denoised_{index}.png").write_bytes(grey_png(pictures.denoised))
-        (folder / f"overlay_{index}.png").write_bytes(overlay_png(pictures, image))
-        (folder / f"mask_{index}.png").write_bytes(mask_png(image))
+        for kind, png in (
+            (PictureKind.ORIGINAL, grey_png(pictures.original)),
+            (PictureKind.DENOISED, grey_png(pictures.denoised)),
+            (PictureKind.OVERLAY, overlay_png(pictures, image)),
+            (PictureKind.MASK, mask_png(image)),
+        ):
+            (folder / picture_name(kind, image.index)).write_bytes(png)

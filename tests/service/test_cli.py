@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mammosono.appliance import __version__
 from mammosono.appliance.cli import app
 from mammosono.appliance.errors import ModelFault, ModelUnavailable
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms import phantom
@@ -104,7 +104,7 @@ def test_json_is_the_document_and_nothing_else(reader, mammogram, ultrasound):
     result = run("read", "-u", ultrasound, "-m", mammogram, "--json")
     document = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert document == result_document(document["id"], reader.read(reader.seen))
+    assert document == Result.of(document["id"], reader.read(reader.seen)).document()
     assert [image["modality"] for image in document["images"]] == ["MG", "US"]
 
 

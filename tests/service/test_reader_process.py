@@ -71,7 +71,7 @@ def test_a_study_is_answered_and_then_its_pictures_are_there(tmp_path: Path) -> 
         assert outcome.verdict is Verdict.NEGATIVE
         assert outcome.result == b'{"id":"s","timings_ms":{"total":1.0}}'
         assert drawn
-        assert (tmp_path / "0-mask.png").exists()
+        assert (tmp_path / "mask_0.png").exists()
         assert process.model.name == "fake"
 
     run(test)

@@ -23,14 +23,15 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
+from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.studies.reader_process.job import Opening
 from mammosono.appliance.studies.reader_process.process import COMMAND
-from mammosono.appliance.studies.reader_process.work import PictureKind, decode, picture_name
+from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
 
 ONE_THREAD = Runtime(threads=1, name="onnxruntime")
@@ -88,7 +89,7 @@ def test_the_process_answers_what_the_reader_answers(
     answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
     images = decode([(Modality.MG, mammogram), (Modality.US, ultrasound)], Stopwatch())
     with Reader.open(runtime=ONE_THREAD) as reader:
-        wanted = result_document("s", reader.read(images))
+        wanted = Result.of("s", reader.read(images)).document()
 
     timings = answer["done"].pop("timings_ms")
     assert set(timings) >= set(wanted.pop("timings_ms")) | {"decode"}
@@ -96,9 +97,9 @@ def test_the_process_answers_what_the_reader_answers(
     assert answer["verdict"] == wanted["verdict"]
 
     assert child.hear() == {"drawn": "s"}
-    names = {picture_name(index, kind) for index in (0, 1) for kind in PictureKind}
+    names = {picture_name(kind, index) for index in (0, 1) for kind in PictureKind}
     assert {path.name for path in tmp_path.iterdir()} == names
-    original = cv2.imread(str(tmp_path / "0-original.png"), cv2.IMREAD_UNCHANGED)
+    original = cv2.imread(str(tmp_path / "original_0.png"), cv2.IMREAD_UNCHANGED)
     posted = read_image(mammogram.read_bytes(), Modality.MG).pixels
     assert np.array_equal(original, posted)
 

@@ -16,7 +16,7 @@ from service_bench import serving, until
 from typer.testing import CliRunner
 
 from mammosono.appliance.cli import app
-from mammosono.appliance.http.schemas import Result
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.index import Record, read_index
 

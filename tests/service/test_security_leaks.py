@@ -132,7 +132,7 @@ def test_no_file_but_the_posted_ones_and_the_list_of_ids_tells_it(lived: Lived) 
         assert found_in(data) == [], inside
         assert lived.secret.encode() not in data
         looked_at.append(path.name)
-    assert {"audit.jsonl", "tokens.json", "studies.db", "0-original.png"} <= set(looked_at)
+    assert {"audit.jsonl", "tokens.json", "studies.db", "original_0.png"} <= set(looked_at)
 
 
 def test_no_answer_tells_it_but_the_id_to_who_asked_by_it(lived: Lived) -> None:

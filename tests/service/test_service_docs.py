@@ -11,6 +11,7 @@ from mammosono.appliance import errors
 from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.http import schemas
 from mammosono.appliance.http.app import create_app
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.settings import Settings
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
@@ -48,7 +49,7 @@ def test_the_tree_drawn_in_the_module_of_errors_is_the_tree_of_its_classes() -> 
 
 def test_the_examples_are_documents_of_the_schema() -> None:
     result, problem = map(json.loads, re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL))
-    schemas.Result.model_validate(result)
+    Result.model_validate(result)
     schemas.ProblemDocument.model_validate(problem)
 
 

@@ -18,6 +18,7 @@ from service_bench import FakeReader, png, problem, running, scan, serving, stud
 from mammosono import appliance
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.http import schemas
+from mammosono.appliance.output.document import Model, Result
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Study
 
@@ -50,7 +51,7 @@ def test_a_pair_is_answered_with_the_result_document(reader: FakeReader) -> None
     with running(reader) as client:
         response = client.post("/v1/studies", **study())
         assert response.status_code == 200
-        result = schemas.Result.model_validate_json(response.content, strict=False)
+        result = Result.model_validate_json(response.content, strict=False)
         assert result.verdict == "positive"
         assert [image.modality for image in result.images] == ["MG", "US"]
         assert [image.sha256 for image in result.images] == [
@@ -135,7 +136,7 @@ def test_a_study_not_read_in_time_is_answered_202_and_read_all_the_same(
         problem(client.get(f"{place}/images/0/original.png"), 409, "study_not_read")
         reader.gate.set()
         until(lambda: client.get(place).json()["status"] == "done")
-        schemas.Result.model_validate(client.get(place).json())
+        Result.model_validate(client.get(place).json())
 
 
 def test_a_refused_image_names_its_part_and_is_told_to_who_polls(reader: FakeReader) -> None:
@@ -258,7 +259,7 @@ def test_a_picture_that_does_not_exist_is_not_found(
 
 
 def test_the_model_says_what_it_is(client: httpx.Client) -> None:
-    model = schemas.Model.model_validate(client.get("/v1/model").json())
+    model = Model.model_validate(client.get("/v1/model").json())
     assert (model.name, model.operating_points) == ("compact", {"MG": 0.41, "US": 0.47})
 
 

@@ -13,9 +13,8 @@ import pytest
 from pycocotools import mask as coco
 from service_bench import problem, serving, until
 
-from mammosono.appliance.http import schemas
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
@@ -44,12 +43,12 @@ def client() -> Iterator[httpx.Client]:
 def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) -> None:
     response = client.post("/v1/studies", files=PAIR)
     assert response.status_code == 200, response.text
-    schemas.Result.model_validate_json(response.content)
+    Result.model_validate_json(response.content)
     over_http = response.json()
 
     reader = Reader.open(runtime=Runtime(threads=1))
     images = [read_image(MAMMOGRAM, Modality.MG), read_image(ULTRASOUND, Modality.US)]
-    direct = result_document(over_http["id"], reader.read(images))
+    direct = Result.of(over_http["id"], reader.read(images)).document()
     reader.close()
     for document in (over_http, direct):
         assert document.pop("timings_ms")["total"] > 0

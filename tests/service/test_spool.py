@@ -232,11 +232,11 @@ def test_a_study_that_stops_the_box_again_and_again_fails_with_the_reason(world:
 def test_files_that_belong_to_no_study_are_swept(world: World) -> None:
     spool = world.spool()
     kept = read(spool, "kept")
-    (spool.drawing(kept) / "0-mask.png").write_bytes(b"mask")
+    (spool.drawing(kept) / "mask_0.png").write_bytes(b"mask")
     spool.attach(kept)
     before = files_under(world.folder)
     upload(spool, b"never taken")
-    for orphan in ("uploads/ab/abcd", "drawing/7/x.png", "pictures/99/0-mask.png"):
+    for orphan in ("uploads/ab/abcd", "drawing/7/x.png", "pictures/99/mask_0.png"):
         path = world.folder / orphan
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"orphan")
@@ -271,9 +271,9 @@ def test_a_deleted_study_leaves_no_bytes(world: World) -> None:
     spool = world.spool()
     empty = files_under(world.folder)
     study = read(spool, "secret-study", b"secret pixels")
-    (spool.drawing(study) / "0-original.png").write_bytes(b"secret picture")
+    (spool.drawing(study) / "original_0.png").write_bytes(b"secret picture")
     assert spool.attach(study)
-    assert spool.picture(study, "0-original.png") is not None
+    assert spool.picture(study, "original_0.png") is not None
     spool.delete("secret-study")
     with pytest.raises(UnknownStudy):
         spool.get("secret-study")
@@ -284,10 +284,10 @@ def test_a_deleted_study_leaves_no_bytes(world: World) -> None:
 
 def test_pictures_of_a_deleted_study_are_not_kept(spool: Spool) -> None:
     study = read(spool, "s")
-    (spool.drawing(study) / "0-mask.png").write_bytes(b"mask")
+    (spool.drawing(study) / "mask_0.png").write_bytes(b"mask")
     spool.delete("s")
     assert not spool.attach(study)
-    assert spool.picture(study, "0-mask.png") is None
+    assert spool.picture(study, "mask_0.png") is None
 
 
 # Retention

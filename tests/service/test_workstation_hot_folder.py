@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from service_bench import FakeReader, png, running, until
 
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.values import Modality, Verdict
 from mammosono.appliance.workstation.client import (
     ApplianceClient,
@@ -22,7 +23,6 @@ from mammosono.appliance.workstation.client import (
     PostRefused,
     Unavailable,
 )
-from mammosono.appliance.workstation.document import reading_of
 from mammosono.appliance.workstation.hot_folder import HotFolder, Timing
 
 PROBLEM = {"status": 422, "code": "corrupt_image", "title": "Damaged", "detail": "post it again"}
@@ -186,7 +186,7 @@ def test_a_posted_pair_comes_back_as_a_reading(tmp_path: Path) -> None:
     files = [(Modality.MG, tmp_path / "a_mg.png"), (Modality.US, tmp_path / "a_us.png")]
     with running(FakeReader()) as client, ApplianceClient(str(client.base_url)) as here:
         document = here.read(files, "s-1")
-        reading = reading_of(document)
+        reading = Result.parse(document).reading()
         assert reading.verdict is Verdict.POSITIVE
         assert [len(image.findings) for image in reading.images] == [1, 1]
         assert here.read(files, "s-1") == document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,27 @@ import readings
 from pycocotools import mask as coco
 
 from mammosono.appliance import __version__
-from mammosono.appliance.output.document import result_document, result_json
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.output.document import (
+    Denoise,
+    FindingDocument,
+    Image,
+    Mask,
+    Model,
+    Result,
+)
+from mammosono.appliance.values import (
+    DenoiseRecord,
+    Finding,
+    ImageReading,
+    Modality,
+    ModelInfo,
+    Rle,
+    Verdict,
+)
 
 
 def document(reading=None):
-    return result_document("feed", reading or readings.pair())
+    return Result.of("feed", reading or readings.pair()).document()
 
 
 def test_it_holds_exactly_the_fields_of_the_interface():
@@ -83,13 +99,13 @@ def test_numbers_are_rounded_to_what_they_mean():
 
 
 def test_it_is_plain_json_and_comes_back_unchanged():
-    assert json.loads(result_json("feed", readings.pair())) == document()
+    assert json.loads(Result.of("feed", readings.pair()).to_json()) == document()
 
 
 def test_a_number_that_is_not_finite_never_becomes_json():
     image = readings.image(0, Modality.MG, Verdict.NEGATIVE, size=(70, 70), score=float("nan"))
-    with pytest.raises(ValueError, match="JSON"):
-        result_json("feed", readings.reading(image))
+    with pytest.raises(ValueError, match="finite"):
+        Result.of("feed", readings.reading(image))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
@@ -114,3 +130,92 @@ def test_an_image_that_could_not_be_scored_has_a_null_score():
     assert study["images"][0]["score"] is None
     assert (study["verdict"], study["incomplete"]) == ("indeterminate", True)
     assert study["decided_by"] == ["MG", "US"]
+
+
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [
+        (Mask, Rle),
+        (FindingDocument, Finding),
+        (Denoise, DenoiseRecord),
+        (Image, ImageReading),
+        (Model, ModelInfo),
+    ],
+)
+def test_a_document_has_the_fields_of_its_value_and_no_others(model, value):
+    assert set(model.model_fields) == {field.name for field in fields(value)}
+
+
+def test_a_score_that_rounds_to_one_is_one():
+    (image, _) = readings.pair().images
+    sure = replace(image, score=1 + 1e-9, findings=())
+    assert document(readings.reading(sure))["images"][0]["score"] == 1
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        document(readings.reading(replace(image, score=1.001)))
+
+
+# Read back
+
+
+def sent():
+    return json.loads(Result.of("feed", readings.pair()).to_json())
+
+
+def test_it_is_read_back_as_the_reading_it_was_made_of():
+    reading, read = readings.pair(), Result.parse(sent()).reading()
+    assert read.pictures == ()
+    assert (read.verdict, read.decided_by, read.incomplete) == (
+        reading.verdict,
+        reading.decided_by,
+        reading.incomplete,
+    )
+    assert read.model == reading.model
+    assert read.images[1] == replace(
+        reading.images[1],
+        denoise=DenoiseRecord("anscombe", {"gain": 0.01235, "sigma": 1.5}, 3.21, 1.07),
+        findings=read.images[1].findings,
+    )
+    for one, other in zip(read.images, reading.images, strict=True):
+        assert [f.mask for f in one.findings] == [f.mask for f in other.findings]
+        assert [f.label for f in one.findings] == [f.label for f in other.findings]
+    assert Result.of("feed", read) == Result.of("feed", reading)
+
+
+def test_what_a_newer_appliance_adds_is_passed_over():
+    newer = sent()
+    newer["protocol"] = "three tests"
+    newer["images"][0]["view"] = "MLO"
+    newer["images"][0]["findings"][0]["mask"]["order"] = "F"
+    assert Result.parse(newer) == Result.parse(sent())
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        (("verdict",), "probably"),
+        (("status",), "queued"),
+        (("decided_by", 0), "XX"),
+        (("images", 0, "modality"), "XX"),
+        (("images", 0, "verdict"), None),
+        (("images", 0, "findings", 0, "label"), "unclear"),
+        (("images", 0, "score"), float("nan")),
+        (("images", 0, "score"), "high"),
+    ],
+)
+def test_a_word_that_is_not_known_is_refused(place, word):
+    other = sent()
+    *path, last = place
+    inner = other
+    for step in path:
+        inner = inner[step]
+    inner[last] = word
+    with pytest.raises(ValueError, match=str(last)):
+        Result.parse(other)
+
+
+@pytest.mark.parametrize("name", ["id", "verdict", "incomplete", "images", "model", "software"])
+def test_a_document_that_lacks_a_field_is_refused(name):
+    lacking = sent()
+    del lacking[name]
+    with pytest.raises(ValueError, match=name):
+        Result.parse(lacking)

@@ -10,7 +10,7 @@ import pytest
 import readings
 
 from mammosono.appliance.output import rle
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.save import save_reading
 
 
@@ -21,7 +21,7 @@ def test_it_holds_result_report_and_four_pictures_an_image(tmp_path):
     kinds = ("original", "denoised", "overlay", "mask")
     pictures = {f"{kind}_{index}.png" for kind in kinds for index in (0, 1)}
     assert {file.name for file in folder.iterdir()} == pictures | {"result.json", "report.html"}
-    assert json.loads((folder / "result.json").read_text()) == result_document("feed", reading)
+    assert json.loads((folder / "result.json").read_text()) == Result.of("feed", reading).document()
     assert "<!doctype html>" in (folder / "report.html").read_text("utf-8")
 
 

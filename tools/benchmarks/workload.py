@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.output.document import result_json
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.phantoms.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
 from mammosono.appliance.pipeline.reader import Reader
@@ -108,7 +108,7 @@ def read_pair(reader: Reader, pair: tuple[Posted, ...]) -> TimedPair:
             images = [read_image(posted.data, posted.modality) for posted in pair]
         reading = reader.read(images)
         with watch.lap("result"):
-            result_json("bench", reading)
+            Result.of("bench", reading).to_json()
     # The reader's total is a part of this one.
     steps = {**reading.timings_ms, **watch.milliseconds()}
     return TimedPair(

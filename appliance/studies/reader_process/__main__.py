@@ -12,18 +12,20 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
-from mammosono.appliance.output.document import result_document
+from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import from_error, from_unexpected
+from mammosono.appliance.output.save import save_pictures
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.studies.reader_process.work import decode, draw
-from mammosono.appliance.values import Modality, ModelInfo
+from mammosono.appliance.studies.reader_process.work import decode
+from mammosono.appliance.values import Modality
 
 _PR_SET_PDEATHSIG = 1
 
@@ -72,7 +74,7 @@ def opened(open_reader: Callable[[], T], say: Say) -> T | None:
         reason = f"The model could not be opened; the log tells why under {problem.instance}."
         say({"unavailable": reason})
         return None
-    say({"ready": model_document(reader.model)})
+    say({"ready": asdict(reader.model)})
     return reader
 
 
@@ -85,10 +87,8 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
     files = [(Modality(image["modality"]), Path(image["path"])) for image in order["images"]]
     try:
         reading = reader.read(decode(files, watch))
-        document = result_document(order["read"], reading)
-        document["timings_ms"] |= {s: round(ms, 1) for s, ms in watch.milliseconds().items()}
-        # JSON has no NaN: a score that is not a number must fail here, not reach a client.
-        json.dumps(document, allow_nan=False)
+        timings = {**reading.timings_ms, **watch.milliseconds()}
+        result = Result.of(order["read"], replace(reading, timings_ms=timings))
     except ApplianceError as error:
         problem = from_error(error, f"/v1/studies/{order['read']}")
         say({"refused": problem.document()})
@@ -96,25 +96,15 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
     except Exception as error:
         say({"refused": from_unexpected(error).document()})
         return True
-    say({"done": document, "verdict": reading.verdict.value})
+    say({"done": result.document(), "verdict": reading.verdict.value})
     try:
-        draw(reading, Path(order["pictures"]))
+        save_pictures(Path(order["pictures"]), reading)
     except OSError as error:  # a full disk: the result stands, the pictures can be drawn later
         logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
         say({"drawn": None})
     else:
         say({"drawn": order["read"]})
     return True
-
-
-def model_document(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "sha256": model.sha256,
-        "runtime": model.runtime,
-        "operating_points": dict(model.operating_points),
-    }
 
 
 def _speaker() -> Say:

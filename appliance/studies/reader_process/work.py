@@ -1,26 +1,17 @@
-"""Steps around a reading in the reader process: decode the posted files, draw the pictures."""
+"""Steps around a reading in the reader process: decode the posted files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from enum import Enum
 from pathlib import Path
 
 from mammosono.appliance.errors import ImageTooLarge, IntakeError
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.output.render import grey_png, mask_png, overlay_png
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import Modality, Reading, SourceImage
+from mammosono.appliance.values import Modality, SourceImage
 
 PART_OF_MODALITY = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
-
-
-class PictureKind(str, Enum):
-    ORIGINAL = "original"
-    DENOISED = "denoised"
-    OVERLAY = "overlay"
-    MASK = "mask"
 
 
 def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[SourceImage]:
@@ -41,19 +32,3 @@ def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[Sou
                 "appliance gives to one study; reduce it."
             ) from None
     return images
-
-
-def picture_name(index: int, kind: PictureKind) -> str:
-    return f"{index}-{kind.value}.png"
-
-
-def draw(reading: Reading, folder: Path) -> None:
-    """The four pictures of every image, PNG of the size of the image as posted."""
-    for image, pictures in zip(reading.images, reading.pictures, strict=True):
-        for kind, png in (
-            (PictureKind.ORIGINAL, grey_png(pictures.original)),
-            (PictureKind.DENOISED, grey_png(pictures.denoised)),
-            (PictureKind.OVERLAY, overlay_png(pictures, image)),
-            (PictureKind.MASK, mask_png(image)),
-        ):
-            (folder / picture_name(image.index, kind)).write_bytes(png)
