@@ -1,4 +1,4 @@
-"""Multipart form of a study: parts named mammogram, ultrasound and study_id, and nothing else.
+"""Multipart form of a study: a part for each image, named as its modality, study_id, nothing else.
 
 The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
 that a client sends is not looked at.
@@ -27,14 +27,13 @@ from mammosono.appliance.errors import (
     UnsupportedContentEncoding,
     UnsupportedContentType,
 )
+from mammosono.appliance.modality import OF_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
-from mammosono.appliance.values import Modality
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MODALITY_OF_PART = {"mammogram": Modality.MG, "ultrasound": Modality.US}
 MAX_FILES_OF_PART = 4
 
 # "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
@@ -100,7 +99,7 @@ class _Parts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._files: dict[str, list[Upload]] = {name: [] for name in MODALITY_OF_PART}
+        self._files: dict[str, list[Upload]] = {name: [] for name in OF_PART}
         self._study_id: str | None = None
         self._header_name = bytearray()
         self._header_value = bytearray()
@@ -138,7 +137,7 @@ class _Parts:
             raise MalformedRequest("The multipart body ends before its closing boundary.")
         uploads = tuple(upload for files in self._files.values() for upload in files)
         if not uploads:
-            raise NoImages("Post at least one mammogram or ultrasound image.")
+            raise NoImages(f"Post at least one {' or '.join(OF_PART)} image.")
         return StudyForm(self._study_id, uploads)
 
     def _part_begin(self) -> None:
@@ -169,7 +168,7 @@ class _Parts:
             with disk_errors():
                 self._file = (self._folder / str(number)).open("xb")
         elif self._name != "study_id":
-            raise UnknownPart("Name each part mammogram, ultrasound or study_id.")
+            raise UnknownPart(f"Name each part {', '.join(OF_PART)} or study_id.")
         elif self._study_id is not None:
             raise UnknownPart("Send study_id once.")
 
@@ -195,7 +194,7 @@ class _Parts:
         with disk_errors():
             self._file.close()
         upload = Upload(
-            MODALITY_OF_PART[self._name],
+            OF_PART[self._name],
             Path(self._file.name),
             self._sha256.hexdigest(),
             self._size,

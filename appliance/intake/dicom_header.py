@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
+from mammosono.appliance.modality import RECORDS, Physics
 from mammosono.appliance.values import Modality
 
 HEADER_KEYWORDS = (
@@ -106,7 +107,8 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
         raise ModalityMismatch(
             f"The file's modality is {named}, not {modality.value}; post it where it belongs."
         )
-    if modality is Modality.MG and ds.get("PresentationIntentType") == "FOR PROCESSING":
+    raw = ds.get("PresentationIntentType") == "FOR PROCESSING"
+    if raw and RECORDS[modality].physics is Physics.PROJECTION:
         warnings += (FOR_PROCESSING,)
     if ds.get("BurnedInAnnotation") == "YES":
         warnings += (BURNED_IN,)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from mammosono.appliance.modality import RECORDS, ModalityRecord, Physics
 from mammosono.appliance.values import Modality
 
 SPACING_KEYWORDS = ("PixelSpacing", "ImagerPixelSpacing", "SequenceOfUltrasoundRegions")
@@ -16,26 +17,27 @@ Spacing = tuple[float, float]
 
 _2D, _TISSUE, _CENTIMETRES = 1, 1, 3  # RegionSpatialFormat, RegionDataType, PhysicalUnits
 _MM_PER_CM = 10.0
-_PLAUSIBLE_MM = (0.005, 5.0)  # finer than any detector, coarser than any probe
 _SAME_SCALE = 1e-3  # regions agree to a part in a thousand
 
 
 def spacing_mm(ds: Dataset, modality: Modality) -> Spacing | None:
     """(row, column) spacing; None if the file does not say, or says different things.
 
-    MG: PixelSpacing (in the patient), else ImagerPixelSpacing (at the detector).
-    US: the B-mode regions' calibration if they agree, else PixelSpacing.
+    Projection: PixelSpacing (in the patient), else ImagerPixelSpacing (at the detector).
+    Echo: the B-mode regions' calibration if they agree, else PixelSpacing.
     """
-    if modality is Modality.US:
-        regions = ds.get("SequenceOfUltrasoundRegions") or ()
-        scales = [scale for region in regions if (scale := _region_spacing(region))]
-        if scales:
-            return scales[0] if all(_agree(scales[0], scale) for scale in scales) else None
-        return _plausible(ds.get("PixelSpacing"))
-    return _plausible(ds.get("PixelSpacing")) or _plausible(ds.get("ImagerPixelSpacing"))
+    record = RECORDS[modality]
+    patient = _plausible(ds.get("PixelSpacing"), record)
+    if record.physics is Physics.PROJECTION:
+        return patient or _plausible(ds.get("ImagerPixelSpacing"), record)
+    regions = ds.get("SequenceOfUltrasoundRegions") or ()
+    scales = [scale for region in regions if (scale := _region_spacing(region, record))]
+    if scales:
+        return scales[0] if all(_agree(scales[0], scale) for scale in scales) else None
+    return patient
 
 
-def _region_spacing(region: Dataset) -> Spacing | None:
+def _region_spacing(region: Dataset, record: ModalityRecord) -> Spacing | None:
     if (
         region.get("RegionSpatialFormat") != _2D
         or region.get("RegionDataType") != _TISSUE
@@ -45,14 +47,15 @@ def _region_spacing(region: Dataset) -> Spacing | None:
         return None
     # A delta is negative where the axis points up or left.
     deltas = (region.get("PhysicalDeltaY"), region.get("PhysicalDeltaX"))
-    return _plausible([abs(delta) * _MM_PER_CM for delta in deltas if delta is not None])
+    spacing = [abs(delta) * _MM_PER_CM for delta in deltas if delta is not None]
+    return _plausible(spacing, record)
 
 
-def _plausible(values: Sequence[Any] | None) -> Spacing | None:
+def _plausible(values: Sequence[Any] | None, record: ModalityRecord) -> Spacing | None:
     if not isinstance(values, Sequence) or len(values) != 2:
         return None
     row, column = (float(value) for value in values)
-    low, high = _PLAUSIBLE_MM
+    low, high = record.plausible_mm
     return (row, column) if low <= row <= high and low <= column <= high else None
 
 

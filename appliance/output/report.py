@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.output import wording
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.output.render import grey_png, overlay, rgb_png
@@ -44,7 +45,7 @@ def html_report(study_id: str, reading: Reading) -> str:
         symbol=_SYMBOL[reading.verdict],
         reason=escape(wording.reason(reading)),
         use=wording.INTENDED_USE,
-        panes="\n".join(_pane(modality, reading) for modality in Modality),
+        panes="\n".join(_pane(modality, reading) for modality in RECORDS),
         facts=_facts(study_id, reading),
         script=_SLIDE,
         script_hash=b64encode(hashlib.sha256(_SLIDE.encode()).digest()).decode("ascii"),
@@ -52,15 +53,15 @@ def html_report(study_id: str, reading: Reading) -> str:
 
 
 def _pane(modality: Modality, reading: Reading) -> str:
-    name = wording.TEST[modality]
+    record = RECORDS[modality]
     shown = [
         _image(image, pictures, reading)
         for image, pictures in zip(reading.images, reading.pictures, strict=True)
         if image.modality is modality
     ]
-    missing = f'<article><p class="quiet">No {name} was given.</p></article>'
+    missing = f'<article><p class="quiet">No {record.part} was given.</p></article>'
     body = "\n".join(shown) or missing
-    head = f'<h2>{name.capitalize()} <span class="quiet">{modality.value}</span></h2>'
+    head = f'<h2>{record.title} <span class="quiet">{modality.value}</span></h2>'
     return f"<section>\n{head}\n{body}\n</section>"
 
 

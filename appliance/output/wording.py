@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from mammosono.appliance.values import Finding, ImageReading, Modality, ModelInfo, Reading, Verdict
+from mammosono.appliance.modality import PAIR, RECORDS
+from mammosono.appliance.values import Finding, ImageReading, ModelInfo, Reading, Verdict
 
 INTENDED_USE = "Research and engineering use only. Not for diagnosis."
-
-TEST = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 
 
 def reason(reading: Reading) -> str:
     """Why the fused verdict is what it is, and what is missing."""
     read = {image.modality for image in reading.images}
-    decided = [TEST[modality] for modality in reading.decided_by if modality in read]
+    decided = [RECORDS[modality].part for modality in reading.decided_by if modality in read]
     said = " and ".join(decided)
     verb = "is" if len(decided) == 1 else "are"
-    missing = [f"No {TEST[modality]} was given." for modality in Modality if modality not in read]
+    missing = [f"No {RECORDS[modality].part} was given." for modality in PAIR.missing(read)]
     sentences = [f"The {said} {verb} {reading.verdict.value}."] if decided else []
     return " ".join(sentences + missing)
 

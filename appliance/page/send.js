@@ -1,8 +1,7 @@
 // The chosen images to the box, with how much of them is on its way.
 
 import { ask, lostBox, Problem, problemOf } from "./api.js";
-
-const PART = { MG: "mammogram", US: "ultrasound" };
+import { TEST } from "./words.js";
 
 // Resolves to the id of the taken study. files: [[modality, File]]. progress: (share 0 to 1).
 // The id makes it safe to send again: the same images under the same id are one study.
@@ -10,7 +9,7 @@ export async function send(files, id, { progress, signal }) {
   const form = new FormData();
   form.append("study_id", id);
   // Without its file name, which may be a patient's.
-  for (const [modality, file] of files) form.append(PART[modality], file, "image");
+  for (const [modality, file] of files) form.append(TEST[modality], file, "image");
   const { status, body, retryAfter } = await post(form, progress, signal);
   if (status === 0) throw await cutOff(files);
   if (status < 200 || status > 299) throw problemOf(status, body, retryAfter);

@@ -1,5 +1,6 @@
 // What is said in words, the same as in appliance/output/wording.py and the report.
 
+// As in appliance/modality.py: in the order shown, the name of each and of its part in the form.
 export const MODALITIES = ["MG", "US"];
 export const TEST = { MG: "mammogram", US: "ultrasound" };
 export const VERDICTS = ["positive", "negative", "indeterminate"];
@@ -138,6 +139,7 @@ export const step = (code) => STEPS[code] ?? CALL;
 
 // Which file a problem is about: ["MG", 0] for "mammogram 1: ...", else null.
 export function culprit(problem) {
-  const [, part, number] = /^(mammogram|ultrasound) ([1-4]): /.exec(problem.detail ?? "") ?? [];
-  return part ? [part === "mammogram" ? "MG" : "US", Number(number) - 1] : null;
+  const [, part, number] = /^(\w+) ([1-4]): /.exec(problem.detail ?? "") ?? [];
+  const code = MODALITIES.find((modality) => TEST[modality] === part);
+  return code ? [code, Number(number) - 1] : null;
 }

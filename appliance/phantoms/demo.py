@@ -1,28 +1,33 @@
-"""The demo's study: a phantom mammogram and a phantom ultrasound, drawn from fixed seeds."""
+"""The demo's study: a phantom of each modality, drawn from fixed seeds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.output.render import grey_png
-from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.phantoms import Phantom, phantom
 from mammosono.appliance.values import Label, Modality
 
 NOTICE = "This picture is a phantom: a program drew it, it shows no patient."
 
-MAMMOGRAM_SEED = 3
-ULTRASOUND_SEED = 8
+_LESION = {Modality.MG: (3, Label.MALIGNANT), Modality.US: (8, Label.BENIGN)}
+"""By modality, the seed and what it draws."""
+
+
+def demo_phantom(modality: Modality, reduction: int = 1) -> Phantom:
+    """The demo's picture of a modality: a mammogram with a malignant lesion, an ultrasound with a
+    benign one. Its sides are a `reduction`th of a phantom's usual size.
+    """
+    seed, label = _LESION[modality]
+    height, width = (side // reduction for side in RECORDS[modality].phantom_size)
+    return phantom(modality, seed, label, height=height, width=width)
 
 
 def draw_pair(folder: Path) -> tuple[Path, Path]:
-    """Write mammogram.png, with a malignant lesion, and ultrasound.png, with a benign one.
-
-    Raises OSError if the folder cannot be written.
-    """
-    mammogram = phantom(Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT, height=1024, width=640)
-    ultrasound = phantom(Modality.US, ULTRASOUND_SEED, Label.BENIGN, height=480, width=560)
+    """Write mammogram.png and ultrasound.png. Raises OSError if the folder cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = folder / "mammogram.png", folder / "ultrasound.png"
-    for file, picture in zip(files, (mammogram, ultrasound), strict=True):
-        file.write_bytes(grey_png(picture.pixels))
-    return files
+    mammogram, ultrasound = (folder / f"{record.part}.png" for record in RECORDS.values())
+    for file, modality in zip((mammogram, ultrasound), RECORDS, strict=True):
+        file.write_bytes(grey_png(demo_phantom(modality).pixels))
+    return mammogram, ultrasound

@@ -1,4 +1,4 @@
-"""The two tests joined: a three-valued OR.
+"""The tests of a study joined: a three-valued OR.
 
 Positive wins. Negative only if everything asked was answered, and with negative. Anything else,
 a missing image above all, is indeterminate: absence of an answer is never an all-clear.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.values import Modality, Verdict
 
 
@@ -16,8 +17,9 @@ from mammosono.appliance.values import Modality, Verdict
 class Fused:
     """The verdict of a study.
 
-    decided_by: the modalities whose own verdict is the fused one, MG before US.
-    incomplete: a modality has no image.
+    decided_by: the modalities whose own verdict is the fused one: those of the protocol in its
+        order, then any others that were given, by code.
+    incomplete: a modality of the protocol has no image.
     """
 
     verdict: Verdict
@@ -33,15 +35,18 @@ def of_modality(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.NEGATIVE if seen == {Verdict.NEGATIVE} else Verdict.INDETERMINATE
 
 
-def fuse(verdicts: Mapping[Modality, Sequence[Verdict]]) -> Fused:
+def fuse(verdicts: Mapping[Modality, Sequence[Verdict]], protocol: StudyProtocol = PAIR) -> Fused:
     """Fuse the verdicts of a study's images, by modality.
 
-    A modality that is absent or has no verdict counts as indeterminate.
+    A modality of the protocol that is absent or has no verdict counts as indeterminate. One that
+    the protocol does not ask for counts where it was given: no image is passed over.
     """
-    each = {modality: of_modality(verdicts.get(modality, ())) for modality in Modality}
+    given = {modality: own for modality, own in verdicts.items() if own}
+    asked = dict.fromkeys((*protocol.required, *sorted(given)))
+    each = {modality: of_modality(given.get(modality, ())) for modality in asked}
     verdict = of_modality(each.values())
     return Fused(
         verdict=verdict,
         decided_by=tuple(modality for modality, own in each.items() if own is verdict),
-        incomplete=any(not verdicts.get(modality) for modality in Modality),
+        incomplete=bool(protocol.missing(given)),
     )

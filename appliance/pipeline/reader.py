@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Protocol
 
 from mammosono.appliance.errors import ModelFault
+from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.pipeline.model import Model, open_model
@@ -46,11 +47,15 @@ class Reader:
     """Pure: no network, no disk but the bundle, same input same output. One study at a time."""
 
     def __init__(
-        self, engine: Engine, model: Model, threads: int = 2, denoise: Denoise | None = None
-    ) -> None:
-        """denoise: in the place of the appliance's own, to learn what that is worth."""
+        self, engine: Engine, model: Model, threads: int = 2, denoise: Denoise | None = None,
+        protocol: StudyProtocol = PAIR,
+    ) -> None:  # fmt: skip
+        """denoise: in the place of the appliance's own, to learn what that is worth.
+        protocol: which modalities a study must hold to be negative.
+        """
         # While the network reads one image, the next is denoised, by the same engine.
         self._engine, self._model = LockedEngine(engine), model
+        self._protocol = protocol
         self._denoise = denoise or denoiser(self._engine, model, threads)
         self._detector = Detector(self._engine, model.geometry)
 
@@ -106,7 +111,7 @@ class Reader:
             finally:
                 for future in coming:  # where one failed, nobody waits for the others
                     future.cancel()
-        fused = fuse(verdicts)
+        fused = fuse(verdicts, self._protocol)
         return Reading(
             fused.verdict, fused.decided_by, fused.incomplete,
             tuple(readings), tuple(pictures), self.model, watch.milliseconds(),

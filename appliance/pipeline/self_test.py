@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from mammosono.appliance.errors import ModelFault
-from mammosono.appliance.phantoms import phantom
-from mammosono.appliance.phantoms.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
+from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.reader import ImageReader
-from mammosono.appliance.values import Label, Modality, Reading, SourceImage
+from mammosono.appliance.values import Modality, Reading, SourceImage
 
-SIZE = {Modality.MG: (512, 320), Modality.US: (240, 280)}
-"""Height, width. Small, because the network takes as long whatever the size, and denoising less."""
+REDUCTION = 2
+"""Small, because the network takes as long whatever the size, and denoising less."""
 
 
 def prove(reader: ImageReader) -> Reading:
@@ -23,15 +23,11 @@ def prove(reader: ImageReader) -> Reading:
     return reading
 
 
-def drawn_pair() -> tuple[SourceImage, SourceImage]:
-    """A phantom mammogram and a phantom ultrasound: no patient's."""
-    return (
-        _drawn(Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT),
-        _drawn(Modality.US, ULTRASOUND_SEED, Label.BENIGN),
-    )
+def drawn_pair() -> tuple[SourceImage, ...]:
+    """A phantom of each modality: no patient's."""
+    return tuple(_drawn(modality) for modality in RECORDS)
 
 
-def _drawn(modality: Modality, seed: int, label: Label) -> SourceImage:
-    height, width = SIZE[modality]
-    pixels = phantom(modality, seed, label, height=height, width=width).pixels
+def _drawn(modality: Modality) -> SourceImage:
+    pixels = demo_phantom(modality, REDUCTION).pixels
     return SourceImage(modality, np.ascontiguousarray(pixels), 8, (0, 255), None, "0" * 64)

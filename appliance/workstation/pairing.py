@@ -16,15 +16,11 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from mammosono.appliance.modality import PAIR, RECORDS
 from mammosono.appliance.values import Modality
 
 _WORDS = {
-    "mg": Modality.MG,
-    "mammo": Modality.MG,
-    "mammogram": Modality.MG,
-    "us": Modality.US,
-    "ultrasound": Modality.US,
-    "sono": Modality.US,
+    word: record.modality for record in RECORDS.values() for word in (record.part, *record.aliases)
 }
 _NAME = re.compile(rf"(?P<key>.*?)[\s._-]*\b(?P<test>{'|'.join(_WORDS)})(?:[\s._-].*)?\Z")
 _SEPARATOR = re.compile(r"[\s._-]+")
@@ -43,7 +39,7 @@ class Group:
 
     @property
     def paired(self) -> bool:
-        return len({modality for modality, _ in self.files}) == len(Modality)
+        return not PAIR.missing([modality for modality, _ in self.files])
 
     @property
     def study_id(self) -> str:
@@ -68,7 +64,7 @@ def group_files(files: Iterable[Path]) -> tuple[list[Group], list[Path]]:
             members.setdefault(key, []).append((modality, path))
     groups = []
     for key, images in sorted(members.items()):
-        ordered = sorted(images, key=lambda member: list(Modality).index(member[0]))
+        ordered = sorted(images, key=lambda member: list(RECORDS).index(member[0]))
         groups.append(Group(key, tuple(ordered)))
     return groups, unknown
 

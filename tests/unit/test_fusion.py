@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.fusion import Fused, fuse, of_modality
 from mammosono.appliance.values import Modality, Verdict
 
@@ -95,3 +98,106 @@ def test_it_is_monotone_a_graver_image_never_gives_a_milder_answer(study, modali
 @given(studies)
 def test_somebody_always_decides(study):
     assert fuse(study).decided_by
+
+
+# The three-valued OR by itself
+
+images = st.lists(st.sampled_from(Verdict), min_size=1, max_size=5)
+
+
+@settings(deadline=None)
+@given(images, images)
+def test_the_or_of_two_lists_is_that_of_their_ors(some, others):
+    assert of_modality(some + others) is of_modality([of_modality(some), of_modality(others)])
+
+
+@settings(deadline=None)
+@given(images, st.data())
+def test_the_or_asks_for_no_order_and_counts_nothing_twice(some, data):
+    assert of_modality(data.draw(st.permutations(some))) is of_modality(some)
+    assert of_modality(some + some) is of_modality(some)
+
+
+@settings(deadline=None)
+@given(images)
+def test_a_positive_decides_and_a_negative_changes_nothing(some):
+    assert of_modality([*some, P]) is P
+    assert of_modality([*some, N]) is of_modality(some)
+
+
+# Other protocols, and a modality that only some of them ask for
+
+
+class Wider(str, Enum):
+    MG = "MG"
+    MR = "MR"
+    US = "US"
+
+
+THREE = StudyProtocol(tuple(Wider))
+TWO = StudyProtocol((Wider.MG, Wider.US))
+wider = st.dictionaries(st.sampled_from(Wider), verdicts)
+protocols = st.lists(st.sampled_from(Wider), min_size=1, unique=True).map(
+    lambda asked: StudyProtocol(tuple(asked))
+)
+
+
+def test_the_default_protocol_asks_for_both_tests():
+    study = {MG: [N], US: [P]}
+    assert fuse(study) == fuse(study, PAIR) == fuse(study, StudyProtocol((MG, US)))
+
+
+@settings(deadline=None)
+@given(studies)
+def test_a_third_modality_that_nobody_asks_for_changes_no_pair(study):
+    same = {Wider(modality.value): verdicts for modality, verdicts in study.items()}
+    assert fuse(same, TWO) == fuse(study)
+
+
+def test_a_pair_lacks_something_only_where_the_protocol_asks_for_more():
+    pair = {Wider.MG: [N], Wider.US: [N]}
+    assert fuse(pair, TWO) == Fused(N, (Wider.MG, Wider.US), False)
+    assert fuse(pair, THREE) == Fused(I, (Wider.MR,), True)
+    assert fuse({**pair, Wider.MR: [N]}, THREE) == Fused(N, tuple(Wider), False)
+
+
+def test_one_test_alone_is_a_study_where_the_protocol_says_so():
+    alone = StudyProtocol((Wider.US,))
+    assert fuse({Wider.US: [N]}, alone) == Fused(N, (Wider.US,), False)
+    assert fuse({}, alone) == Fused(I, (Wider.US,), True)
+
+
+@pytest.mark.parametrize("own", list(Verdict))
+def test_an_image_that_was_not_asked_for_counts_all_the_same(own):
+    study = {Wider.MR: [own], Wider.MG: [N], Wider.US: [N]}
+    decided = (Wider.MG, Wider.US, Wider.MR) if own is N else (Wider.MR,)
+    assert fuse(study, TWO) == Fused(own, decided, False)
+
+
+@settings(deadline=None)
+@given(wider, protocols)
+def test_under_any_protocol_negative_means_all_that_it_asks_for_and_nothing_else(study, protocol):
+    fused = fuse(study, protocol)
+    verdicts = [verdict for images in study.values() for verdict in images]
+    assert fused.incomplete == any(not study.get(asked) for asked in protocol.required)
+    assert (fused.verdict is P) == (P in verdicts)
+    assert (fused.verdict is N) == (not fused.incomplete and set(verdicts) == {N})
+
+
+@settings(deadline=None)
+@given(wider, protocols)
+def test_the_modalities_that_decide_have_the_fused_verdict(study, protocol):
+    fused = fuse(study, protocol)
+    assert fused.decided_by
+    assert len(set(fused.decided_by)) == len(fused.decided_by)
+    for modality in fused.decided_by:
+        assert of_modality(study.get(modality, ())) is fused.verdict
+
+
+@settings(deadline=None)
+@given(wider, protocols, st.sampled_from(Wider))
+def test_to_ask_for_more_never_gives_a_milder_answer(study, protocol, more):
+    if more in protocol.required:
+        return
+    asked = StudyProtocol((*protocol.required, more))
+    assert RANK[fuse(study, asked).verdict] >= RANK[fuse(study, protocol).verdict]

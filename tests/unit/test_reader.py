@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeEngine, Lesion, Scene, fake_model
 
 from mammosono.appliance.errors import ModelFault
+from mammosono.appliance.modality import StudyProtocol
 from mammosono.appliance.output import rle
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise import denoise
@@ -63,6 +64,13 @@ def test_a_pair_is_positive_if_either_image_is(scenes, each, fused, decided_by):
 def test_with_a_modality_missing_nothing_is_negative(image, scene, fused):
     reading = read(image, scenes=[scene])
     assert (reading.verdict, reading.incomplete) == (fused, True)
+
+
+def test_what_a_study_must_hold_is_said_by_the_readers_protocol():
+    alone = StudyProtocol((US,))
+    reader = Reader(FakeEngine([CALM]), fake_model(), threads=1, protocol=alone)
+    reading = reader.read([posted(US)])
+    assert (reading.verdict, reading.decided_by, reading.incomplete) == (N, (US,), False)
 
 
 def test_one_positive_image_of_several_is_enough_and_each_keeps_its_place():

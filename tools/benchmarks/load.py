@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 from rich.console import Group, RenderableType
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.runtime import Runtime
@@ -72,7 +73,6 @@ class Load:
 
 
 HEALTH_S = 3.0
-PARTS = ("mammogram", "ultrasound")
 
 Client = Callable[[], httpx.Client]
 OnStep = Callable[[int, int], None]
@@ -104,7 +104,7 @@ def run_load(
 
 
 def post(client: httpx.Client, pair: Sequence[Posted]) -> httpx.Response:
-    files = [(name, posted.data) for name, posted in zip(PARTS, pair, strict=True)]
+    files = [(RECORDS[posted.modality].part, posted.data) for posted in pair]
     return client.post("/v1/studies?wait=120", files=files)
 
 

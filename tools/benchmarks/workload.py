@@ -12,12 +12,12 @@ from typing import Any
 import cv2
 
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.output.document import Result
-from mammosono.appliance.phantoms import phantom
-from mammosono.appliance.phantoms.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
+from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import Label, Modality, ModelInfo
+from mammosono.appliance.values import Modality, ModelInfo
 
 _BUSY_LOAD = 0.5
 
@@ -92,12 +92,9 @@ class TimedPair:
         return 1 - network / self.milliseconds["total"]
 
 
-def draw_pair() -> tuple[Posted, Posted]:
-    """The demo's phantoms as JPEG: a mammogram of 1024 x 640 px, an ultrasound of 480 x 560."""
-    return (
-        _posted(Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT, (1024, 640)),
-        _posted(Modality.US, ULTRASOUND_SEED, Label.BENIGN, (480, 560)),
-    )
+def draw_pair() -> tuple[Posted, ...]:
+    """The demo's phantoms as JPEG."""
+    return tuple(_posted(modality) for modality in RECORDS)
 
 
 def read_pair(reader: Reader, pair: tuple[Posted, ...]) -> TimedPair:
@@ -117,7 +114,7 @@ def read_pair(reader: Reader, pair: tuple[Posted, ...]) -> TimedPair:
     )
 
 
-def _posted(modality: Modality, seed: int, label: Label, size: tuple[int, int]) -> Posted:
-    drawn = phantom(modality, seed, label, height=size[0], width=size[1])
-    _, data = cv2.imencode(".jpg", drawn.pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return Posted(modality, data.tobytes(), size)
+def _posted(modality: Modality) -> Posted:
+    pixels = demo_phantom(modality).pixels
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return Posted(modality, data.tobytes(), (pixels.shape[0], pixels.shape[1]))

@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.phantoms import phantom
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import Label
 from mammosono.tools.data.index import COLUMNS
 
-_NAMES = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
-_SIZES = {Modality.MG: (1024, 640), Modality.US: (480, 560)}
 _SPLITS = ("train", "train", "val", "test")
 
 
@@ -25,12 +24,12 @@ def draw_index(out: Path, count: int, seed: int) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for modality in Modality:
+    for modality, record in RECORDS.items():
+        height, width = record.phantom_size
         for k in range(count):
             label = (Label.BENIGN, Label.MALIGNANT, None)[k % 3]
-            height, width = _SIZES[modality]
             drawn = phantom(modality, seed + k, label, height=height, width=width)
-            name = f"{_NAMES[modality]}_{seed + k:05d}"
+            name = f"{record.part}_{seed + k:05d}"
             _write(out / f"{name}.png", drawn.pixels)
             masks, marks = [], []
             for n, lesion in enumerate(drawn.lesions):
@@ -41,7 +40,7 @@ def draw_index(out: Path, count: int, seed: int) -> Path:
             word = label.value if label else "normal"
             split = _SPLITS[k // 3 % len(_SPLITS)]
             rows.append(
-                (_NAMES[modality], word, f"{name}.png", ";".join(masks), ";".join(marks),
+                (record.part, word, f"{name}.png", ";".join(masks), ";".join(marks),
                  name, "phantom", split)
             )  # fmt: skip
     path = out / "index.csv"

@@ -11,33 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.output.render import grey_png
-from mammosono.appliance.phantoms import phantom
-from mammosono.appliance.phantoms.demo import MAMMOGRAM_SEED, ULTRASOUND_SEED
+from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.model import model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import Label, Modality, SourceImage
+from mammosono.appliance.values import Modality, SourceImage
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 from mammosono.tools.export.variant import alone
 
-CASES = {
-    "mg": (Modality.MG, MAMMOGRAM_SEED, Label.MALIGNANT, 1024, 640),
-    "us": (Modality.US, ULTRASOUND_SEED, Label.BENIGN, 480, 560),
-}
-"""By name: the phantom's modality, seed, label, height and width."""
+CASES = {modality.value.lower(): modality for modality in RECORDS}
+"""By name, the modality of a phantom of the demo."""
 EVERY = 0.0
 """A finding threshold that leaves the masks stage something to do, whatever the weights."""
 
 
 def phantom_image(case: str) -> SourceImage:
     """One of CASES, as the appliance takes it in."""
-    modality, seed, label, height, width = CASES[case]
-    drawn = phantom(modality, seed, label, height=height, width=width)
-    return read_image(grey_png(drawn.pixels), modality)
+    modality = CASES[case]
+    return read_image(grey_png(demo_phantom(modality).pixels), modality)
 
 
 def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
@@ -59,7 +55,7 @@ def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
             canvas = prepare(phantom_image(case), model, remove, Stopwatch()).canvas
             Detector(recorder, model.geometry).detect(canvas, EVERY)
             for stage in bundle.stages:
-                if stage == STAGE and CASES[case][0] is not Modality.MG:
+                if stage == STAGE and CASES[case] is not Modality.MG:
                     continue
                 if not any(name.startswith(f"{case}/{stage}/out/") for name in stored):
                     raise ValueError(f"stage {stage} finds nothing to do on the {case} phantom")

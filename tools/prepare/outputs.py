@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.tools.data.index import (
     COLUMNS,
-    MODALITIES,
     OPTIONAL_COLUMNS,
     SPLITS,
     read_index,
@@ -25,7 +25,7 @@ from mammosono.tools.prepare.item import Remark
 from mammosono.tools.prepare.via import write_via
 
 INDEX, SPLIT, SKIPPED = "index.csv", "split.json", "skipped.csv"
-_WORDS = {modality.value: word for word, modality in MODALITIES.items()}
+_WORDS = {modality.value: record.part for modality, record in RECORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise import Gaussian
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record, select
 from mammosono.tools.data.sample import Sample, Views, load_sample, phantom_sample, with_views
 
 PHANTOMS = 180
-_PHANTOM_SIZES = {Modality.MG: (1024, 640), Modality.US: (480, 560)}
 
 
 def real_samples(
@@ -44,12 +44,12 @@ def real_samples(
 
 def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> list[Sample]:
     """PHANTOMS drawn pictures, both modalities, benign, malignant and normal in turn."""
-    samples = []
+    samples, records = [], tuple(RECORDS.values())
     for k in range(PHANTOMS):
-        modality = (Modality.MG, Modality.US)[k % 2]
-        label = (Label.BENIGN, Label.MALIGNANT, None)[k // 2 % 3]
-        height, width = _PHANTOM_SIZES[modality]
-        drawn = phantom(modality, first_seed + k, label, height=height, width=width)
+        record = records[k % len(records)]
+        label = (Label.BENIGN, Label.MALIGNANT, None)[k // len(records) % 3]
+        height, width = record.phantom_size
+        drawn = phantom(record.modality, first_seed + k, label, height=height, width=width)
         samples.append(phantom_sample(drawn, label, input_size))
     return samples
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from mammosono.appliance.errors import ImageTooLarge, IntakeError
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.modality import RECORDS
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality, SourceImage
-
-PART_OF_MODALITY = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 
 
 def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[SourceImage]:
@@ -20,15 +19,15 @@ def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[Sou
     number: Counter[Modality] = Counter()
     for modality, path in files:
         number[modality] += 1
+        name = f"{RECORDS[modality].part} {number[modality]}"
         try:
             with watch.lap("decode"):
                 images.append(read_image(path.read_bytes(), modality))
         except IntakeError as error:
-            error.args = (f"{PART_OF_MODALITY[modality]} {number[modality]}: {error}",)
+            error.args = (f"{name}: {error}",)
             raise
         except MemoryError:
             raise ImageTooLarge(
-                f"{PART_OF_MODALITY[modality]} {number[modality]}: it needs more memory than the "
-                "appliance gives to one study; reduce it."
+                f"{name}: it needs more memory than the appliance gives to one study; reduce it."
             ) from None
     return images
