@@ -68,13 +68,13 @@ ULTRASOUND = ModalityRecord(
     phantom_size=(480, 560),
 )
 
-RECORDS: Mapping[Modality, ModalityRecord] = MappingProxyType(
+MODALITIES: Mapping[Modality, ModalityRecord] = MappingProxyType(
     {record.modality: record for record in (MAMMOGRAPHY, ULTRASOUND)}
 )
 """By modality, in the order in which they are shown."""
 
-OF_PART: Mapping[str, Modality] = MappingProxyType(
-    {record.part: modality for modality, record in RECORDS.items()}
+BY_PART: Mapping[str, Modality] = MappingProxyType(
+    {record.part: modality for modality, record in MODALITIES.items()}
 )
 
 

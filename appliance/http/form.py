@@ -27,7 +27,7 @@ from mammosono.appliance.errors import (
     UnsupportedContentEncoding,
     UnsupportedContentType,
 )
-from mammosono.appliance.modality import OF_PART
+from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
 
@@ -99,7 +99,7 @@ class _Parts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._files: dict[str, list[Upload]] = {name: [] for name in OF_PART}
+        self._files: dict[str, list[Upload]] = {name: [] for name in BY_PART}
         self._study_id: str | None = None
         self._header_name = bytearray()
         self._header_value = bytearray()
@@ -137,7 +137,7 @@ class _Parts:
             raise MalformedRequest("The multipart body ends before its closing boundary.")
         uploads = tuple(upload for files in self._files.values() for upload in files)
         if not uploads:
-            raise NoImages(f"Post at least one {' or '.join(OF_PART)} image.")
+            raise NoImages(f"Post at least one {' or '.join(BY_PART)} image.")
         return StudyForm(self._study_id, uploads)
 
     def _part_begin(self) -> None:
@@ -168,7 +168,7 @@ class _Parts:
             with disk_errors():
                 self._file = (self._folder / str(number)).open("xb")
         elif self._name != "study_id":
-            raise UnknownPart(f"Name each part {', '.join(OF_PART)} or study_id.")
+            raise UnknownPart(f"Name each part {', '.join(BY_PART)} or study_id.")
         elif self._study_id is not None:
             raise UnknownPart("Send study_id once.")
 
@@ -194,7 +194,7 @@ class _Parts:
         with disk_errors():
             self._file.close()
         upload = Upload(
-            OF_PART[self._name],
+            BY_PART[self._name],
             Path(self._file.name),
             self._sha256.hexdigest(),
             self._size,

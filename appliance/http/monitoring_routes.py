@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from mammosono import appliance
 from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.http import schemas
-from mammosono.appliance.modality import OF_PART
+from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.security.roles import Role
 from mammosono.appliance.studies.queue import StudyQueue
@@ -74,7 +74,7 @@ async def get_model(request: Request, name: str) -> dict[str, Any]:
         "name": model.name,
         "versions": [model.version],
         "platform": model.runtime,
-        "inputs": [{"name": part, "datatype": "BYTES", "shape": [-1]} for part in OF_PART],
+        "inputs": [{"name": part, "datatype": "BYTES", "shape": [-1]} for part in BY_PART],
         "outputs": [{"name": "result", "datatype": "BYTES", "shape": [1]}],
     }
 

@@ -17,7 +17,7 @@ from mammosono.appliance.errors import UnknownImage, UnknownStudy, UploadTooSlow
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
 from mammosono.appliance.http.form import MAX_FILES_OF_PART, StudyForm, read_form
-from mammosono.appliance.modality import OF_PART
+from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import Problem
 from mammosono.appliance.output.save import PictureKind, picture_name
@@ -40,7 +40,7 @@ FORM = {
     "type": "object",
     "description": "At least one file: PNG, JPEG, TIFF or DICOM.",
     "properties": {
-        **dict.fromkeys(OF_PART, FILES),
+        **dict.fromkeys(BY_PART, FILES),
         "study_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "additionalProperties": False,

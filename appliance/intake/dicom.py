@@ -23,7 +23,7 @@ from mammosono.appliance.intake.histogram import (
 )
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
-from mammosono.appliance.modality import RECORDS, Physics
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
@@ -62,7 +62,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     if window is None or beside:
         window = (0.0, 255.0) if pixels.dtype == np.uint8 else robust_window(histogram)
     notes = {
-        COLOURED: coloured and RECORDS[modality].physics is Physics.ECHO,
+        COLOURED: coloured and MODALITIES[modality].physics is Physics.ECHO,
         FEW_LEVELS: has_few_levels(histogram),
         WINDOW_IGNORED: beside,
     }

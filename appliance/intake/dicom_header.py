@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
-from mammosono.appliance.modality import RECORDS, Physics
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Modality
 
 HEADER_KEYWORDS = (
@@ -108,7 +108,7 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
             f"The file's modality is {named}, not {modality.value}; post it where it belongs."
         )
     raw = ds.get("PresentationIntentType") == "FOR PROCESSING"
-    if raw and RECORDS[modality].physics is Physics.PROJECTION:
+    if raw and MODALITIES[modality].physics is Physics.PROJECTION:
         warnings += (FOR_PROCESSING,)
     if ds.get("BurnedInAnnotation") == "YES":
         warnings += (BURNED_IN,)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.modality import RECORDS, ModalityRecord, Physics
+from mammosono.appliance.modality import MODALITIES, ModalityRecord, Physics
 from mammosono.appliance.values import Modality
 
 SPACING_KEYWORDS = ("PixelSpacing", "ImagerPixelSpacing", "SequenceOfUltrasoundRegions")
@@ -26,7 +26,7 @@ def spacing_mm(ds: Dataset, modality: Modality) -> Spacing | None:
     Projection: PixelSpacing (in the patient), else ImagerPixelSpacing (at the detector).
     Echo: the B-mode regions' calibration if they agree, else PixelSpacing.
     """
-    record = RECORDS[modality]
+    record = MODALITIES[modality]
     patient = _plausible(ds.get("PixelSpacing"), record)
     if record.physics is Physics.PROJECTION:
         return patient or _plausible(ds.get("ImagerPixelSpacing"), record)

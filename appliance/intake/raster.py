@@ -24,7 +24,7 @@ from mammosono.appliance.intake.histogram import (
 )
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format
-from mammosono.appliance.modality import RECORDS, Physics
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Modality, SourceImage
 
 _READ_HEADER = {
@@ -56,7 +56,7 @@ def read_raster(
     limits.admit_picture(header.width, header.height)
     decoded = _decode(_checked(data, format_), header)
     warnings = []
-    if RECORDS[modality].physics is Physics.ECHO and decoded.ndim == 3 and is_coloured(decoded):
+    if MODALITIES[modality].physics is Physics.ECHO and decoded.ndim == 3 and is_coloured(decoded):
         warnings.append(COLOURED)
     grey = cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY) if decoded.ndim == 3 else decoded
     if header.floating:

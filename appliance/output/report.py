@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output import wording
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.output.render import grey_png, overlay, rgb_png
@@ -45,7 +45,7 @@ def html_report(study_id: str, reading: Reading) -> str:
         symbol=_SYMBOL[reading.verdict],
         reason=escape(wording.reason(reading)),
         use=wording.INTENDED_USE,
-        panes="\n".join(_pane(modality, reading) for modality in RECORDS),
+        panes="\n".join(_pane(modality, reading) for modality in MODALITIES),
         facts=_facts(study_id, reading),
         script=_SLIDE,
         script_hash=b64encode(hashlib.sha256(_SLIDE.encode()).digest()).decode("ascii"),
@@ -53,7 +53,7 @@ def html_report(study_id: str, reading: Reading) -> str:
 
 
 def _pane(modality: Modality, reading: Reading) -> str:
-    record = RECORDS[modality]
+    record = MODALITIES[modality]
     shown = [
         _image(image, pictures, reading)
         for image, pictures in zip(reading.images, reading.pictures, strict=True)

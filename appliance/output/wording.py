@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mammosono.appliance.modality import PAIR, RECORDS
+from mammosono.appliance.modality import MODALITIES, PAIR
 from mammosono.appliance.values import Finding, ImageReading, ModelInfo, Reading, Verdict
 
 INTENDED_USE = "Research and engineering use only. Not for diagnosis."
@@ -11,10 +11,10 @@ INTENDED_USE = "Research and engineering use only. Not for diagnosis."
 def reason(reading: Reading) -> str:
     """Why the fused verdict is what it is, and what is missing."""
     read = {image.modality for image in reading.images}
-    decided = [RECORDS[modality].part for modality in reading.decided_by if modality in read]
+    decided = [MODALITIES[modality].part for modality in reading.decided_by if modality in read]
     said = " and ".join(decided)
     verb = "is" if len(decided) == 1 else "are"
-    missing = [f"No {RECORDS[modality].part} was given." for modality in PAIR.missing(read)]
+    missing = [f"No {MODALITIES[modality].part} was given." for modality in PAIR.missing(read)]
     sentences = [f"The {said} {verb} {reading.verdict.value}."] if decided else []
     return " ".join(sentences + missing)
 

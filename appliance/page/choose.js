@@ -3,7 +3,7 @@
 import { el, say } from "./dom.js";
 import { problemWords } from "./progress.js";
 import { send } from "./send.js";
-import { MODALITIES, TEST, bytes, capital, culprit } from "./words.js";
+import { A_TEST, MODALITIES, TEST, bytes, capital, culprit } from "./words.js";
 
 const MOST = 4;
 const PREVIEW_BYTES = 24e6;
@@ -195,7 +195,7 @@ export class Choice {
       element.classList.toggle("full", chips.length === MOST);
     }
     say(this.hint, missing.length === 1
-      ? `Without ${missing[0] === "US" ? "an ultrasound" : "a mammogram"} the reading is incomplete and never negative.`
+      ? `Without ${A_TEST[missing[0]]} the reading is incomplete and never negative.`
       : "");
     this.submit.disabled = missing.length === 2;
   }

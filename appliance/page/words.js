@@ -3,6 +3,7 @@
 // As in appliance/modality.py: in the order shown, the name of each and of its part in the form.
 export const MODALITIES = ["MG", "US"];
 export const TEST = { MG: "mammogram", US: "ultrasound" };
+export const A_TEST = { MG: "a mammogram", US: "an ultrasound" };
 export const VERDICTS = ["positive", "negative", "indeterminate"];
 export const SYMBOL = { positive: "+", negative: "−", indeterminate: "?", failed: "×" };
 export const STATUS = { queued: "waiting", reading: "being read", done: "read", failed: "not read" };

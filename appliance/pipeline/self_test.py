@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mammosono.appliance.errors import ModelFault
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.reader import ImageReader
 from mammosono.appliance.values import Modality, Reading, SourceImage
@@ -25,7 +25,7 @@ def prove(reader: ImageReader) -> Reading:
 
 def drawn_pair() -> tuple[SourceImage, ...]:
     """A phantom of each modality: no patient's."""
-    return tuple(_drawn(modality) for modality in RECORDS)
+    return tuple(_drawn(modality) for modality in MODALITIES)
 
 
 def _drawn(modality: Modality) -> SourceImage:

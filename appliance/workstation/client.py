@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.values import Modality
 
 WAIT_S = 30
@@ -71,7 +71,7 @@ class ApplianceClient:
         The same files under the same id are read once, however often they are posted.
         Raises Unavailable or PostRefused; OSError if a file cannot be read.
         """
-        named = [(RECORDS[modality].part, path) for modality, path in files]
+        named = [(MODALITIES[modality].part, path) for modality, path in files]
         parts = [(name, (name, path.read_bytes())) for name, path in named]
         data = {"study_id": study_id} if study_id else {}
         answer = self._ask("POST", f"/v1/studies?wait={WAIT_S}", files=parts, data=data)

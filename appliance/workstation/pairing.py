@@ -16,11 +16,13 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from mammosono.appliance.modality import PAIR, RECORDS
+from mammosono.appliance.modality import MODALITIES, PAIR
 from mammosono.appliance.values import Modality
 
 _WORDS = {
-    word: record.modality for record in RECORDS.values() for word in (record.part, *record.aliases)
+    word: modality
+    for modality, record in MODALITIES.items()
+    for word in (record.part, *record.aliases)
 }
 _NAME = re.compile(rf"(?P<key>.*?)[\s._-]*\b(?P<test>{'|'.join(_WORDS)})(?:[\s._-].*)?\Z")
 _SEPARATOR = re.compile(r"[\s._-]+")
@@ -64,7 +66,7 @@ def group_files(files: Iterable[Path]) -> tuple[list[Group], list[Path]]:
             members.setdefault(key, []).append((modality, path))
     groups = []
     for key, images in sorted(members.items()):
-        ordered = sorted(images, key=lambda member: list(RECORDS).index(member[0]))
+        ordered = sorted(images, key=lambda member: list(MODALITIES).index(member[0]))
         groups.append(Group(key, tuple(ordered)))
     return groups, unknown
 

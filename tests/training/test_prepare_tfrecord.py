@@ -16,7 +16,7 @@ from tensorboardX.record_writer import RecordWriter
 from mammosono.tools.prepare.example import parse_example
 from mammosono.tools.prepare.tfrecord import BadRecord, count_records, masked_crc, read_records
 
-RECORDS = [b"first" * 20, b"second" * 30, b"third" * 40, b"fourth" * 10]
+MODALITIES = [b"first" * 20, b"second" * 30, b"third" * 40, b"fourth" * 10]
 
 
 def read(path: Path) -> list[bytes | str]:
@@ -26,11 +26,11 @@ def read(path: Path) -> list[bytes | str]:
 def test_records_written_by_another_library_are_read_with_their_checksums(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecords"
     writer = RecordWriter(str(path))
-    for record in RECORDS:
+    for record in MODALITIES:
         writer.write(record)
     writer.close()
-    assert read(path) == RECORDS
-    assert count_records(path) == len(RECORDS)
+    assert read(path) == MODALITIES
+    assert count_records(path) == len(MODALITIES)
 
 
 def test_the_checksum_is_crc_32c_masked_as_in_the_format() -> None:
@@ -43,17 +43,17 @@ def test_the_checksum_is_crc_32c_masked_as_in_the_format() -> None:
 @pytest.mark.parametrize(
     ("damaged_byte", "expected"),
     [
-        (12 + 3, ["a record's checksum is wrong", *RECORDS[1:]]),
-        (2, ["a damaged length", *RECORDS[1:]]),
-        (9, ["a damaged length", *RECORDS[1:]]),
-        (12 + 100 + 1, ["a record's checksum is wrong", *RECORDS[1:]]),
+        (12 + 3, ["a record's checksum is wrong", *MODALITIES[1:]]),
+        (2, ["a damaged length", *MODALITIES[1:]]),
+        (9, ["a damaged length", *MODALITIES[1:]]),
+        (12 + 100 + 1, ["a record's checksum is wrong", *MODALITIES[1:]]),
     ],
     ids=["data", "length", "checksum of the length", "checksum of the data"],
 )
 def test_damage_costs_its_record_and_the_rest_is_read(
     tmp_path: Path, damaged_byte: int, expected: list[bytes | str]
 ) -> None:
-    path = layouts.write_tfrecords(tmp_path / "a.tfrecords", RECORDS)
+    path = layouts.write_tfrecords(tmp_path / "a.tfrecords", MODALITIES)
     data = bytearray(path.read_bytes())
     data[damaged_byte] ^= 0x40
     path.write_bytes(data)
@@ -64,9 +64,9 @@ def test_damage_costs_its_record_and_the_rest_is_read(
 def test_a_file_that_ends_in_a_record_says_so_after_the_whole_ones(
     tmp_path: Path, cut: int
 ) -> None:
-    path = layouts.write_tfrecords(tmp_path / "a.tfrecords", RECORDS)
+    path = layouts.write_tfrecords(tmp_path / "a.tfrecords", MODALITIES)
     path.write_bytes(path.read_bytes()[:-cut])
-    assert read(path) == [*RECORDS[:-1], "the file ends in the middle of a record"]
+    assert read(path) == [*MODALITIES[:-1], "the file ends in the middle of a record"]
 
 
 def test_a_record_of_absurd_length_is_not_waited_for(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_no_damage_makes_a_record_that_was_not_written(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, position: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "noisy.tfrecords"
-    data = layouts.write_tfrecords(path, RECORDS).read_bytes()
+    data = layouts.write_tfrecords(path, MODALITIES).read_bytes()
     at = position % len(data)
     path.write_bytes(data[:at] + noise + data[at + len(noise) :])
-    assert {one for one in read(path) if isinstance(one, bytes)} <= set(RECORDS)
+    assert {one for one in read(path) if isinstance(one, bytes)} <= set(MODALITIES)
 
 
 # Example

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mammosono.appliance.modality import (
+    BY_PART,
     MAMMOGRAPHY,
-    OF_PART,
+    MODALITIES,
     PAIR,
-    RECORDS,
     Physics,
     StudyProtocol,
 )
@@ -34,38 +34,38 @@ MAY_NAME = {
 
 
 def test_each_modality_has_one_record_that_cannot_be_changed() -> None:
-    assert list(RECORDS) == list(Modality)
-    assert all(record.modality is modality for modality, record in RECORDS.items())
+    assert list(MODALITIES) == list(Modality)
+    assert all(record.modality is modality for modality, record in MODALITIES.items())
     with pytest.raises(FrozenInstanceError):
         MAMMOGRAPHY.part = "film"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        RECORDS[MG] = RECORDS[US]  # type: ignore[index]
+        MODALITIES[MG] = MODALITIES[US]  # type: ignore[index]
 
 
 def test_the_words_are_those_that_clients_and_indexes_use() -> None:
-    assert dict(OF_PART) == {"mammogram": MG, "ultrasound": US}
-    assert [record.plural for record in RECORDS.values()] == ["mammograms", "ultrasound"]
-    assert [record.title for record in RECORDS.values()] == ["Mammogram", "Ultrasound"]
+    assert dict(BY_PART) == {"mammogram": MG, "ultrasound": US}
+    assert [record.plural for record in MODALITIES.values()] == ["mammograms", "ultrasound"]
+    assert [record.title for record in MODALITIES.values()] == ["Mammogram", "Ultrasound"]
 
 
 def test_no_word_means_two_modalities() -> None:
-    words = [word for r in RECORDS.values() for word in (r.part, *r.aliases)]
+    words = [word for r in MODALITIES.values() for word in (r.part, *r.aliases)]
     assert len(set(words)) == len(words)
     assert words == [word.lower() for word in words]
 
 
 def test_the_physics_and_the_framing_are_the_modalitys_own() -> None:
-    physics = {modality: record.physics for modality, record in RECORDS.items()}
+    physics = {modality: record.physics for modality, record in MODALITIES.items()}
     assert physics == {MG: Physics.PROJECTION, US: Physics.ECHO}
-    assert {modality: record.cropped for modality, record in RECORDS.items()} == {
+    assert {modality: record.cropped for modality, record in MODALITIES.items()} == {
         MG: True,
         US: False,
     }
-    assert {modality: record.phantom_size for modality, record in RECORDS.items()} == {
+    assert {modality: record.phantom_size for modality, record in MODALITIES.items()} == {
         MG: (1024, 640),
         US: (480, 560),
     }
-    assert {record.plausible_mm for record in RECORDS.values()} == {(0.005, 5.0)}
+    assert {record.plausible_mm for record in MODALITIES.values()} == {(0.005, 5.0)}
 
 
 def test_nothing_else_on_the_device_names_a_modality() -> None:
@@ -83,9 +83,9 @@ def test_the_page_has_the_same_words_in_the_same_order() -> None:
     tests = re.search(r"export const TEST = \{(.*)\};", words)
     assert codes is not None
     assert tests is not None
-    assert json.loads(codes[1]) == [modality.value for modality in RECORDS]
+    assert json.loads(codes[1]) == [modality.value for modality in MODALITIES]
     named = dict(re.findall(r'(\w+): "(\w+)"', tests[1]))
-    assert named == {modality.value: record.part for modality, record in RECORDS.items()}
+    assert named == {modality.value: record.part for modality, record in MODALITIES.items()}
 
 
 def test_a_protocol_names_what_a_study_lacks_in_its_own_order() -> None:

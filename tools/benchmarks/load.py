@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from rich.console import Group, RenderableType
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.runtime import Runtime
@@ -104,7 +104,7 @@ def run_load(
 
 
 def post(client: httpx.Client, pair: Sequence[Posted]) -> httpx.Response:
-    files = [(RECORDS[posted.modality].part, posted.data) for posted in pair]
+    files = [(MODALITIES[posted.modality].part, posted.data) for posted in pair]
     return client.post("/v1/studies?wait=120", files=files)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.reader import Reader
@@ -94,7 +94,7 @@ class TimedPair:
 
 def draw_pair() -> tuple[Posted, ...]:
     """The demo's phantoms as JPEG."""
-    return tuple(_posted(modality) for modality in RECORDS)
+    return tuple(_posted(modality) for modality in MODALITIES)
 
 
 def read_pair(reader: Reader, pair: tuple[Posted, ...]) -> TimedPair:

@@ -70,12 +70,12 @@ def prepare(
         fail("the output folder holds the source, whose index would be lost; give another --out")
     console = Console(stderr=as_json)
     with refusals():
-        from mammosono.appliance.modality import OF_PART
+        from mammosono.appliance.modality import BY_PART
         from mammosono.tools.prepare.denoised import write_denoised
         from mammosono.tools.prepare.detect import offer
         from mammosono.tools.prepare.run import prepare as run
 
-        stated = OF_PART[modality.value] if modality else None
+        stated = BY_PART[modality.value] if modality else None
         offers = [(source.name, offer(source, layout, stated)) for source in sources]
         with bars(console) as told:
             prepared = run(

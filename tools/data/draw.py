@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.values import Label
 from mammosono.tools.data.index import COLUMNS
@@ -24,7 +24,7 @@ def draw_index(out: Path, count: int, seed: int) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for modality, record in RECORDS.items():
+    for modality, record in MODALITIES.items():
         height, width = record.phantom_size
         for k in range(count):
             label = (Label.BENIGN, Label.MALIGNANT, None)[k % 3]

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mammosono.appliance.modality import OF_PART
+from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.marks import LesionMark as LesionMark
 from mammosono.tools.data.marks import parse_mark
@@ -136,7 +136,7 @@ def _record(row: Mapping[str, str | None], folder: Path) -> Record:
     if None in row or None in row.values():
         raise ValueError(f"a row has {len(row) - (None in row)} fields")
     fields = {name: (value or "").strip() for name, value in row.items()}
-    modality = _one_of("modality", fields["modality"], tuple(OF_PART))
+    modality = _one_of("modality", fields["modality"], tuple(BY_PART))
     label = _one_of("label", fields["label"], LABELS)
     for name in ("image", "patient_or_case", "source"):
         if not fields[name]:
@@ -146,7 +146,7 @@ def _record(row: Mapping[str, str | None], folder: Path) -> Record:
     if label == "normal" and (masks or lesions):
         raise ValueError("a normal image has neither mask nor annotation")
     return Record(
-        modality=OF_PART[modality],
+        modality=BY_PART[modality],
         label=label,
         name=str(PurePosixPath(fields["image"])),
         image=_inside(folder, fields["image"]),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.denoise.network import STAGE
@@ -24,7 +24,7 @@ from mammosono.engines.bundle import Bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 from mammosono.tools.export.variant import alone
 
-CASES = {modality.value.lower(): modality for modality in RECORDS}
+CASES = {modality.value.lower(): modality for modality in MODALITIES}
 """By name, the modality of a phantom of the demo."""
 EVERY = 0.0
 """A finding threshold that leaves the masks stage something to do, whatever the weights."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.tools.data.index import (
     COLUMNS,
     OPTIONAL_COLUMNS,
@@ -25,7 +25,7 @@ from mammosono.tools.prepare.item import Remark
 from mammosono.tools.prepare.via import write_via
 
 INDEX, SPLIT, SKIPPED = "index.csv", "split.json", "skipped.csv"
-_WORDS = {modality.value: record.part for modality, record in RECORDS.items()}
+_WORDS = {modality.value: record.part for modality, record in MODALITIES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mammosono.appliance.errors import IntakeError
+from mammosono.appliance.modality import MODALITIES
+from mammosono.appliance.values import Modality
 from mammosono.tools.data.index import Record, read_index
 from mammosono.tools.report import plots
 from mammosono.tools.report.caveats import caveats
@@ -45,8 +47,7 @@ from mammosono.tools.report.tables import (
 TEMPLATES = Path(__file__).parent / "templates"
 SPREAD, WORST = 6, 3
 PARTS = ("picture", "truth", "detection")
-MODALITIES = {"MG": ("Mammograms", "6"), "US": ("Ultrasound", "7")}
-"""The word, and the paper's figure."""
+PAPER_FIGURES = {Modality.MG: "6", Modality.US: "7"}
 RANKS: tuple[tuple[str, Callable[[Sequence[ImageRow], int], Choice]], ...] = (
     ("positive without a malignant lesion, the highest score first", false_alarms),
     ("malignant and not positive, the lowest score first", misses),
@@ -177,14 +178,17 @@ def _section(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Sec
 
 def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
     outside = evaluation.metrics["data"]["outside"]
-    for code, (word, figure) in MODALITIES.items():
-        images = [i for i in evaluation.images if i.modality == code and i.source not in outside]
+    for modality, record in MODALITIES.items():
+        own = [image for image in evaluation.images if image.modality == modality]
+        images = [image for image in own if image.source not in outside]
+        word, figure = record.plural.capitalize(), PAPER_FIGURES[modality]
         yield _examples(word, spread(images, SPREAD), records, PARTS, figure)
 
 
 def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
-    for code, (word, _) in MODALITIES.items():
-        images = [image for image in evaluation.images if image.modality == code]
+    for modality, record in MODALITIES.items():
+        word = record.plural.capitalize()
+        images = [image for image in evaluation.images if image.modality == modality]
         for what, rank in RANKS if images else ():
             yield _examples(f"{word} {what}", rank(images, WORST), records, PARTS[1:])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise import Gaussian
 from mammosono.appliance.values import Label
@@ -44,7 +44,7 @@ def real_samples(
 
 def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> list[Sample]:
     """PHANTOMS drawn pictures, both modalities, benign, malignant and normal in turn."""
-    samples, records = [], tuple(RECORDS.values())
+    samples, records = [], tuple(MODALITIES.values())
     for k in range(PHANTOMS):
         record = records[k % len(records)]
         label = (Label.BENIGN, Label.MALIGNANT, None)[k // len(records) % 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.modality import RECORDS, Physics
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.denoise.gaussian import Gaussian
 from mammosono.appliance.pipeline.denoise.mammogram import denoise_mammogram
 from mammosono.appliance.pipeline.denoise.obnlm import denoise_ultrasound
@@ -43,6 +43,6 @@ def denoise(
     # reduction does, can end a rounding error above it.
     if not (image.min() >= 0 and image.max() <= peak * (1 + 1e-5) and np.isfinite(peak)):
         raise ValueError("denoising needs finite pixels between 0 and the peak")
-    if RECORDS[modality].physics is Physics.PROJECTION:
+    if MODALITIES[modality].physics is Physics.PROJECTION:
         return denoise_mammogram(image, peak=float(peak), threads=threads, gaussian=gaussian)
     return denoise_ultrasound(image, peak=float(peak), threads=threads)

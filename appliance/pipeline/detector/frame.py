@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.pipeline.detector.boxes import Boxes, clip
 from mammosono.appliance.values import Modality
 
@@ -96,7 +96,7 @@ def frame(pixels: NDArray[Any], modality: Modality, input_size: tuple[int, int])
     """
     height, width = pixels.shape
     crop, found = (0, 0, width, height), True
-    if RECORDS[modality].cropped:
+    if MODALITIES[modality].cropped:
         region = breast_box(pixels)
         found = region is not None
         crop = region or crop

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mammosono.appliance.errors import ImageTooLarge, IntakeError
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.modality import RECORDS
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality, SourceImage
 
@@ -19,7 +19,7 @@ def decode(files: Iterable[tuple[Modality, Path]], watch: Stopwatch) -> list[Sou
     number: Counter[Modality] = Counter()
     for modality, path in files:
         number[modality] += 1
-        name = f"{RECORDS[modality].part} {number[modality]}"
+        name = f"{MODALITIES[modality].part} {number[modality]}"
         try:
             with watch.lap("decode"):
                 images.append(read_image(path.read_bytes(), modality))

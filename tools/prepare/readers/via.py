@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mammosono.appliance.modality import OF_PART
+from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import SPLITS
 from mammosono.tools.prepare.files import read_picture, safe_name, stamp_of
@@ -28,7 +28,7 @@ from mammosono.tools.prepare.store import UNKNOWN
 from mammosono.tools.prepare.via import ViaFile, ViaImage, is_normal, read_via, region_label
 
 _MARKS = {"rect": ("box", ("x", "y", "width", "height")), "circle": ("circle", ("cx", "cy", "r"))}
-_WORDS = {**OF_PART, **{modality.value.lower(): modality for modality in Modality}}
+_WORDS = {**BY_PART, **{modality.value.lower(): modality for modality in Modality}}
 
 
 @dataclass(frozen=True, slots=True)
