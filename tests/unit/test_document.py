@@ -98,6 +98,13 @@ def test_numbers_are_rounded_to_what_they_mean():
     assert study["timings_ms"] == {"denoise": 120.0, "network": 431.3, "total": 700.0}
 
 
+def test_operating_points_are_as_precise_as_scores_in_a_result_and_whole_of_the_model():
+    model = replace(readings.MODEL, operating_points={"MG": 0.41026842892})
+    result = Result.of("feed", replace(readings.pair(), model=model))
+    assert result.model.operating_points == {"MG": 0.4103}
+    assert Model.model_validate(model).operating_points == {"MG": 0.41026842892}
+
+
 def test_it_is_plain_json_and_comes_back_unchanged():
     assert json.loads(Result.of("feed", readings.pair()).to_json()) == document()
 
