@@ -32,8 +32,10 @@ def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
         model_of(bundle, runtime="")
     except (BundleError, ModelUnavailable) as error:
         return failed(BUNDLE, error), None
-    said = f"{bundle.name} {bundle.version}, {bundle.sha256[:12]}; {len(bundle.stages)} stages"
-    return ok(BUNDLE, f"{said}, every hash holds"), bundle
+    observation = (
+        f"{bundle.name} {bundle.version}, {bundle.sha256[:12]}; {len(bundle.stages)} stages"
+    )
+    return ok(BUNDLE, f"{observation}, every hash holds"), bundle
 
 
 def plans(

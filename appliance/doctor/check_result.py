@@ -17,34 +17,36 @@ class State(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """said: the observation, one sentence. remedy: steps, a line each; a fail has one."""
+    """observation: the observation, one sentence. remedy: steps, a line each; a fail has one."""
 
     topic: str
     state: State
-    said: str
+    observation: str
     remedy: str = ""
 
 
-def ok(topic: str, said: str) -> CheckResult:
-    return CheckResult(topic, State.OK, said)
+def ok(topic: str, observation: str) -> CheckResult:
+    return CheckResult(topic, State.OK, observation)
 
 
-def note(topic: str, said: str, remedy: str = "") -> CheckResult:
-    return CheckResult(topic, State.NOTE, said, remedy)
+def note(topic: str, observation: str, remedy: str = "") -> CheckResult:
+    return CheckResult(topic, State.NOTE, observation, remedy)
 
 
-def warn(topic: str, said: str, remedy: str) -> CheckResult:
-    return CheckResult(topic, State.WARN, said, remedy)
+def warn(topic: str, observation: str, remedy: str) -> CheckResult:
+    return CheckResult(topic, State.WARN, observation, remedy)
 
 
-def fail(topic: str, said: str, remedy: str) -> CheckResult:
-    return CheckResult(topic, State.FAIL, said, remedy)
+def fail(topic: str, observation: str, remedy: str) -> CheckResult:
+    return CheckResult(topic, State.FAIL, observation, remedy)
 
 
 def failed(topic: str, error: Exception) -> CheckResult:
     """Our errors say what is wrong and, after a semicolon, what to do."""
-    said, _, remedy = str(error).partition("; ")
-    return fail(topic, said, remedy or "mend what fails above; else see: journalctl -u mammosono")
+    observation, _, remedy = str(error).partition("; ")
+    return fail(
+        topic, observation, remedy or "mend what fails above; else see: journalctl -u mammosono"
+    )
 
 
 def not_a_jetson(topic: str) -> CheckResult:

@@ -33,8 +33,8 @@ def frequencies(host: Host, jetson: Jetson) -> CheckResult:
         held = f"GPU up to {_mhz(high)} of {_mhz(top)} MHz, {cores}"
         return warn(TOPIC, f"held back by the power mode: {held}", _FASTER)
     if low < high:
-        said = f"GPU {_mhz(low)} to {_mhz(high)} MHz as the load asks, {cores}"
-        return note(TOPIC, said, "for steadier times, after each start: sudo jetson_clocks")
+        observation = f"GPU {_mhz(low)} to {_mhz(high)} MHz as the load asks, {cores}"
+        return note(TOPIC, observation, "for steadier times, after each start: sudo jetson_clocks")
     return ok(TOPIC, f"GPU pinned at {_mhz(high)} MHz, {cores}")
 
 

@@ -28,14 +28,14 @@ def gpu(interpreter: Interpreter, jetson: Jetson, *, tensorrt: bool) -> CheckRes
             if jetson.is_jetson
             else "install NVIDIA's driver, or set MAMMOSONO_RUNTIME=onnxruntime",
         )
-    said = f"{device.gpu}, SM {device.compute_capability}"
+    observation = f"{device.gpu}, SM {device.compute_capability}"
     if jetson.is_jetson and device.compute_capability not in _TRIED:
         return warn(
             GPU,
-            f"{said}: this software was not tried on it",
+            f"{observation}: this software was not tried on it",
             "look at the parity figures of build-engine before use",
         )
-    return ok(GPU, said)
+    return ok(GPU, observation)
 
 
 def tensorrt(interpreter: Interpreter, jetson: Jetson, *, used: bool) -> CheckResult:
@@ -73,10 +73,12 @@ def _onnxruntime(interpreter: Interpreter, jetson: Jetson) -> CheckResult:
             interpreter.broken.get("onnxruntime")
             or f"{interpreter.path} -m pip install onnxruntime",
         )
-    said = f"not used; onnxruntime {version} computes on the CPU"
+    observation = f"not used; onnxruntime {version} computes on the CPU"
     if jetson.is_jetson:
-        return warn(TENSORRT, f"{said}, some forty times slower", "set MAMMOSONO_RUNTIME=auto")
-    return note(TENSORRT, said)
+        return warn(
+            TENSORRT, f"{observation}, some forty times slower", "set MAMMOSONO_RUNTIME=auto"
+        )
+    return note(TENSORRT, observation)
 
 
 def _absent(interpreter: Interpreter, jetson: Jetson) -> str:

@@ -43,11 +43,11 @@ class Owner:
 
 def _run(command: Sequence[str], timeout_s: float) -> Ran | None:
     # NVIDIA's own modules must find their Python as it is installed, not ours.
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace",
-            timeout=timeout_s, stdin=subprocess.DEVNULL, env=kept, check=False,
+            timeout=timeout_s, stdin=subprocess.DEVNULL, env=environment, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Ran(_TIMED_OUT, "", f"it did not end within {timeout_s:.0f} s")
@@ -135,5 +135,5 @@ class Host:
 
     def glob(self, pattern: str) -> list[str]:
         """Paths below the root, sorted, as `text` and `number` take them."""
-        found = self.root.glob(pattern)
-        return sorted(str(path.relative_to(self.root)) for path in found)
+        paths = self.root.glob(pattern)
+        return sorted(str(path.relative_to(self.root)) for path in paths)

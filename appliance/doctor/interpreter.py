@@ -70,8 +70,8 @@ def ask(host: Host, worker_python: Path | None) -> Interpreter:
     if ran is None:
         return Interpreter(path, failure="it is not there or cannot be started")
     if ran.status != 0:
-        said = ran.err.strip().splitlines() or [f"exit status {ran.status}"]
-        return Interpreter(path, failure=said[-1])
+        lines = ran.err.strip().splitlines() or [f"exit status {ran.status}"]
+        return Interpreter(path, failure=lines[-1])
     try:
         answer = json.loads(ran.out.strip().splitlines()[-1])
         device = Device(**answer["device"]) if "device" in answer else None
@@ -96,20 +96,20 @@ def pythons(interpreter: Interpreter, worker_python: Path | None) -> CheckResult
             if worker_python
             else "install mammosono anew",
         )
-    said = f"service {ours}, the engine in its process"
+    observation = f"service {ours}, the engine in its process"
     if worker_python:
-        said = f"service {ours}, worker {interpreter.version}"
+        observation = f"service {ours}, worker {interpreter.version}"
     if numbers(interpreter.version) < _OLDEST:
-        return fail(TOPIC, said, "set MAMMOSONO_WORKER_PYTHON to Python 3.6 or later")
+        return fail(TOPIC, observation, "set MAMMOSONO_WORKER_PYTHON to Python 3.6 or later")
     numpy = interpreter.modules.get("numpy", "")
     if numbers(numpy) < _OLDEST_NUMPY:
         fault = f"numpy {numpy} is too old" if numpy else "no numpy that can be imported"
         return fail(
             TOPIC,
-            f"{said}; there {fault}",
+            f"{observation}; there {fault}",
             f"{interpreter.path} -m pip install 'numpy>=1.19' (1.19.5 is the last for 3.6)",
         )
-    return ok(TOPIC, f"{said}, numpy {numpy}")
+    return ok(TOPIC, f"{observation}, numpy {numpy}")
 
 
 def uses_tensorrt(interpreter: Interpreter, jetson: Jetson, runtime: str) -> bool:

@@ -61,7 +61,7 @@ def l4t(jetson: Jetson) -> CheckResult:
             "give the container the file: -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro",
         )
     jetpack = f" (JetPack {_JETPACK[jetson.l4t]})" if jetson.l4t in _JETPACK else ""
-    said = f"L4T {jetson.l4t}{jetpack} on {_model(jetson)}"
+    observation = f"L4T {jetson.l4t}{jetpack} on {_model(jetson)}"
     beneath = _LINE_OF_KERNEL.get(".".join(jetson.kernel.split(".")[:2]), jetson.release_line)
     if beneath != jetson.release_line:
         return fail(
@@ -72,16 +72,16 @@ def l4t(jetson: Jetson) -> CheckResult:
     if tuple(int(part) for part in jetson.l4t.split(".")[:2]) < _OLDEST:
         return fail(
             TOPIC,
-            f"{said}: its TensorRT is older than 8.2",
+            f"{observation}: its TensorRT is older than 8.2",
             "flash JetPack 4.6.1 or later (Nano) or JetPack 6 (Orin)",
         )
     if jetson.release_line not in _TRIED:
         return warn(
             TOPIC,
-            f"{said}: this software was not made for that line",
+            f"{observation}: this software was not made for that line",
             "use JetPack 4.6.x (Nano) or JetPack 6 (Orin)",
         )
-    return ok(TOPIC, said)
+    return ok(TOPIC, observation)
 
 
 def _model(jetson: Jetson) -> str:

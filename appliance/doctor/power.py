@@ -27,8 +27,8 @@ class Mode:
     @property
     def watt(self) -> float:
         """Its budget; MAXN, and MAXN_SUPER above it, have none."""
-        found = _WATT.search(self.name)
-        return inf if self.name.startswith("MAXN") else float(found[1]) if found else 0.0
+        watt = _WATT.search(self.name)
+        return inf if self.name.startswith("MAXN") else float(watt[1]) if watt else 0.0
 
 
 def power_mode(host: Host, jetson: Jetson) -> CheckResult:
@@ -38,7 +38,7 @@ def power_mode(host: Host, jetson: Jetson) -> CheckResult:
     mode = _mode(host, modes)
     if mode is None:
         return note(MODE, "nvpmodel cannot be asked here", "ask on the host: sudo nvpmodel -q")
-    best = max((mode, *modes), key=lambda one: one.watt)
+    best = max((mode, *modes), key=lambda each: each.watt)
     if best.watt > mode.watt:
         supply = " (a Nano then needs the 5 V 4 A barrel jack)" if jetson.release_line == 32 else ""
         return warn(
@@ -72,19 +72,19 @@ def power_supply(host: Host, jetson: Jetson) -> CheckResult:
 
 
 def _modes(host: Host) -> tuple[Mode, ...]:
-    found = _DEFINED.findall(host.text("etc/nvpmodel.conf"))
-    return tuple(Mode(int(number), name) for number, name in found)
+    defined = _DEFINED.findall(host.text("etc/nvpmodel.conf"))
+    return tuple(Mode(int(number), name) for number, name in defined)
 
 
 def _mode(host: Host, modes: tuple[Mode, ...]) -> Mode | None:
     for command in ("/usr/sbin/nvpmodel", "/usr/bin/nvpmodel"):
         ran = host.run((command, "-q"), 10.0)
-        found = _ASKED.search(ran.out) if ran is not None and ran.status == 0 else None
-        if found:
-            return Mode(int(found[2]), found[1])
+        match = _ASKED.search(ran.out) if ran is not None and ran.status == 0 else None
+        if match:
+            return Mode(int(match[2]), match[1])
     # What nvpmodel keeps over a restart; a container may have been given that and no more.
-    kept = _STATUS.search(host.text("var/lib/nvpmodel/status"))
-    return next((mode for mode in modes if kept and mode.id == int(kept[1])), None)
+    status = _STATUS.search(host.text("var/lib/nvpmodel/status"))
+    return next((mode for mode in modes if status and mode.id == int(status[1])), None)
 
 
 def _times(count: int) -> str:

@@ -68,14 +68,14 @@ def memory(host: Host, *, tensorrt: bool, serving: bool) -> CheckResult:
     if not total:
         return note(MEMORY, "the kernel does not say how much there is")
     needed = _SERVING if serving else _TENSORRT if tensorrt else _ONNXRUNTIME
-    said = f"{_gib(free)} of {_gib(total)}"
+    observation = f"{_gib(free)} of {_gib(total)}"
     if free >= needed:
-        return ok(MEMORY, said)
+        return ok(MEMORY, observation)
     result = fail if free < needed / 2 else warn
     beside = "the running service should keep" if serving else "starting the engine takes"
     return result(
         MEMORY,
-        f"{said}; {beside} {_gib(needed)}",
+        f"{observation}; {beside} {_gib(needed)}",
         _LESS,
     )
 
@@ -87,11 +87,11 @@ def disk(host: Host, folder: Path) -> CheckResult:
     if usage is None:
         return note(DISK, f"cannot be asked at {near}")
     free, total = usage
-    said = f"{_gib(free)} of {_gib(total)} at {near}"
+    observation = f"{_gib(free)} of {_gib(total)} at {near}"
     if free >= _DISK_WARN:
-        return ok(DISK, said)
+        return ok(DISK, observation)
     result = fail if free < _DISK_FAIL else warn
-    return result(DISK, said, "make room: sudo apt-get clean; docker image prune; old logs")
+    return result(DISK, observation, "make room: sudo apt-get clean; docker image prune; old logs")
 
 
 def _available(host: Host) -> int:

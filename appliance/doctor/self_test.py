@@ -39,9 +39,9 @@ def self_test(
             engine.close()
     except (EngineError, ApplianceError) as error:
         return failed(TOPIC, error)
-    what = "worker" if worker else "engine"
+    place = "worker" if worker else "engine"
     return ok(
         TOPIC,
-        f"{runtime}: {what} started in {started - begun:.1f} s, "
+        f"{runtime}: {place} started in {started - begun:.1f} s, "
         f"a small drawn pair read in {done - started:.1f} s",
     )

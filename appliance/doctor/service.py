@@ -71,9 +71,9 @@ def exposure(address: str, *, container: bool, tokens: bool, tls: bool) -> Check
     protection = f"{'with' if tokens else 'no'} tokens, {'with' if tls else 'no'} TLS"
     if is_loopback(address):
         return ok(EXPOSURE, f"{address}: reached from this machine alone ({protection})")
-    said = f"{address}: reached from the network ({protection})"
+    observation = f"{address}: reached from the network ({protection})"
     if tokens and tls:
-        return ok(EXPOSURE, said)
+        return ok(EXPOSURE, observation)
     if container and address in _ANYWHERE:
         return note(
             EXPOSURE,
@@ -82,7 +82,7 @@ def exposure(address: str, *, container: bool, tokens: bool, tls: bool) -> Check
         )
     return warn(
         EXPOSURE,
-        said,
+        observation,
         "run: mammosono token add NAME --role ROLE\n"
         "and take MAMMOSONO_TLS=off and MAMMOSONO_EXPOSE away\n"
         "or set MAMMOSONO_HOST=127.0.0.1",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
@@ -23,50 +22,59 @@ _STYLE = {
 }
 _WORST_FIRST = (State.FAIL, State.WARN, State.NOTE, State.OK)
 _WIDEST = 110
-"""Columns: a longer line is hard to follow back."""
+"""Columns: a longer result is hard to follow back."""
 
 
-def print_lines(console: Console, lines: Sequence[CheckResult]) -> None:
+def print_lines(console: Console, results: Sequence[CheckResult]) -> None:
     """State, topic, observation and remedy of each check, and a summary."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for line in lines:
-        words = Text(printable(line.said, " "))
-        if line.remedy:
-            for row in line.remedy.splitlines():
+    for result in results:
+        words = Text(printable(result.observation, " "))
+        if result.remedy:
+            for row in result.remedy.splitlines():
                 words.append("\n" + printable(row, " "), "dim")
-        style = _STYLE[line.state]
-        table.add_row(Text(line.state.value, style), Text(line.topic, "bold"), words)
+        style = _STYLE[result.state]
+        table.add_row(Text(result.state.value, style), Text(result.topic, "bold"), words)
     console.print(table, width=min(console.width, _WIDEST))
     console.print()
-    console.print(_summary(lines), highlight=False)
+    console.print(_summary(results), highlight=False)
 
 
-def lines_json(lines: Sequence[CheckResult]) -> str:
-    """`state` is that of the worst line; a note counts as ok."""
+def lines_json(results: Sequence[CheckResult]) -> str:
+    """`state` is that of the worst result; a note counts as ok."""
     document = {
         "software": SOFTWARE,
-        "state": worst(lines).value,
-        "lines": [asdict(line) for line in lines],
+        "state": worst(results).value,
+        "lines": [_document(result) for result in results],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def worst(lines: Sequence[CheckResult]) -> State:
+def _document(result: CheckResult) -> dict[str, str]:
+    return {
+        "topic": result.topic,
+        "state": result.state.value,
+        "said": result.observation,
+        "remedy": result.remedy,
+    }
+
+
+def worst(results: Sequence[CheckResult]) -> State:
     """fail, warn or ok. The command ends with exit status 1 on fail."""
-    states = {line.state for line in lines}
+    states = {result.state for result in results}
     return next((state for state in (State.FAIL, State.WARN) if state in states), State.OK)
 
 
-def _summary(lines: Sequence[CheckResult]) -> Text:
-    count = Counter(line.state for line in lines)
+def _summary(results: Sequence[CheckResult]) -> Text:
+    count = Counter(result.state for result in results)
     counted = ", ".join(f"{count[state]} {state.value}" for state in _WORST_FIRST if count[state])
-    said = {
+    sentences = {
         State.OK: "This appliance is in order.",
         State.WARN: "This appliance is in order but for the warnings.",
         State.FAIL: "This appliance is not in order: mend the failures, from the top down.",
     }
-    state = worst(lines)
-    return Text.assemble((f"{counted}.  ", "dim"), (said[state], _STYLE[state]))
+    state = worst(results)
+    return Text.assemble((f"{counted}.  ", "dim"), (sentences[state], _STYLE[state]))

@@ -24,12 +24,12 @@ def temperature(host: Host) -> CheckResult:
     limits = {zone: _limit(host, zone.folder) for zone in zones}
     zone = min(zones, key=lambda zone: limits[zone] - zone.celsius)
     hottest, limit = zone.celsius, limits[zone]
-    said = f"{zone.name} {hottest:.0f} °C, limit {limit:.0f} °C"
+    observation = f"{zone.name} {hottest:.0f} °C, limit {limit:.0f} °C"
     if hottest >= limit:
-        return fail(TOPIC, said, _REMEDY)
+        return fail(TOPIC, observation, _REMEDY)
     if hottest >= limit - _NEAR:
-        return warn(TOPIC, said, _REMEDY)
-    return ok(TOPIC, said)
+        return warn(TOPIC, observation, _REMEDY)
+    return ok(TOPIC, observation)
 
 
 def _limit(host: Host, zone: str) -> float:

@@ -20,12 +20,12 @@ _REMEDY = (
 
 def time_sync(host: Host) -> CheckResult:
     now = datetime.fromtimestamp(host.now(), timezone.utc)
-    said = f"{now:%Y-%m-%d %H:%M} UTC"
+    observation = f"{now:%Y-%m-%d %H:%M} UTC"
     if now.year < _FIRST_YEAR:
-        return fail(TOPIC, f"the clock says {said}", _REMEDY)
+        return fail(TOPIC, f"the clock says {observation}", _REMEDY)
     synchronised = host.synchronised()
     if synchronised is None:
-        return note(TOPIC, f"{said}; whether a time server sets it cannot be read", _REMEDY)
+        return note(TOPIC, f"{observation}; whether a time server sets it cannot be read", _REMEDY)
     if not synchronised:
-        return warn(TOPIC, f"{said}, set by no time server", _REMEDY)
-    return ok(TOPIC, f"{said}, set by a time server")
+        return warn(TOPIC, f"{observation}, set by no time server", _REMEDY)
+    return ok(TOPIC, f"{observation}, set by a time server")

@@ -19,7 +19,7 @@ _HUFFMAN_DCT = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class JpegFrame:
     """A start-of-frame segment, and where the entropy-coded data begin (byte offset)."""
 
     scan_offset: int
@@ -29,7 +29,7 @@ class Frame:
     width: int
 
 
-def read_frame(data: bytes) -> Frame:
+def read_frame(data: bytes) -> JpegFrame:
     """The frame header of any JPEG process, JPEG-LS included.
 
     Raises CorruptImage if there is none, or if what follows it would keep the decoder for hours.
@@ -53,7 +53,7 @@ def read_frame(data: bytes) -> Frame:
     if data.count(bytes((0xFF, _START_OF_SCAN)), offset) > _MAX_SCANS:
         raise CorruptImage("The JPEG file has too many scans; export it again from its source.")
     if fields is not None:
-        return Frame(offset, *fields)
+        return JpegFrame(offset, *fields)
     raise CorruptImage("The JPEG file has no frame header; export it again from its source.")
 
 

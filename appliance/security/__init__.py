@@ -1,1 +1,1 @@
-"""Who may do what: tokens and roles, TLS, what is counted and what is written down."""
+"""Access to the service: tokens and roles, TLS, exposure, audit log."""

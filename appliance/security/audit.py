@@ -72,7 +72,7 @@ def verify(file: Path, known: str | None = None) -> Verified:
     Who may write the file can write all of it anew. Against that, keep `head` elsewhere from time
     to time, and ask for it later as `known`: then nothing before it was changed since.
     """
-    head, events, torn, found = FIRST, 0, False, known in (None, FIRST)
+    head, events, torn, is_known = FIRST, 0, False, known in (None, FIRST)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
@@ -85,8 +85,8 @@ def verify(file: Path, known: str | None = None) -> Verified:
             if previous != head:
                 raise BrokenChain(f"line {number} does not follow the one before")
             head, events = hashlib.sha256(line[:-1]).hexdigest(), number
-            found = found or head == known
-    return Verified(events, head, torn, found)
+            is_known = is_known or head == known
+    return Verified(events, head, torn, is_known)
 
 
 def _mended(handle: int) -> tuple[str, int]:

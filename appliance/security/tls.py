@@ -149,14 +149,14 @@ def _certificate(key: ec.EllipticCurvePrivateKey, names: Iterable[str]) -> x509.
 
 
 def _general_names(names: Iterable[str]) -> list[x509.GeneralName]:
-    found: dict[x509.GeneralName, None] = {}
+    general: dict[x509.GeneralName, None] = {}
     for name in names:
         try:
-            found[x509.IPAddress(ip_address(name))] = None
+            general[x509.IPAddress(ip_address(name))] = None
         except ValueError:
             if _HOST_NAME.fullmatch(name):
-                found[x509.DNSName(name.lower())] = None
-    return list(found)
+                general[x509.DNSName(name.lower())] = None
+    return list(general)
 
 
 def _holds(file: Path, key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> bool:

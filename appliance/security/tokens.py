@@ -70,11 +70,11 @@ class Tokens:
     def find(self, secret: str) -> Token | None:
         """The token of this secret. Takes as long whichever it is, and if it is none."""
         presented = _hash(secret)
-        found = None
+        match = None
         for token in self.all():
             if hmac.compare_digest(token.sha256, presented):
-                found = token
-        return found
+                match = token
+        return match
 
     def add(self, name: str, roles: Collection[Role]) -> str:
         """Make a token and return its secret, which is kept nowhere. Raises TokenRefused."""

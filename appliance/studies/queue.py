@@ -1,4 +1,4 @@
-"""StudyJob queue of studies and its worker, which has them read one at a time."""
+"""Job queue of studies, and its worker, which has them read one at a time."""
 
 from __future__ import annotations
 

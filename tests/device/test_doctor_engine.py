@@ -48,7 +48,7 @@ ON_PC = Interpreter(
 def assert_line(line: CheckResult, state: State, *words: str, remedy: str = "") -> None:
     assert line.state is state, line
     for word in words:
-        assert word in line.said, line
+        assert word in line.observation, line
     assert remedy in line.remedy, line
     assert bool(line.remedy) or state in (State.OK, State.NOTE)
 
@@ -188,7 +188,7 @@ def test_a_jetson_without_a_gpu_lacks_runtime_or_group(tmp_path: Path) -> None:
     seen = replace(ON_NANO, device=None, no_device="there is no GPU; give the container one")
     line = gpu(seen, jetson_of(nano(tmp_path)), tensorrt=True)
     assert_line(line, State.FAIL, "cannot be used: there is no GPU", remedy="--runtime nvidia")
-    assert "give the container" not in line.said
+    assert "give the container" not in line.observation
 
 
 def test_a_pc_needs_a_gpu_only_for_tensorrt(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_damaged_bundle_is_named_with_its_remedy(tmp_path: Path) -> None:
         file.write(b"x")
     line, bundle = check_bundle(tmp_path / "bundle")
     assert_line(line, State.FAIL, "heads.onnx", remedy="copy the bundle again")
-    assert str(tmp_path) not in line.said + line.remedy
+    assert str(tmp_path) not in line.observation + line.remedy
     assert bundle is None
 
 
@@ -302,7 +302,7 @@ def test_plans_of_another_device_or_none_at_all_are_to_be_built(
     (folder / "trunk.json").unlink()
     line = plans(shipped, folder, ON_NANO, tensorrt=True)
     assert_line(line, State.FAIL, "trunk: it has no plan", "GPU Orin", remedy="build-engine")
-    assert "; run:" not in line.said
+    assert "; run:" not in line.observation
 
 
 def test_plans_of_another_user_are_not_built_anew_but_looked_at_as_that_user(

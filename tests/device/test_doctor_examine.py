@@ -206,7 +206,7 @@ def test_an_orin_whose_plans_were_built_by_another_tensorrt_is_told_to_build(
     lines = examine(Settings(plans=folder), host)
     wrong = {line.topic: line for line in lines if line.state is State.FAIL}
     assert set(wrong) == {"Plans"}
-    assert "TensorRT 8.6.2, not 10.3.0" in wrong["Plans"].said
+    assert "TensorRT 8.6.2, not 10.3.0" in wrong["Plans"].observation
 
 
 def test_a_pc_has_notes_where_a_jetson_has_lines(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def of_jetson(check, host: Host) -> CheckResult:
 def assert_line(line: CheckResult, state: State, *words: str, remedy: str = "") -> None:
     assert line.state is state, line
     for word in words:
-        assert word in line.said, line
+        assert word in line.observation, line
     assert remedy in line.remedy, line
     assert bool(line.remedy) or state in (State.OK, State.NOTE)
 
@@ -186,7 +186,7 @@ def test_heat_is_judged_by_where_the_zone_throttles(
     line = temperature(host)
     assert_line(line, state)
     # The PMIC that always says 100 degrees is never the hottest.
-    assert "PMIC" not in line.said
+    assert "PMIC" not in line.observation
     if state is not State.OK:
         assert_line(line, state, "CPU-therm", "limit 97 °C", remedy="fan")
 
@@ -216,7 +216,11 @@ def test_swap_matters_where_memory_is_small(
 ) -> None:
     files = {"proc/meminfo": meminfo(total, 2.0), "proc/swaps": swaps(*rows)}
     line = of_jetson(swap, nano(tmp_path, files))
-    remedy = "/var/swapfile" if "zram: enough" in line.said or "none, b" in line.said else ""
+    remedy = (
+        "/var/swapfile"
+        if "zram: enough" in line.observation or "none, b" in line.observation
+        else ""
+    )
     assert_line(line, state, words, remedy=remedy)
 
 

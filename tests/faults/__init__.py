@@ -1,1 +1,1 @@
-"""Proof under fire: a real box, real clients, and kill -9 at random moments. `make faults`."""
+"""Fault rounds: a real appliance, real clients, kill -9 at random moments. `make faults`."""

@@ -13,7 +13,7 @@ Pair = tuple[bytes, bytes]
 
 
 class Clients:
-    """Threads that post pairs; to a box that may be away at any moment."""
+    """Threads that post pairs; to an appliance that may be away at any moment."""
 
     def __init__(self, url: str, pairs: Sequence[Pair], count: int, pause_s: float) -> None:
         self.url, self._pairs, self._pause_s = url, pairs, pause_s

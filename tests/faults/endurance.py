@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faults.box import Box, rss_mib
+from faults.appliance import Appliance, rss_mib
 from faults.clients import Clients, Pair
 
 
@@ -40,16 +40,16 @@ def endure(
 ) -> Endurance:
     """Have `count` pairs read, the queue being full all the time."""
     outcome, started = Endurance(), time.monotonic()
-    box = Box(folder / "state", worker=False, queue_length=8, min_free_bytes=0)
-    box.start()
-    box.until_ready()
-    with Clients(box.url, pairs, count=4, pause_s=0.0) as clients:
+    appliance = Appliance(folder / "state", worker=False, queue_length=8, min_free_bytes=0)
+    appliance.start()
+    appliance.until_ready()
+    with Clients(appliance.url, pairs, count=4, pause_s=0.0) as clients:
         while outcome.read < count:
             time.sleep(1.0)
-            outcome.read = box.count("done")
-            for name, pid in box.pids().items():
+            outcome.read = appliance.count("done")
+            for name, pid in appliance.pids().items():
                 outcome.rss_mib.setdefault(name, []).append((outcome.read, rss_mib(pid)))
             tell(outcome.read)
     outcome.answers, outcome.seconds = clients.answers, time.monotonic() - started
-    box.stop()
+    appliance.stop()
     return outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from faults.box import Box
+from faults.appliance import Appliance
 from faults.clients import Clients, Pair
 
 
@@ -42,35 +42,35 @@ def fire(
     worker: bool = True,
     tell: Callable[[int, str], None] = lambda *_: None,
 ) -> Outcome:
-    """`rounds` kills; then the box is left in peace, and everything acknowledged is looked up."""
+    """`rounds` kills; then the appliance is left alone, and what it acknowledged is looked up."""
     chance, outcome, started = random.Random(seed), Outcome(), time.monotonic()
-    box = Box(folder / "state", worker=worker, queue_length=16, min_free_bytes=0)
-    box.start()
-    box.until_ready()
-    with Clients(box.url, pairs, count=3, pause_s=0.05) as clients:
+    appliance = Appliance(folder / "state", worker=worker, queue_length=16, min_free_bytes=0)
+    appliance.start()
+    appliance.until_ready()
+    with Clients(appliance.url, pairs, count=3, pause_s=0.05) as clients:
         for _ in range(rounds):
             time.sleep(chance.uniform(0.0, 1.5))
-            living = box.pids()
+            living = appliance.pids()
             name = chance.choice(sorted(living))
-            box.kill(living[name])
+            appliance.kill(living[name])
             outcome.killed[name] += 1
             outcome.rounds += 1
             tell(outcome.rounds, name)
             if name == "web":
-                box.start()
+                appliance.start()
             if chance.random() < 0.5:
-                box.until_ready()  # else the next blow falls while it starts
+                appliance.until_ready()  # else the next blow falls while it starts
     outcome.answers = clients.answers
-    _look_up(box, clients.acknowledged, outcome)
-    box.stop()
+    _look_up(appliance, clients.acknowledged, outcome)
+    appliance.stop()
     _look_inside(folder / "state" / "spool", outcome)
     outcome.seconds = time.monotonic() - started
     return outcome
 
 
-def _look_up(box: Box, acknowledged: Sequence[str], outcome: Outcome) -> None:
+def _look_up(appliance: Appliance, acknowledged: Sequence[str], outcome: Outcome) -> None:
     outcome.acknowledged = len(acknowledged)
-    with httpx.Client(base_url=box.url, timeout=60) as client:
+    with httpx.Client(base_url=appliance.url, timeout=60) as client:
         for study_id in acknowledged:
             place = f"/v1/studies/{study_id}"
 
@@ -78,7 +78,7 @@ def _look_up(box: Box, acknowledged: Sequence[str], outcome: Outcome) -> None:
                 found = client.get(place)
                 return found.status_code == 404 or found.json()["status"] in ("done", "failed")
 
-            box.until(settled, 600)
+            appliance.until(settled, 600)
             found = client.get(place)
             if found.status_code != 200:
                 outcome.lost.append(study_id)

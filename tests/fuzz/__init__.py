@@ -1,1 +1,1 @@
-"""Damaged image files by the thousand, through the reader's decoders and through a whole box."""
+"""Damaged image files by the thousand, through the reader's decoders and a whole appliance."""

@@ -18,7 +18,7 @@ from fuzz.posts import Posted, post
 def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=100_000, help="files to decode")
-    parser.add_argument("--posts", type=int, default=1000, help="files to post to a box")
+    parser.add_argument("--posts", type=int, default=1000, help="files to post to an appliance")
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     options = parser.parse_args()
     console, held = Console(), True

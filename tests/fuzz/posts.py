@@ -1,4 +1,4 @@
-"""Damaged files, and damaged requests, posted to a real box."""
+"""Damaged files, and damaged requests, posted to a real appliance."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from faults.box import Box, alive, rss_mib
+from faults.appliance import Appliance, alive, rss_mib
 from files import PATIENT
 
 from fuzz.mutate import cut, damaged, flipped, integer, patched
 from fuzz.seeds import WHOLE
 
 ALLOWED = (503, 507)
-"""Of what is the box's own fault: it cannot read now, or has no room."""
+"""Of what is the appliance's own fault: it cannot read now, or has no room."""
 
 SAMPLE_EVERY = 50
 
@@ -49,23 +49,23 @@ def post(
 ) -> Posted:
     """Post files `first` to `first + count - 1`, the request of every third damaged as well."""
     posted, started, log = Posted(), time.monotonic(), folder / "fuzz.log"
-    box = Box(folder / "state", worker=False, min_free_bytes=0)
-    box.log_to(log)
-    box.start()
+    appliance = Appliance(folder / "state", worker=False, min_free_bytes=0)
+    appliance.log_to(log)
+    appliance.start()
     try:
-        box.until_ready()
-        with httpx.Client(base_url=box.url, timeout=240) as client:
+        appliance.until_ready()
+        with httpx.Client(base_url=appliance.url, timeout=240) as client:
             for number in range(first, first + count):
                 _one(client, number, posted)
                 if number % SAMPLE_EVERY == 0:
-                    _sample(box, posted)
+                    _sample(appliance, posted)
                 posted.count += 1
                 tell(posted)
-        _sample(box, posted)
-        posted.web_lived = box.answers("/healthz")
+        _sample(appliance, posted)
+        posted.web_lived = appliance.answers("/healthz")
     finally:
-        if alive(box.web):
-            box.stop()
+        if alive(appliance.web):
+            appliance.stop()
     posted.identity_told |= PATIENT in log.read_text(errors="replace")
     posted.seconds = time.monotonic() - started
     return posted
@@ -92,8 +92,8 @@ def _one(client: httpx.Client, number: int, posted: Posted) -> None:
     posted.identity_told |= PATIENT in answer.text
 
 
-def _sample(box: Box, posted: Posted) -> None:
-    for name, pid in box.pids().items():
+def _sample(appliance: Appliance, posted: Posted) -> None:
+    for name, pid in appliance.pids().items():
         posted.rss_mib.setdefault(name, []).append((posted.count, rss_mib(pid)))
         if name == "reader":
             posted.readers.add(pid)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from faults.box import Box, alive
+from faults.appliance import Appliance, alive
 from faults.fire import fire
 from faults.pairs import phantom_pairs
 
@@ -17,12 +17,12 @@ FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path / "state", worker=False, min_free_bytes=0)
-    box.start()
-    yield box
-    if alive(box.web):
-        box.kill(box.web)
+def appliance(tmp_path: Path) -> Iterator[Appliance]:
+    appliance = Appliance(tmp_path / "state", worker=False, min_free_bytes=0)
+    appliance.start()
+    yield appliance
+    if alive(appliance.web):
+        appliance.kill(appliance.web)
 
 
 def test_what_was_acknowledged_is_settled_once_whoever_is_killed(tmp_path: Path) -> None:
@@ -36,25 +36,27 @@ def test_what_was_acknowledged_is_settled_once_whoever_is_killed(tmp_path: Path)
     assert outcome.integrity == "ok"
 
 
-def test_sigterm_lets_the_study_being_read_end_and_keeps_those_that_wait(box: Box) -> None:
-    box.until_ready()
+def test_sigterm_lets_the_study_being_read_end_and_keeps_those_that_wait(
+    appliance: Appliance,
+) -> None:
+    appliance.until_ready()
     ids = [f"s{k}" for k in range(6)]
     for study_id in ids:
         answer = httpx.post(
-            box.url + "/v1/studies?wait=0", files=FILES, data={"study_id": study_id}
+            appliance.url + "/v1/studies?wait=0", files=FILES, data={"study_id": study_id}
         )
         assert answer.status_code == 202
-    status, seconds = box.stop()
+    status, seconds = appliance.stop()
     assert status == -signal.SIGTERM  # as systemd and Docker expect of a clean end
     assert seconds < 30
-    box.start()
+    appliance.start()
     for study_id in ids:
-        place = f"{box.url}/v1/studies/{study_id}"
-        box.until(lambda place=place: httpx.get(place).json()["status"] == "done")
+        place = f"{appliance.url}/v1/studies/{study_id}"
+        appliance.until(lambda place=place: httpx.get(place).json()["status"] == "done")
 
 
-def test_nothing_of_the_box_outlives_its_web_process(box: Box) -> None:
-    box.until_ready()
-    reader = box.pids()["reader"]
-    box.kill(box.web)
-    box.until(lambda: not alive(reader))
+def test_nothing_of_the_box_outlives_its_web_process(appliance: Appliance) -> None:
+    appliance.until_ready()
+    reader = appliance.pids()["reader"]
+    appliance.kill(appliance.web)
+    appliance.until(lambda: not alive(reader))

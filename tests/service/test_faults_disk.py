@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from faults.box import Box, alive
+from faults.appliance import Appliance, alive
 from faults.pairs import phantom_pairs
 
 PAIR = phantom_pairs(1)[0]
@@ -35,18 +35,18 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def box(disk: Path) -> Iterator[Box]:
-    box = Box(disk / "state", worker=False, min_free_bytes=2**20, max_age_days=1)
-    box.log_to(disk.parent / "serve.log")
-    box.start()
-    box.until_ready()
-    yield box
-    if alive(box.web):
-        box.kill(box.web)
+def appliance(disk: Path) -> Iterator[Appliance]:
+    appliance = Appliance(disk / "state", worker=False, min_free_bytes=2**20, max_age_days=1)
+    appliance.log_to(disk.parent / "serve.log")
+    appliance.start()
+    appliance.until_ready()
+    yield appliance
+    if alive(appliance.web):
+        appliance.kill(appliance.web)
 
 
-def post(box: Box, study_id: str, wait: int = 60) -> httpx.Response:
-    place = f"{box.url}/v1/studies?wait={wait}"
+def post(appliance: Appliance, study_id: str, wait: int = 60) -> httpx.Response:
+    place = f"{appliance.url}/v1/studies?wait={wait}"
     return httpx.post(place, files=FILES, data={"study_id": study_id}, timeout=120)
 
 
@@ -62,37 +62,41 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_there_is_room(
-    box: Box, disk: Path
+    appliance: Appliance, disk: Path
 ) -> None:
-    kept = post(box, "before")
+    kept = post(appliance, "before")
     assert kept.status_code == 200
     hog = fill(disk)
 
-    refused = post(box, "during")
+    refused = post(appliance, "during")
     assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
-    assert httpx.get(f"{box.url}/v1/studies/during").status_code == 404
-    ready = httpx.get(box.url + "/readyz")
+    assert httpx.get(f"{appliance.url}/v1/studies/during").status_code == 404
+    ready = httpx.get(appliance.url + "/readyz")
     assert (ready.status_code, ready.json()["code"]) == (507, "storage_full")
-    assert box.answers("/healthz")
+    assert appliance.answers("/healthz")
 
     hog.unlink()
-    box.until_ready()
-    assert post(box, "during").status_code == 200
+    appliance.until_ready()
+    assert post(appliance, "during").status_code == 200
     # It was read, so it may have made room; if it is still there, it is as it was.
-    before = httpx.get(f"{box.url}/v1/studies/before")
+    before = httpx.get(f"{appliance.url}/v1/studies/before")
     assert before.status_code == 404 or before.content == kept.content
 
 
-def test_a_box_started_on_a_read_only_disk_lives_says_so_and_recovers(box: Box, disk: Path) -> None:
-    kept = post(box, "before")
-    box.stop()
+def test_a_box_started_on_a_read_only_disk_lives_says_so_and_recovers(
+    appliance: Appliance, disk: Path
+) -> None:
+    kept = post(appliance, "before")
+    appliance.stop()
     mount("-o", "remount,ro", str(disk))
     try:
-        box.start()
-        box.until(lambda: httpx.get(box.url + "/readyz").json()["code"] == "storage_failed")
-        refused = post(box, "during")
+        appliance.start()
+        appliance.until(
+            lambda: httpx.get(appliance.url + "/readyz").json()["code"] == "storage_failed"
+        )
+        refused = post(appliance, "during")
         assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
     finally:
         mount("-o", "remount,rw", str(disk))
-    box.until_ready()
-    assert httpx.get(f"{box.url}/v1/studies/before").content == kept.content
+    appliance.until_ready()
+    assert httpx.get(f"{appliance.url}/v1/studies/before").content == kept.content

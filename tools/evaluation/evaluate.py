@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from mammosono.appliance.errors import IntakeError, ModelFault
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.prepare import Denoise, denoiser
-from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.runtime import Runtime
-from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo, Reading, SourceImage
+from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.denoiser.log_shrinkage import shrink_logarithm
@@ -162,17 +162,11 @@ Progress = Callable[[int, int], None]
 """Told how many images are done, and of how many."""
 
 
-class Reads(Protocol):
-    """What is judged: the device's reader."""
-
-    def read(self, images: Sequence[SourceImage]) -> Reading: ...
-
-
 def evaluate(
-    reader: Reads,
+    reader: ImageReader,
     records: Sequence[Record],
     *,
-    searcher: Reads | None = None,
+    searcher: ImageReader | None = None,
     read_bytes: ReadBytes = Path.read_bytes,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:

@@ -21,12 +21,12 @@ import numpy as np
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
-from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.evaluate import Progress, Reads
+from mammosono.tools.evaluation.evaluate import Progress
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
 
 SENSITIVITY = 0.90
@@ -243,7 +243,7 @@ def choose_for_bundle(
 
 
 def read_scores(
-    reader: Reads, records: Sequence[Record], progress: Progress
+    reader: ImageReader, records: Sequence[Record], progress: Progress
 ) -> tuple[dict[Modality, Floats], dict[Modality, Bools]]:
     """Image scores and truth by modality, in the records' order.
 

@@ -72,8 +72,8 @@ class Records:
 
     def exists(self, study: Study) -> bool:
         """The very study, not one posted later under its id."""
-        found = self._db.execute("SELECT 1 FROM studies WHERE number = ?", (study.number,))
-        return found.fetchone() is not None
+        row = self._db.execute("SELECT 1 FROM studies WHERE number = ?", (study.number,))
+        return row.fetchone() is not None
 
     def delete(self, study: Study) -> None:
         self._db.execute("DELETE FROM studies WHERE number = ?", (study.number,))

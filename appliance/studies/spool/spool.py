@@ -129,14 +129,14 @@ class Spool:
 
     def attach(self, study: Study) -> bool:
         """Keep the pictures of `drawing`, all at once; False if the study was deleted meanwhile."""
-        drawn, kept = self._folder / "drawing" / str(study.number), self._pictures(study)
+        drawn, pictures = self._folder / "drawing" / str(study.number), self._pictures(study)
         with disk_errors():
             if not self._records.exists(study):
                 files.remove(drawn)
                 return False
-            files.remove(kept)
-            kept.parent.mkdir(exist_ok=True)
-            drawn.replace(kept)
+            files.remove(pictures)
+            pictures.parent.mkdir(exist_ok=True)
+            drawn.replace(pictures)
         return True
 
     def picture(self, study: Study, name: str) -> Path | None:
@@ -210,8 +210,8 @@ class Spool:
             return None
         if study.owner != owner:
             raise StudyConflict("Post the images under another id.")
-        kept = [(image.modality, image.sha256) for image in study.images]
-        same = kept == [(upload.modality, upload.sha256) for upload in uploads]
+        stored = [(image.modality, image.sha256) for image in study.images]
+        same = stored == [(upload.modality, upload.sha256) for upload in uploads]
         if study.problem is not None and (not same or study.problem["status"] >= 500):
             # Nothing was read under this id: better images, or a better day, may have it.
             self._remove([study])

@@ -1,4 +1,4 @@
-"""A real box: `mammosono serve` as a process, on a state folder that outlives it."""
+"""A real appliance: `mammosono serve` as a process, on a state folder that outlives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 
-class Box:
+class Appliance:
     """The service, its reader process and, if asked for, the worker that computes the network."""
 
     def __init__(self, state: Path, *, worker: bool, **settings: object) -> None:
@@ -145,8 +145,8 @@ def rss_mib(pid: int) -> float:
 
 
 def _free_port() -> int:
-    """Below the ports that the kernel gives to clients: one of those that asks for a box that is
-    away would sooner or later be connected to itself, and keep the box from its own port."""
+    """Below the ports that the kernel gives to clients: a client that asks for an appliance that is
+    away would sooner or later be connected to itself, and keep it from its own port."""
     for port in random.sample(range(20_000, 30_000), 100):
         try:
             with socket.create_server(("127.0.0.1", port)):
