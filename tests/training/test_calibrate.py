@@ -241,10 +241,10 @@ def test_a_modality_without_the_images_to_choose_on_is_refused(
 def test_a_mask_that_does_not_fit_its_image_is_refused_by_the_image_name(tmp_path: Path) -> None:
     validation = Validation(tmp_path, OTHERS)
     validation.records[0].masks[0].write_bytes(png(np.zeros((8, 8), np.uint8)))
-    with pytest.raises(ValueError, match=r"a mask of 0\.png is damaged or not of the image's size"):
+    with pytest.raises(ValueError, match=r"0\.png: mask 1 is of another size"):
         validation.calibrated()
     validation.records[0].masks[0].unlink()
-    with pytest.raises(ValueError, match=r"a mask of 0\.png is missing"):
+    with pytest.raises(ValueError, match=r"0\.png: mask 1 is missing"):
         validation.calibrated()
 
 

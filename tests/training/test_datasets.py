@@ -12,7 +12,8 @@ from files import picture, png
 
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import LesionMark, Record
-from mammosono.tools.data.sample import BadSample, Views
+from mammosono.tools.data.sample import Views
+from mammosono.tools.data.truth import BadTruth
 from mammosono.tools.training import datasets as material
 from mammosono.tools.training.datasets import (
     phantom_samples,
@@ -95,7 +96,7 @@ def test_a_lesion_that_nobody_located_is_never_taught_as_background(records: lis
 
 def test_an_image_that_cannot_be_read_is_refused_by_name(records: list[Record]) -> None:
     records[3].image.write_bytes(b"not a picture")
-    with pytest.raises(BadSample, match=r"3\.png"):
+    with pytest.raises(BadTruth, match=r"3\.png"):
         real_samples(records, INPUT, told_nothing)
 
 

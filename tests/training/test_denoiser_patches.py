@@ -141,10 +141,10 @@ def test_phantoms_and_films_are_read_at_network_scale(
 def test_a_film_that_cannot_be_read_is_named(phantom_index: Path) -> None:
     from dataclasses import replace
 
-    from mammosono.tools.data.sample import BadSample
+    from mammosono.tools.data.truth import BadTruth
 
     record = replace(read_index(phantom_index)[0], image=Path("none.jpg"), name="none.jpg")
-    with pytest.raises(BadSample, match=r"none\.jpg"):
+    with pytest.raises(BadTruth, match=r"none\.jpg"):
         clean_pictures([record], (), SIZE, lambda *_: None)
 
 

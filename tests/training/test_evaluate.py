@@ -119,7 +119,7 @@ def test_nothing_read_is_an_error_and_no_report() -> None:
 def test_a_mask_of_another_size_is_refused() -> None:
     world = busi()
     world.files[Path("0_mask_0.png")] = png(np.zeros((SIZE, SIZE + 1), np.uint8))
-    with pytest.raises(ValueError, match=r"a mask of 0.png is damaged or not of the image's size"):
+    with pytest.raises(ValueError, match=r"0.png: mask 1 is of another size than the picture"):
         world.evaluate()
 
 

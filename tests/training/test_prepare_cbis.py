@@ -12,7 +12,7 @@ from prepare_runs import prepared, reasons
 
 from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record, read_index
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import union_mask
 
 SIZE = (200, 150)
 MASK = layouts.disc(*SIZE, 70, 90, 15)

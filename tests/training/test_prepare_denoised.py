@@ -16,7 +16,7 @@ from mammosono.appliance.pipeline.denoise import denoise
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import Record, read_index
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import union_mask
 from mammosono.tools.prepare import denoised as module
 from mammosono.tools.prepare.denoised import denoised_folder, write_denoised
 

@@ -14,8 +14,8 @@ from prepare_runs import prepared, reasons
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import read_index
-from mammosono.tools.data.masks import union_mask
 from mammosono.tools.data.sample import load_sample
+from mammosono.tools.data.truth import union_mask
 from mammosono.tools.prepare.detect import offer
 from mammosono.tools.prepare.layout import Layout
 

@@ -14,7 +14,7 @@ from prepare_runs import prepared, reasons
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.index import Record, read_index, select
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import union_mask
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -15,7 +15,7 @@ from prepare_runs import Run, prepared
 from pycocotools.coco import COCO
 
 from mammosono.tools.data.index import read_index, split_hash
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import union_mask
 from mammosono.tools.prepare.store import JOURNAL
 
 BUSI = Path("Dataset_BUSI_with_GT")

@@ -14,19 +14,17 @@ from mammosono.appliance.pipeline.denoise import Gaussian, denoise
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import Record
+from mammosono.tools.data.truth import mask_labels, read_masks, read_record
 
 Views = Literal["both", "only", "off"]
 """Of a picture before and after denoising: both, only the denoised one, or only the one before."""
 
 
-class BadSample(ValueError):
-    """An image or mask of the index cannot be read or does not fit; names the image."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleLesion:
     """mask: uint8 0 or 1 at working size; `exact` is False where only a circle is known, and
-    then the mask gives the box but never trains the mask head."""
+    then the mask gives the box but never trains the mask head. An empty one trains nothing: such
+    a lesion is neither target nor background."""
 
     label: Label
     mask: NDArray[np.uint8]
@@ -59,26 +57,23 @@ def load_sample(
     denoised again.
 
     gaussian: of mammograms, as for mammosono.appliance.pipeline.denoise.denoise.
-    Raises BadSample.
+    Raises BadTruth.
     """
-    pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise BadSample(f"{record.name}: not a readable image")
+    image = read_record(record)
+    pixels = image.pixels
     place = frame(pixels, record.modality, input_size)
-    masks = [_read_mask(record, k, pixels.shape) for k in range(len(record.masks))]
     lesions: list[SampleLesion] = []
-    if masks:
-        labels = [mark.label for mark in record.lesions] or [Label(record.label)]
-        labels += [labels[-1]] * (len(masks) - len(labels))
-        for label, mask in zip(labels, masks, strict=False):
-            lesions.append(SampleLesion(label, _shrink(mask, place), True))
+    if record.masks:
+        masks = read_masks(record, pixels.shape)
+        for label, mask in zip(mask_labels(record), masks, strict=True):
+            lesions.append(SampleLesion(label, _shrink(mask.astype(np.uint8), place), True))
     else:
         for mark in record.lesions:
             disc = _shrink(_disc(mark.box, pixels.shape), place)
             lesions.append(SampleLesion(mark.label, disc, False))
     views = [place.cut(pixels)]
     if denoised and not record.denoised:
-        peak = 65535.0 if pixels.dtype == np.uint16 else 255.0
+        peak = float(2**image.bits - 1)
         clean, _ = denoise(views[0], record.modality, peak=peak, threads=1, gaussian=gaussian)
         views.append(clean)
     # Deeper pictures keep their whole range: its ends are the percentiles' business.
@@ -112,13 +107,6 @@ def with_views(sample: Sample, views: Views) -> Sample:
     if views == "both":
         return sample
     return replace(sample, views=sample.views[-1:] if views == "only" else sample.views[:1])
-
-
-def _read_mask(record: Record, k: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    mask = cv2.imread(str(record.masks[k]), cv2.IMREAD_GRAYSCALE)
-    if mask is None or mask.shape != shape:
-        raise BadSample(f"{record.name}: mask {k + 1} is missing or not of the image's size")
-    return (mask > 127).astype(np.uint8)
 
 
 def _disc(box: tuple[float, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ def material(
     """Pictures of the split `train` and phantoms; validation patches of `val` and other phantoms.
 
     Films are cut to the compact network's input, for which the appliance will denoise them.
-    Raises ValueError if the index has no mammogram of the source in either split; BadSample.
+    Raises ValueError if the index has no mammogram of the source in either split; BadTruth.
     """
     films = {
         split: select(records, split=split, sources=[source], modality=Modality.MG)

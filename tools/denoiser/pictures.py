@@ -19,7 +19,7 @@ from mammosono.appliance.pipeline.denoise.mammogram import estimate, foreground
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import Record
-from mammosono.tools.data.sample import BadSample
+from mammosono.tools.data.truth import read_record
 
 Image = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def clean_pictures(
     """Roots of phantoms without noise, drawn from `seeds`, and of films, all at network scale.
 
     A film comes a second time at half its size: that averages three quarters of its own noise's
-    variance away. Raises BadSample.
+    variance away. Raises BadTruth.
     """
     rng = np.random.default_rng(0)
     pictures: list[Picture] = []
@@ -75,7 +75,7 @@ def noisy_pictures(
 ) -> list[Picture]:
     """Phantoms and films as they come, stabilised by the noise that is measured on each of them.
 
-    A picture in which none can be measured is left out. Raises BadSample.
+    A picture in which none can be measured is left out. Raises BadTruth.
     """
     pictures: list[Picture] = []
     films = _spread(records)
@@ -107,10 +107,9 @@ def _phantoms(
 
 def _films(records: Sequence[Record], size: tuple[int, int]) -> Iterator[Image]:
     for record in records:
-        pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise BadSample(f"{record.name}: not a readable image")
-        yield frame(pixels, record.modality, size).cut(pixels)
+        image = read_record(record)
+        working = frame(image.pixels, record.modality, size).cut(image.pixels)
+        yield working * np.float32(255 / (2**image.bits - 1))
 
 
 def _spread(records: Sequence[Record]) -> list[Record]:

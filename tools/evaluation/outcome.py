@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mammosono.appliance.output.rle import decode, encode
 from mammosono.appliance.values import Box, Finding, ImageReading, Label, Rle, Verdict
 from mammosono.tools.data.index import LesionMark, Record
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import decode_grey, set_pixels, union_mask
 from mammosono.tools.evaluation.metrics import (
     Bools,
     Floats,
@@ -203,8 +202,8 @@ def lesions_of(record: Record, read_bytes: ReadBytes) -> tuple[tuple[Lesion, ...
 
 
 def _mask(data: bytes) -> Bools:
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return np.zeros((0, 0), bool) if mask is None else np.asarray(mask > 0)
+    stored = decode_grey(data)
+    return np.zeros((0, 0), bool) if stored is None else set_pixels(stored)
 
 
 def _around(mask: Bools) -> Box:

@@ -17,7 +17,7 @@ from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality
 from mammosono.engines.interface import Engine
 from mammosono.tools.data.index import Record
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import union_mask
 from mammosono.tools.evaluation.metrics import dice
 from mammosono.tools.evaluation.operating_points import (
     ImageScore,

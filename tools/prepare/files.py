@@ -9,28 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.intake.decoder_stderr import listen
 from mammosono.appliance.intake.histogram import cumulative_histogram, require_content
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format, sniff
 from mammosono.appliance.values import Modality
+from mammosono.tools.data.truth import BadTruth, read_mask
 from mammosono.tools.prepare.item import Mask, Picture, Unreadable
 
 _KEPT = {Format.PNG: ".png", Format.JPEG: ".jpg"}
-# Decoders go on after these and fill what is missing.
-_DAMAGE = re.compile("Corrupt JPEG|Premature end|TIFF_Error|libpng error")
 _PNG_LEVEL = 3
 """A film of 20 million pixels in a second; level 9 takes ten for a few per cent."""
-_MISSING_MASK, _DAMAGED_MASK, _EMPTY_MASK, _SIZE = (
-    "the mask is missing",
-    "the mask is damaged",
-    "the mask is empty",
-    "the mask is of another size than the picture",
-)
 
 
 def stamp_of(*paths: Path) -> str:
@@ -64,39 +55,20 @@ def picture_of(pixels: NDArray[Any], data: bytes) -> Picture:
     return Picture(pixels, 8, hashlib.sha256(data).hexdigest())
 
 
-def read_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:
-    """One lesion's mask, see binary(). Raises Unreadable if missing, damaged, empty or of another
-    size."""
+def read_lesion_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:
+    """One lesion's mask, see tools.data.truth. Raises Unreadable if missing, damaged, empty or of
+    another size."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Unreadable(_MISSING_MASK, what) from None
-    stored, said = listen(lambda: decode_grey(data))
-    if stored is None or _DAMAGE.search(said):
-        raise Unreadable(_DAMAGED_MASK, what)
-    if stored.shape != shape:
-        raise Unreadable(_SIZE, what)
-    return require_mask(binary(stored), what)
-
-
-def decode_grey(data: bytes) -> NDArray[Any] | None:
-    """uint8 or uint16 [height, width] of what OpenCV reads, PGM among it; None if it does not."""
-    if not data:
-        return None
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return require_mask(read_mask(path, shape), what)
+    except BadTruth as error:
+        raise Unreadable(str(error), what) from None
 
 
 def require_mask(mask: Mask, what: str) -> Mask:
     """Raises Unreadable if no pixel is set."""
     if not mask.any():
-        raise Unreadable(_EMPTY_MASK, what)
+        raise Unreadable("the mask is empty", what)
     return mask
-
-
-def binary(stored: NDArray[Any]) -> Mask:
-    """Set where above half of its greatest value: 0 and 1, 0 and 255, or smooth edges between."""
-    return np.asarray(stored > stored.max() / 2)
 
 
 def encode_png(pixels: NDArray[Any]) -> bytes:

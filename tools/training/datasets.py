@@ -27,7 +27,7 @@ def real_samples(
 
     gaussian: denoises mammograms; None is non-local means.
     Lesions that nobody located are left out: they would be taught as background.
-    Raises tools.data.sample.BadSample; ValueError if raw pictures are asked of an index of
+    Raises tools.data.truth.BadTruth; ValueError if raw pictures are asked of an index of
     denoised ones.
     """
     usable = [record for record in records if not record.abnormal_without_location]

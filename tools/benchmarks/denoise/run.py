@@ -52,7 +52,7 @@ from mammosono.tools.benchmarks.denoise.table import (
 )
 from mammosono.tools.benchmarks.workload import this_machine
 from mammosono.tools.data.index import Record, read_index, select
-from mammosono.tools.data.masks import union_mask
+from mammosono.tools.data.truth import read_record, union_mask
 
 Image = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -208,13 +208,13 @@ def _real(
 
 def _working(record: Record, input_size: tuple[int, int]) -> tuple[Image, NDArray[np.bool_]]:
     """A picture at the network's scale, and its lesions. Raises ValueError."""
-    pixels = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise ValueError(f"{record.name} is missing or damaged")
+    image = read_record(record)
+    pixels = image.pixels
     mask = union_mask(record, (pixels.shape[0], pixels.shape[1]))
     assert mask is not None, "chosen for its masks"
-    place = frame(np.asarray(pixels), record.modality, input_size)
-    return place.cut(pixels), place.cut(mask.astype(np.uint8)) >= 0.5
+    place = frame(pixels, record.modality, input_size)
+    scale = np.float32(255 / (2**image.bits - 1))
+    return place.cut(pixels) * scale, place.cut(mask.astype(np.uint8)) >= 0.5
 
 
 ENLARGED = 2

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mammosono.appliance.values import Label, Modality
-from mammosono.tools.prepare.files import read_mask, read_picture, stamp_of
+from mammosono.tools.prepare.files import read_lesion_mask, read_picture, stamp_of
 from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
 
 _NAME = re.compile(r"(benign|malignant|normal) \((\d+)\)(?:_mask(?:_(\d+))?)?\.png")
@@ -70,7 +70,8 @@ def _load(path: Path, masks: list[Path], label: str) -> Loaded:
     if not masks:
         raise Unreadable("the mask is missing", path.name)
     return Loaded(
-        picture, tuple(Lesion(Label(label), read_mask(mask, shape, mask.name)) for mask in masks)
+        picture,
+        tuple(Lesion(Label(label), read_lesion_mask(mask, shape, mask.name)) for mask in masks),
     )
 
 
@@ -78,7 +79,7 @@ def _require_empty(masks: list[Path], shape: tuple[int, ...]) -> None:
     """BUSI gives normal pictures a black mask."""
     for mask in masks:
         try:
-            read_mask(mask, shape, mask.name)
+            read_lesion_mask(mask, shape, mask.name)
         except Unreadable:
             continue
         raise Unreadable("a normal picture has a mask that is not empty", mask.name)

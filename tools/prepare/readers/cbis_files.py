@@ -23,7 +23,8 @@ from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
 from mammosono.appliance.values import Modality
-from mammosono.tools.prepare.files import binary, require_mask
+from mammosono.tools.data.truth import set_pixels
+from mammosono.tools.prepare.files import require_mask
 from mammosono.tools.prepare.item import Mask, Unreadable
 
 _SHAPE_TOLERANCE = 0.02
@@ -82,12 +83,12 @@ def read_roi(candidates: list[Path], shape: tuple[int, int], what: str) -> tuple
         raise Unreadable("the mask is missing", what)
     mask = max(masks, key=lambda one: one.size)
     if mask.shape == shape:
-        return require_mask(binary(mask), what), False
+        return require_mask(set_pixels(mask), what), False
     ratio = (mask.shape[0] / mask.shape[1]) / (shape[0] / shape[1])
     if abs(ratio - 1) > _SHAPE_TOLERANCE:
         raise Unreadable("the mask is of another size than the picture", what)
     resized = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return require_mask(binary(resized), what), True
+    return require_mask(set_pixels(resized), what), True
 
 
 def _two_levels(pixels: NDArray[Any]) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record, read_index
 from mammosono.tools.data.marks import mark_text
-from mammosono.tools.prepare.files import read_mask, read_picture, safe_name, stamp_of
+from mammosono.tools.data.truth import BadTruth, mask_labels
+from mammosono.tools.prepare.files import read_lesion_mask, read_picture, safe_name, stamp_of
 from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
 
 INDEX = "index.csv"
@@ -53,11 +53,12 @@ def _load(record: Record) -> Loaded:
     marks = record.lesions
     if not record.masks:
         return Loaded(picture, tuple(Lesion(one.label, mark=mark_text(one)) for one in marks))
-    if len(marks) > len(record.masks):
-        raise Unreadable("more annotations than masks", record.name)
-    masks = [read_mask(path, picture.pixels.shape, record.name) for path in record.masks]
-    # As training has it: masks without an annotation of their own take the last one's label.
-    labels = [one.label for one in marks] or [Label(record.label)]
-    labels += [labels[-1]] * (len(masks) - len(labels))
-    texts = [mark_text(one) for one in marks] + [None] * (len(masks) - len(marks))
+    try:
+        labels = mask_labels(record)
+    except BadTruth:
+        raise Unreadable("another number of annotations than of masks", record.name) from None
+    shape = picture.pixels.shape
+    masks = [read_lesion_mask(path, shape, record.name) for path in record.masks]
+    texts: list[str | None] = [mark_text(one) for one in marks]
+    texts = texts or [None] * len(masks)
     return Loaded(picture, tuple(map(Lesion, labels, masks, texts)))
