@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammosono.appliance.values import Modality
-from mammosono.tools.prepare.detect import offer
-from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.readers import Layout
+from mammosono.tools.prepare.readers.detect import offer
 from mammosono.tools.prepare.run import Prepared, Tally, prepare
 
 

@@ -20,10 +20,9 @@ import torch
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.sample import Sample, phantom_sample
-from mammosono.tools.training.curves import Curves
 from mammosono.tools.training.devices import close_fabric, open_fabric
+from mammosono.tools.training.display import Curves, Progress
 from mammosono.tools.training.loop import Trainer
-from mammosono.tools.training.progress import Progress
 
 CONFIG = replace(
     tiny.TRAIN, batch_size=4, micro_batch=1, epochs=2, precision="fp32", learning_rate=1e-4

@@ -69,9 +69,9 @@ from mammosono.tools.benchmarks.workload import Machine
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import evaluate
+from mammosono.tools.network.backbones import ResNet
 from mammosono.tools.network.config import preset
 from mammosono.tools.network.model import RefinedMaskRcnn
-from mammosono.tools.network.resnet import ResNet
 from mammosono.tools.network.stages import TrunkStage
 
 # Graphs of a few nodes: x [1, 4, 8, 8] in, y out.

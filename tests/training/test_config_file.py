@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mammosono.tools.network.config import PRESETS, TrainConfig, preset
-from mammosono.tools.network.config_file import read_settings, train_config
+from mammosono.tools.network.config import PRESETS, TrainConfig, preset, read_settings, train_config
 
 
 def written(folder: Path, entry: Any) -> Path:

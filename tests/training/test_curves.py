@@ -10,8 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the curves belong to training")
 pytest.importorskip("matplotlib", reason="the curves are drawn with matplotlib")
 
-from mammosono.tools.training.curves import Curves
-from mammosono.tools.training.pace import Pace
+from mammosono.tools.training.display import Curves, Pace
 from mammosono.tools.training.validate import Glance
 
 

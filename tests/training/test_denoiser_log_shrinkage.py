@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.phantoms.noise import loupas
 from mammosono.appliance.values import Label, Modality
-from mammosono.tools.denoiser.log_shrinkage import LEVELS, shrink_logarithm, shrunk, soft
+from mammosono.tools.evaluation.log_shrinkage import LEVELS, shrink_logarithm, shrunk, soft
 
 PEAK = 255.0
 

@@ -14,16 +14,18 @@ from mammosono.appliance.pipeline.denoise.estimate import noise_std  # noqa: E40
 from mammosono.appliance.pipeline.denoise.network import FARTHEST  # noqa: E402
 from mammosono.tools.data.index import read_index  # noqa: E402
 from mammosono.tools.denoiser import pictures as reading  # noqa: E402
-from mammosono.tools.denoiser.patches import (  # noqa: E402
+from mammosono.tools.denoiser.pictures import (  # noqa: E402  # noqa: E402
     AMPLITUDES,
     OWN_NOISE,
     PATCH,
+    Picture,
     clean_patch,
+    clean_pictures,
     crop,
+    noisy_pictures,
     self_supervised,
     supervised,
 )
-from mammosono.tools.denoiser.pictures import Picture, clean_pictures, noisy_pictures  # noqa: E402
 from mammosono.tools.denoiser.validation import Trial, gains, trials  # noqa: E402
 
 SIZE = (320, 224)

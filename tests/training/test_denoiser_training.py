@@ -23,13 +23,18 @@ from typer.testing import CliRunner  # noqa: E402
 from mammosono.engines.bundle import open_bundle, write_manifest  # noqa: E402
 from mammosono.engines.onnx_engine import OnnxEngine  # noqa: E402
 from mammosono.tools.cli import app  # noqa: E402
-from mammosono.tools.denoiser import datasets as material  # noqa: E402
 from mammosono.tools.denoiser import pictures, training  # noqa: E402
-from mammosono.tools.denoiser.compare import as_rich, compare_methods  # noqa: E402
+from mammosono.tools.denoiser import training as material  # noqa: E402
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig, predict  # noqa: E402
 from mammosono.tools.denoiser.pictures import Picture  # noqa: E402
 from mammosono.tools.denoiser.training import DenoiserTrainer, DenoiserTraining, best_denoiser  # noqa: E402
-from mammosono.tools.denoiser.validation import gains, trials, with_network  # noqa: E402
+from mammosono.tools.denoiser.validation import (  # noqa: E402  # noqa: E402
+    as_rich,
+    compare_methods,
+    gains,
+    trials,
+    with_network,
+)
 from mammosono.tools.export.denoiser import compare_denoiser, export_denoiser  # noqa: E402
 from mammosono.tools.export.parity import ParityError  # noqa: E402
 from mammosono.tools.training.checkpoint import BadRun  # noqa: E402

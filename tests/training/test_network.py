@@ -16,8 +16,8 @@ from torch.nn import functional as F  # noqa: E402
 from mammosono.appliance.pipeline.detector.anchors import anchors_by_level  # noqa: E402
 from mammosono.appliance.pipeline.detector.geometry import Geometry  # noqa: E402
 from mammosono.appliance.pipeline.detector.roi import roi_level, roi_samples  # noqa: E402
+from mammosono.tools.network.backbones import EfficientNetLite0, imagenet_weights, load_imagenet  # noqa: E402
 from mammosono.tools.network.config import NetworkConfig, preset  # noqa: E402
-from mammosono.tools.network.efficientnet import EfficientNetLite0, imagenet_weights, load_imagenet  # noqa: E402
 from mammosono.tools.network.model import BoxHead, MaskHead, RefinedMaskRcnn, Trunk, pool_rois  # noqa: E402
 
 SCHEDULES = {

@@ -16,8 +16,8 @@ from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import read_index
 from mammosono.tools.data.sample import load_sample
 from mammosono.tools.data.truth import union_mask
-from mammosono.tools.prepare.detect import offer
-from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.readers import Layout
+from mammosono.tools.prepare.readers.detect import offer
 
 BUSI = Path("Dataset_BUSI_with_GT")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammosono.tools.prepare.shapes import BadShape, IgnoredShape, mask_of, shape_of_mark, shapes_of
+from mammosono.tools.prepare.via import BadShape, IgnoredShape, mask_of, shape_of_mark, shapes_of
 
 SIZE = (40, 60)
 """(height, width)"""

@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammosono.tools.data.index import SPLITS
-from mammosono.tools.prepare.entry import Entry
-from mammosono.tools.prepare.groups import MAX_DISTANCE, by_group, group_names
-from mammosono.tools.prepare.near import near_pairs
-from mammosono.tools.prepare.phash import phash
-from mammosono.tools.prepare.split import assign
+from mammosono.tools.prepare.item import Entry
+from mammosono.tools.prepare.split import (
+    MAX_DISTANCE,
+    assign,
+    by_group,
+    group_names,
+    near_pairs,
+    phash,
+)
 
 
 def entry(name: str, case: str = "", phash: int = 0, modality: str = "US") -> Entry:

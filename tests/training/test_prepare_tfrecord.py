@@ -13,8 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboardX.record_writer import RecordWriter
 
-from mammosono.tools.prepare.example import parse_example
-from mammosono.tools.prepare.tfrecord import BadRecord, count_records, masked_crc, read_records
+from mammosono.tools.prepare.tfrecord import (
+    BadRecord,
+    count_records,
+    masked_crc,
+    parse_example,
+    read_records,
+)
 
 MODALITIES = [b"first" * 20, b"second" * 30, b"third" * 40, b"fourth" * 10]
 

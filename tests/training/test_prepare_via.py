@@ -17,7 +17,7 @@ from prepare_runs import prepared, reasons
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import read_index
 from mammosono.tools.data.truth import union_mask
-from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.readers import Layout
 from mammosono.tools.prepare.via import read_via
 
 TRIANGLE = ((20, 20), (60, 20), (40, 60))

@@ -16,8 +16,8 @@ from tiny_bundle import drawn_network, graph_engine  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mammosono.tools.export.parity import compare  # noqa: E402
+from mammosono.tools.network.backbones import EfficientNetLite0  # noqa: E402
 from mammosono.tools.network.config import NetworkConfig, preset  # noqa: E402
-from mammosono.tools.network.efficientnet import EfficientNetLite0  # noqa: E402
 from mammosono.tools.network.torch_engine import TorchEngine  # noqa: E402
 
 BY_SIZE = tiny.network(geometry=tiny.geometry(roi_levels="by_size"))

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="the network needs torch")
 
 from torch import nn  # noqa: E402
 
-from mammosono.tools.network.resnet import FULL_STRIDES, ResNet  # noqa: E402
+from mammosono.tools.network.backbones import FULL_STRIDES, ResNet  # noqa: E402
 
 DILATED = (1, 2, 2, 1)
 bottleneck_or_not = pytest.mark.parametrize("name", ["resnet18", "resnet50"])

@@ -14,10 +14,10 @@ import tiny  # noqa: E402
 
 from mammosono.tools.data.augment import Example, augment  # noqa: E402
 from mammosono.tools.data.sample import Sample  # noqa: E402
-from mammosono.tools.data.sampler import stack_images  # noqa: E402
+from mammosono.tools.network.config import LOSS_PARTS  # noqa: E402
 from mammosono.tools.network.model import RefinedMaskRcnn  # noqa: E402
 from mammosono.tools.training import step  # noqa: E402
-from mammosono.tools.training.columns import LOSS_PARTS  # noqa: E402
+from mammosono.tools.training.datasets import stack_images  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size
 

@@ -37,8 +37,7 @@ from mammosono.tools.sweep.cells import (  # noqa: E402
 from mammosono.tools.sweep.measure import boundary_f, box_average_precision, measure  # noqa: E402
 from mammosono.tools.sweep.run import FIGURES, Task, as_markdown, finished, rows, write  # noqa: E402
 from mammosono.tools.training import datasets as material  # noqa: E402
-from mammosono.tools.training.curves import Curves  # noqa: E402
-from mammosono.tools.training.progress import Progress  # noqa: E402
+from mammosono.tools.training.display import Curves, Progress  # noqa: E402
 from mammosono.tools.training.targets import mask_target  # noqa: E402
 
 SIZE = (320, 224)

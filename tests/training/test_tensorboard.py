@@ -13,8 +13,7 @@ pytest.importorskip("tensorboardX", reason="the board is written by tensorboardX
 
 from tensorboardX.proto.event_pb2 import Event
 
-from mammosono.tools.training.pace import Pace
-from mammosono.tools.training.tensorboard import Board
+from mammosono.tools.training.display import Board, Pace
 from mammosono.tools.training.validate import Glance
 
 

@@ -23,7 +23,7 @@ from mammosono.tools.data.index import read_index, split_hash
 from mammosono.tools.network.config import PRESETS, TrainConfig
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training import datasets as material
-from mammosono.tools.training.curves import Curves
+from mammosono.tools.training.display import Curves
 
 SMALL = replace(tiny.TRAIN, epochs=1, batch_size=6)
 

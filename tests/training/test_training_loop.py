@@ -23,16 +23,22 @@ import tiny  # noqa: E402
 from mammosono.appliance.phantoms import phantom  # noqa: E402
 from mammosono.appliance.values import Label, Modality  # noqa: E402
 from mammosono.tools.data.sample import Sample, phantom_sample  # noqa: E402
-from mammosono.tools.network.config import LossConfig, TrainConfig, preset  # noqa: E402
+from mammosono.tools.network.config import (  # noqa: E402
+    LOSS_PARTS,
+    LossConfig,
+    TrainConfig,
+    preset,
+)
 from mammosono.tools.network.model import RefinedMaskRcnn  # noqa: E402
 from mammosono.tools.training import checkpoint  # noqa: E402
-from mammosono.tools.training.checkpoint import BadRun, read_config  # noqa: E402
-from mammosono.tools.training.columns import LOSS_PARTS  # noqa: E402
-from mammosono.tools.training.curves import Curves  # noqa: E402
+from mammosono.tools.training.checkpoint import (  # noqa: E402
+    BadRun,
+    DataMark,
+    read_config,
+)
+from mammosono.tools.training.display import Curves, Progress  # noqa: E402
+from mammosono.tools.training.learner import moving_average  # noqa: E402
 from mammosono.tools.training.loop import Trainer  # noqa: E402
-from mammosono.tools.training.optimizer import moving_average  # noqa: E402
-from mammosono.tools.training.progress import Progress  # noqa: E402
-from mammosono.tools.training.record import DataMark  # noqa: E402
 from mammosono.tools.training.validate import Glance  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size

@@ -19,9 +19,8 @@ pytest.importorskip("lightning_fabric", reason="several processes need Lightning
 import train_child  # noqa: E402
 
 from mammosono.tools.training import checkpoint  # noqa: E402
-from mammosono.tools.training.curves import Curves  # noqa: E402
+from mammosono.tools.training.display import Curves, Progress  # noqa: E402
 from mammosono.tools.training.loop import Trainer  # noqa: E402
-from mammosono.tools.training.progress import Progress  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
 LIMIT_S = 120

@@ -1,4 +1,4 @@
-"""`prepare`."""
+"""`prepare` and `phantoms`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from rich.console import Console
 
 from mammosono.tools.commands.shared import Json
 from mammosono.tools.console import bars, fail, refusals
-from mammosono.tools.prepare.layout import Layout
+from mammosono.tools.prepare.readers import Layout
 
 if TYPE_CHECKING:
     from mammosono.tools.prepare.item import Remark
     from mammosono.tools.prepare.run import Prepared, Tally
+
 
 _SHOWN_OF_A_REASON = 20
 
@@ -72,7 +73,7 @@ def prepare(
     with refusals():
         from mammosono.appliance.modality import BY_PART
         from mammosono.tools.prepare.denoised import write_denoised
-        from mammosono.tools.prepare.detect import offer
+        from mammosono.tools.prepare.readers.detect import offer
         from mammosono.tools.prepare.run import prepare as run
 
         stated = BY_PART[modality.value] if modality else None
@@ -161,3 +162,22 @@ def _size(text: str) -> tuple[int, int]:
     if min(height, width) < 64:
         fail("--size must be at least 64 on each side")
     return height, width
+
+
+def phantoms(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the PNGs and index.csv.")],
+    count: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Pictures of each modality; 12 fill every split."),
+    ] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", help="First seed.")] = 1,
+) -> None:
+    """Draw labelled test pictures with exact masks, as an index that train and evaluate read.
+
+    Their source is `phantom`: the name to give with --source.
+    """
+    with refusals():
+        from mammosono.tools.data.draw import draw_index
+
+        path = draw_index(out, count, seed)
+    Console().print(f"Drawn: {path}", highlight=False, soft_wrap=True)

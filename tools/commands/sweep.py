@@ -68,8 +68,8 @@ def sweep(
         from mammosono.tools.sweep.cells import sweep_material
         from mammosono.tools.sweep.run import Result, Task
         from mammosono.tools.sweep.run import sweep as run_sweep
-        from mammosono.tools.training.record import DataMark
-        from mammosono.tools.training.report import step_bar
+        from mammosono.tools.training.checkpoint import DataMark
+        from mammosono.tools.training.display import step_bar
 
         names = {cell.value for cell in cells or CellName}
         sources = source or TRAINED_SOURCES

@@ -1,4 +1,4 @@
-"""`train`."""
+"""`train` and `train-denoiser`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Sources
 from mammosono.tools.console import bar, fail, refusals
 
 if TYPE_CHECKING:
+    from mammosono.tools.denoiser.training import DenoiserTrainer, Step
     from mammosono.tools.network.config import TrainConfig
 
 
@@ -132,12 +134,11 @@ def train(
         from mammosono.tools.data.index import read_index
         from mammosono.tools.denoiser.training import best_denoiser
         from mammosono.tools.denoiser.validation import with_network
+        from mammosono.tools.training.checkpoint import DataMark, best_network
         from mammosono.tools.training.datasets import split_material
         from mammosono.tools.training.devices import close_fabric, open_fabric
+        from mammosono.tools.training.display import show_epoch, step_bar
         from mammosono.tools.training.loop import Trainer
-        from mammosono.tools.training.record import DataMark
-        from mammosono.tools.training.report import show_epoch, step_bar
-        from mammosono.tools.training.weights import best_network
 
         chosen = _configured(preset and preset.value, config, given, input_size)
         sources = source or TRAINED_SOURCES
@@ -193,7 +194,7 @@ def _configured(
 ) -> TrainConfig:
     """The preset, changed by the file, changed by the options. Raises OSError, ValueError."""
     from mammosono.tools.network import config as presets
-    from mammosono.tools.network.config_file import read_settings
+    from mammosono.tools.network.config import read_settings
 
     config = read_settings(file, preset) if file else presets.preset(preset or "compact")
     if input_size is not None:
@@ -208,3 +209,79 @@ def _spare_cores(ranks: int) -> int:
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
     return min(max(len(os.sched_getaffinity(0)) // local - 1, 1), 16)
+
+
+SOURCE = "CBIS-DDSM"
+
+
+def train_denoiser(
+    data: Index,
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder; resumed if it exists.")],
+    self_supervised: Annotated[
+        bool,
+        typer.Option(
+            "--self-supervised", help="Learn from noisy pictures alone, as if none were clean."
+        ),
+    ] = False,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of 500 steps each.")] = 25,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="X", min=0.01, help="Train for so long in their place.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Films of this source; phantoms always.")
+    ] = SOURCE,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything drawn.")] = 0,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="In the end, set it beside NLM, BayesShrink and bm3d."),
+    ] = False,
+) -> None:
+    """Train the network that removes a mammogram's noise; Ctrl-C stops with a checkpoint.
+
+    It learns from phantoms without noise and from films that hardly have any, with noise drawn
+    anew each time. The run folder gets config.json, last.pt, best.pt and curves.csv.
+    """
+    console = Console()
+    with refusals():
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.denoiser.training import (
+            DenoiserTrainer,
+            DenoiserTraining,
+            best_denoiser,
+            material,
+        )
+        from mammosono.tools.denoiser.validation import as_rich, compare_methods
+
+        config = DenoiserTraining(
+            self_supervised=self_supervised, epochs=epochs, minutes=minutes, seed=seed
+        )
+        records = read_index(data)
+        with bar(console, "reading pictures") as told:
+            found = material(records, source, self_supervised, told)
+        out.mkdir(parents=True, exist_ok=True)
+        trainer = DenoiserTrainer(out, config, found.pictures, found.trials, found.provenance)
+        finished = _fit(trainer, console)
+        if finished and compare:
+            with bar(console, "comparing") as told:
+                rows = compare_methods(best_denoiser(out)[0], found.trials, told)
+            console.print(as_rich(rows, found.trials))
+    if finished:
+        console.print("Trained. Next: mammosono-tools export --denoiser", highlight=False)
+    else:
+        console.print("Stopped; the same command goes on from here.", highlight=False)
+
+
+def _fit(trainer: DenoiserTrainer, console: Console) -> bool:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1.0)
+
+        def show_step(step: Step) -> None:
+            said = f"epoch {step.epoch}, noise left {step.left:.4f}"
+            progress.update(task, completed=step.share, description=said)
+
+        def show_epoch(epoch: int, figures: dict[str, float]) -> None:
+            said = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            console.print(f"epoch {epoch}: {said}", highlight=False)
+
+        return trainer.fit(show_step, show_epoch)

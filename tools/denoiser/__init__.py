@@ -1,1 +1,1 @@
-"""Denoising offline: the mammogram's network and how it is trained, the ultrasound's second way."""
+"""The denoising network of mammograms: data, training, comparison with public methods."""

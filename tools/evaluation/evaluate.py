@@ -21,9 +21,9 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.denoiser.log_shrinkage import shrink_logarithm
 from mammosono.tools.evaluation.detection_metrics import Found, found, located
 from mammosono.tools.evaluation.figures import Curves, Figures, curves, figures
+from mammosono.tools.evaluation.log_shrinkage import shrink_logarithm
 from mammosono.tools.evaluation.outcome import (
     Outcome,
     ReadBytes,
@@ -70,7 +70,7 @@ def untouched(
 
 
 def by_logarithm(own: Denoise) -> Denoise:
-    """Ultrasound by mammosono.tools.denoiser.log_shrinkage, mammograms by `own`."""
+    """Ultrasound by mammosono.tools.evaluation.log_shrinkage, mammograms by `own`."""
 
     def remove(
         working: NDArray[np.float32], modality: Modality, peak: float

@@ -39,8 +39,8 @@ from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
 from mammosono.tools.network.torch_engine import TorchEngine
 from mammosono.tools.training import checkpoint
+from mammosono.tools.training.checkpoint import best_network
 from mammosono.tools.training.datasets import required
-from mammosono.tools.training.weights import best_network
 
 PARITY_IMAGES = 8
 OnImage = Callable[[str, int, int], None]

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.tools.network.backbones import (
+    EfficientNetLite0,
+    ResNet,
+    imagenet_weights,
+    load_imagenet,
+)
 from mammosono.tools.network.config import NetworkConfig
-from mammosono.tools.network.efficientnet import EfficientNetLite0, imagenet_weights, load_imagenet
-from mammosono.tools.network.resnet import ResNet
 
 CLASSES = ("background", "benign", "malignant")
 IMAGE_CLASSES = ("normal", "benign", "malignant")

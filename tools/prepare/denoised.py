@@ -20,10 +20,9 @@ from mammosono.appliance.output.rle import decode
 from mammosono.appliance.pipeline.denoise import denoise
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
 from mammosono.appliance.values import Label, Modality, Rle
-from mammosono.tools.data.marks import LesionMark, mark_text, parse_mark
-from mammosono.tools.prepare.entry import Entry, StoredLesion
+from mammosono.tools.data.index import LesionMark, mark_text, parse_mark
 from mammosono.tools.prepare.files import read_picture
-from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
+from mammosono.tools.prepare.item import Entry, Item, Lesion, Loaded, Offer, Remark, StoredLesion
 from mammosono.tools.prepare.outputs import Placed, write_outputs
 from mammosono.tools.prepare.run import Tally, store_all
 

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mammosono.appliance.errors import IntakeError
-from mammosono.tools.prepare.entry import Entry
-from mammosono.tools.prepare.groups import group_names
-from mammosono.tools.prepare.item import Item, Offer, Remark, Unreadable
+from mammosono.tools.prepare.item import Entry, Item, Offer, Remark, Unreadable
 from mammosono.tools.prepare.outputs import SKIPPED, Placed, stratum, write_outputs, write_remarks
-from mammosono.tools.prepare.split import assign
+from mammosono.tools.prepare.split import assign, group_names
 from mammosono.tools.prepare.store import Store, open_store
 
 Progress = Callable[[str, int, int], None]

@@ -16,11 +16,10 @@ import cv2
 import numpy as np
 
 from mammosono.appliance.output.rle import encode
-from mammosono.tools.prepare.entry import Entry, StoredLesion, from_line, to_line
 from mammosono.tools.prepare.files import encode_png, write_whole
-from mammosono.tools.prepare.item import Item, Lesion, Mask
-from mammosono.tools.prepare.phash import phash
-from mammosono.tools.prepare.shapes import shape_of_mark, shapes_of
+from mammosono.tools.prepare.item import Entry, Item, Lesion, Mask, StoredLesion, from_line, to_line
+from mammosono.tools.prepare.split import phash
+from mammosono.tools.prepare.via import shape_of_mark, shapes_of
 
 JOURNAL = "prepared.jsonl"
 UNKNOWN = "unknown"

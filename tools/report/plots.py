@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mammosono.tools.evaluation.bootstrap import Estimate
+from mammosono.tools.network.config import LOSS_PARTS
 from mammosono.tools.report.evaluation_folder import StoredEvaluation, estimate
-from mammosono.tools.training.columns import LOSS_PARTS
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",

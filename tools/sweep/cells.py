@@ -26,7 +26,7 @@ def sweep_material(
 ) -> tuple[list[Sample], list[Sample]]:
     """Training samples (at most `most` of each source and label, and phantoms) and those of val.
 
-    Raises ValueError if either split is empty, BadSample if an image cannot be read.
+    Raises ValueError if either split is empty, BadTruth if an image cannot be read.
     """
     train = balanced(
         [r for r in required(records, "train", sources) if not r.abnormal_without_location], most

@@ -20,9 +20,9 @@ from mammosono.tools.data.sample import Sample, with_views
 from mammosono.tools.sweep.cells import CELLS, Cell, View, cell_config
 from mammosono.tools.sweep.measure import TOLERANCE_PX, measure
 from mammosono.tools.training import checkpoint
+from mammosono.tools.training.checkpoint import DataMark
+from mammosono.tools.training.display import OnStep
 from mammosono.tools.training.loop import Trainer
-from mammosono.tools.training.progress import OnStep
-from mammosono.tools.training.record import DataMark
 
 FIGURES = "figures.json"
 Result = dict[str, Any]

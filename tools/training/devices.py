@@ -1,17 +1,17 @@
-"""One process or many: Lightning Fabric, and what the ranks tell each other."""
+"""One process or many: Lightning Fabric, what the ranks tell each other, a clean stop."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-
-from mammosono.tools.training.optimizer import has_bf16
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 T = TypeVar("T")
@@ -49,6 +49,13 @@ def open_fabric(devices: int | None = None, precision: Precision = "auto") -> Fa
     )
     fabric.launch()
     return fabric
+
+
+def has_bf16(device: torch.device) -> bool:
+    """bf16 doubles the speed where the hardware has it and halves it where it has not."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def close_fabric() -> None:
@@ -105,3 +112,21 @@ def _sum_in_place(tensors: Sequence[Tensor]) -> None:
     parts = torch.split(flat, [t.numel() for t in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask for a stop after the running step; a second Ctrl-C is sudden."""
+    asked = False
+
+    def ask(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,22 +1,57 @@
-"""The network and what changes it, one step at a time."""
+"""The network and what changes it, one step at a time: optimizer, moving average, step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
+from mammosono.tools.training.datasets import Batch
 from mammosono.tools.training.devices import add_up_gradients, added_up
-from mammosono.tools.training.loader import Batch
-from mammosono.tools.training.optimizer import make_optimizer, moving_average
-from mammosono.tools.training.step import Counts, batch_losses
-from mammosono.tools.training.totals import StepTotals
+from mammosono.tools.training.step import Counts, StepTotals, batch_losses
+
+
+def make_optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW; a pretrained encoder learns at its own share of the rate."""
+    # A list, never a set: a checkpoint knows the moments of a weight by its place alone.
+    backbone = list(network.trunk.backbone.parameters())
+    inside = {id(p) for p in backbone}
+    share = config.backbone_rate if config.pretrained else 1.0
+    groups = [
+        {"params": [p for p in backbone if p.requires_grad], "share": share},
+        {"params": [p for p in network.parameters() if id(p) not in inside], "share": 1.0},
+    ]
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(
+        groups,
+        lr=config.learning_rate,
+        betas=(config.beta1, 0.999),
+        weight_decay=config.weight_decay,
+    )
+
+
+def moving_average(
+    decay: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential, with a horizon that grows with the steps: the start is soon forgotten."""
+
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        steps = int(count)
+        keep = min(decay, (1 + steps) / (10 + steps))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - keep)
+            else:
+                old.copy_(new)
+
+    return update
 
 
 class Learner:

@@ -12,20 +12,22 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from mammosono.tools.data.sample import Sample, with_views
-from mammosono.tools.data.sampler import Draws
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.training import checkpoint
-from mammosono.tools.training.curves import Curves
-from mammosono.tools.training.devices import added_up, gathered, open_fabric
-from mammosono.tools.training.interrupt import interruptible
+from mammosono.tools.training.checkpoint import DataMark, marks, refuse_other
+from mammosono.tools.training.datasets import Draws, Plan, step_batches
+from mammosono.tools.training.devices import added_up, gathered, interruptible, open_fabric
+from mammosono.tools.training.display import (
+    Board,
+    Curves,
+    OnEpoch,
+    OnStep,
+    Pace,
+    Progress,
+    Stopwatch,
+)
 from mammosono.tools.training.learner import Learner
-from mammosono.tools.training.loader import step_batches
-from mammosono.tools.training.pace import Pace, Stopwatch
-from mammosono.tools.training.plan import Plan
-from mammosono.tools.training.progress import OnEpoch, OnStep, Progress
-from mammosono.tools.training.record import DataMark, marks, refuse_other
-from mammosono.tools.training.tensorboard import Board
-from mammosono.tools.training.totals import Totals
+from mammosono.tools.training.step import Totals
 from mammosono.tools.training.validate import Glance, glance
 
 

@@ -21,7 +21,7 @@ from mammosono.appliance.pipeline.detector.proposals import propose
 from mammosono.appliance.pipeline.detector.roi import roi_samples
 from mammosono.tools import losses
 from mammosono.tools.data.augment import Example
-from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.config import LOSS_PARTS, TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn, TrunkOutput, pool_rois
 from mammosono.tools.training.targets import RoiTargets, anchor_targets, mask_target, roi_targets
 
@@ -207,3 +207,48 @@ def _mask_losses(
             if wanted
         ]
     ).sum()
+
+
+class StepTotals(NamedTuple):
+    """The losses of a step, and how many images' classes were right and how many are known."""
+
+    rpn_class: float = 0.0
+    rpn_box: float = 0.0
+    classes: float = 0.0
+    box: float = 0.0
+    mask: float = 0.0
+    image: float = 0.0
+    correct: float = 0.0
+    known: float = 0.0
+
+    @classmethod
+    def of(cls, losses: Losses) -> StepTotals:
+        parts = [float(getattr(losses, part).detach()) for part in LOSS_PARTS]
+        return cls._make([*parts, float(losses.image_correct), float(losses.image_count)])
+
+    def plus(self, other: StepTotals) -> StepTotals:
+        return StepTotals(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def loss(self, image_weight: float) -> float:
+        """What was minimised."""
+        return sum(self[: LOSS_PARTS.index("image")]) + image_weight * self.image
+
+
+class Totals:
+    """Means over the steps of an epoch."""
+
+    def __init__(self) -> None:
+        self._sum = StepTotals()
+        self._steps = 0
+
+    def add(self, step: StepTotals) -> None:
+        self._sum = self._sum.plus(step)
+        self._steps += 1
+
+    def means(self) -> dict[str, float]:
+        steps = max(self._steps, 1)
+        return {part: getattr(self._sum, part) / steps for part in LOSS_PARTS}
+
+    def accuracy(self) -> float:
+        """Of the whole-image head on the augmented training images."""
+        return self._sum.correct / max(self._sum.known, 1)

@@ -13,7 +13,7 @@ from mammosono.appliance.pipeline.denoise import Gaussian, denoise
 from mammosono.appliance.pipeline.denoise.field import surround
 from mammosono.appliance.pipeline.denoise.obnlm import PATCH_RADIUS, root_of, speckle
 from mammosono.appliance.values import Modality
-from mammosono.tools.denoiser.log_shrinkage import shrink_logarithm
+from mammosono.tools.evaluation.log_shrinkage import shrink_logarithm
 
 Image = NDArray[np.float32]
 

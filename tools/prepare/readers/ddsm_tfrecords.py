@@ -18,10 +18,16 @@ import numpy as np
 from mammosono.appliance.intake.decoder_stderr import listen
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.truth import decode_grey
-from mammosono.tools.prepare.example import Values, parse_example
 from mammosono.tools.prepare.files import picture_of, safe_name, stamp_of
 from mammosono.tools.prepare.item import Item, Loaded, Offer, Remark, Unreadable
-from mammosono.tools.prepare.tfrecord import BadRecord, count_records, masked_crc, read_records
+from mammosono.tools.prepare.tfrecord import (
+    BadRecord,
+    Values,
+    count_records,
+    masked_crc,
+    parse_example,
+    read_records,
+)
 
 SIDE_PX = 299
 LABELS = ("normal", "benign", "benign", "malignant", "malignant")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mammosono.tools.data.index import Record, read_index
-from mammosono.tools.data.marks import mark_text
+from mammosono.tools.data.index import Record, mark_text, read_index
 from mammosono.tools.data.truth import BadTruth, mask_labels
 from mammosono.tools.prepare.files import read_lesion_mask, read_picture, safe_name, stamp_of
 from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mammosono.appliance.intake.decoder_stderr import listen
 from mammosono.appliance.values import Label, Modality
-from mammosono.tools.data.marks import LesionMark, mark_text
+from mammosono.tools.data.index import LesionMark, mark_text
 from mammosono.tools.data.truth import decode_grey
 from mammosono.tools.prepare.files import picture_of, stamp_of
 from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable, worst

@@ -23,9 +23,17 @@ from mammosono.tools.prepare.item import (
     Unreadable,
     worst,
 )
-from mammosono.tools.prepare.shapes import BadShape, IgnoredShape, mask_of
 from mammosono.tools.prepare.store import UNKNOWN
-from mammosono.tools.prepare.via import ViaFile, ViaImage, is_normal, read_via, region_label
+from mammosono.tools.prepare.via import (
+    BadShape,
+    IgnoredShape,
+    ViaFile,
+    ViaImage,
+    is_normal,
+    mask_of,
+    read_via,
+    region_label,
+)
 
 _MARKS = {"rect": ("box", ("x", "y", "width", "height")), "circle": ("circle", ("cx", "cy", "r"))}
 _WORDS = {**BY_PART, **{modality.value.lower(): modality for modality in Modality}}

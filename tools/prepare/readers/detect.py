@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mammosono.appliance.values import Modality
 from mammosono.tools.prepare.item import Offer
-from mammosono.tools.prepare.layout import Layout
 from mammosono.tools.prepare.readers import (
+    Layout,
     bus_bra,
     busi,
     cbis_ddsm,
-    cbis_table,
     index,
     mini_mias,
     via,
@@ -59,7 +58,7 @@ def _detect(source: Path) -> Layout:
         return Layout.INDEX
     elif bus_bra.find(source):
         return Layout.BUS_BRA
-    elif cbis_table.find(source):
+    elif cbis_ddsm.find(source):
         return Layout.CBIS_DDSM
     elif next(source.rglob("*.tfrecord*"), None):
         return Layout.DDSM_TFRECORDS
