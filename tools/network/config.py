@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 
@@ -169,32 +171,42 @@ def preset(name: str) -> TrainConfig:
     )
 
 
-T = TypeVar("T")
-
 _NOT_SETTINGS = ("preset", "data", "software")
 """Of a file: where to start from, and what a run folder's file records beside the settings."""
 
 
 def train_config(entry: Mapping[str, Any]) -> TrainConfig:
-    """All settings of a printed configuration; those that an earlier version had not get their
-    defaults, but a geometry is whole or refused.
+    """All settings of a printed configuration, of this version or an earlier one; a geometry is
+    whole or refused.
 
-    Raises KeyError, TypeError or ValueError that names the field.
+    Raises ValueError that names the field.
     """
     if not isinstance(entry, Mapping):
-        raise TypeError("it is not an object of fields")
-    settings = {k: v for k, v in entry.items() if k not in _NOT_SETTINGS}
-    if "accumulate" in settings:  # until 0.1: images a pass, and passes a step
-        passes = settings.pop("accumulate")
-        settings["micro_batch"] = settings["batch_size"] if passes > 1 else None
-        settings["batch_size"] *= passes
+        raise ValueError("it is not an object of fields")
+    settings = _migrated(entry)
     network = settings.get("network")
     geometry = network.get("geometry") if isinstance(network, Mapping) else None
     if isinstance(geometry, Mapping):
         missing = {f.name for f in fields(Geometry)} - set(geometry)
         if missing:
-            raise KeyError(f"network.geometry.{min(missing)} is missing")
-    return _built(TrainConfig, settings, "")
+            raise ValueError(f"network.geometry.{min(missing)} is missing")
+    try:
+        # From JSON, where strictness knows lists; a float field takes a whole number.
+        config = _TRAIN_CONFIG.validate_json(json.dumps(settings), strict=True)
+    except ValidationError as error:
+        raise ValueError(_sentence(error.errors())) from None
+    _refuse_unknown(settings, asdict(config), "")
+    return config
+
+
+def _migrated(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an entry in this version's fields; those it has not get their defaults."""
+    settings = {k: v for k, v in entry.items() if k not in _NOT_SETTINGS}
+    if "accumulate" in settings:  # until 0.1: images a pass, and passes a step
+        passes = settings.pop("accumulate")
+        settings["micro_batch"] = settings["batch_size"] if passes > 1 else None
+        settings["batch_size"] *= passes
+    return settings
 
 
 def read_settings(path: Path, start: str | None = None) -> TrainConfig:
@@ -223,8 +235,8 @@ def read_settings(path: Path, start: str | None = None) -> TrainConfig:
 def _whole(entry: Mapping[str, Any]) -> TrainConfig:
     try:
         return train_config(entry)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the configuration file: {error.args[0]}") from None
+    except ValueError as error:
+        raise ValueError(f"the configuration file: {error}") from None
 
 
 def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,52 +249,41 @@ def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _built(kind: type[T], entry: Any, where: str) -> T:
-    if not isinstance(entry, Mapping):
-        raise TypeError(f"{where[:-1]} is not an object of fields")
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    for name in entry:
+def _refuse_unknown(entry: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for name, value in entry.items():
         if name not in known:
             raise ValueError(f"there is no field {where}{name}")
-    values = {}
-    for name, described in known.items():
-        if name in entry:
-            values[name] = _value(hints[name], entry[name], f"{where}{name}")
-        elif described.default is MISSING and described.default_factory is MISSING:
-            raise KeyError(f"{where}{name} is missing")
-    return kind(**values)
+        if isinstance(value, Mapping):
+            _refuse_unknown(value, known[name], f"{where}{name}.")
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """The value as its type hint has it. Raises TypeError or ValueError."""
-    if is_dataclass(hint):
-        return _built(hint, value, f"{where}.")  # type: ignore[arg-type]
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise ValueError(f"{where} is none of {', '.join(map(str, arguments))}")
-        return value
-    if origin in (Union, UnionType):
-        return None if value is None else _value(arguments[0], value, where)
-    if origin is tuple:
-        return _sequence(arguments, value, where)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and number:
-        return float(value)
-    if type(value) is hint:
-        return value
-    raise TypeError(f"{where} is not {_WORDS[hint]}")
+_REFUSALS = {
+    "missing": "is missing",
+    "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "bool_type": "is not true or false",
+    "string_type": "is not a text",
+    "tuple_type": "is not a list",
+    "dataclass_type": "is not an object of fields",
+}
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+def _sentence(errors: Sequence[ErrorDetails]) -> str:
+    """The first complaint of pydantic, by the field's name."""
+    kind, place, context = errors[0]["type"], errors[0]["loc"], errors[0].get("ctx", {})
+    where = ".".join(part for part in place if isinstance(part, str))
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"{where} is none of {context['expected'].replace(chr(39), '')}"
+    if kind == "too_long":
+        return f"{where} takes {context['max_length']} values, not {context['actual_length']}"
+    if kind == "missing" and isinstance(place[-1], int):  # one complaint for each value
+        given = len(errors[0]["input"])
+        lacking = sum(e["type"] == kind and e["loc"][:-1] == place[:-1] for e in errors)
+        return f"{where} takes {given + lacking} values, not {given}"
+    return f"{where} {_REFUSALS.get(kind, errors[0]['msg'])}"
 
 
-def _sequence(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{where} is not a list")
-    if arguments[-1] is Ellipsis:
-        arguments = (arguments[0],) * len(value)
-    if len(arguments) != len(value):
-        raise ValueError(f"{where} takes {len(arguments)} values, not {len(value)}")
-    return tuple(_value(kind, v, where) for kind, v in zip(arguments, value, strict=True))
+_TRAIN_CONFIG = TypeAdapter(TrainConfig)

@@ -63,10 +63,8 @@ def config_of(entry: Mapping[str, Any]) -> TrainConfig:
     """
     try:
         return train_config(entry)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadRun(
-            f"the run's configuration does not fit this version: {error.args[0]}"
-        ) from None
+    except ValueError as error:
+        raise BadRun(f"the run's configuration does not fit this version: {error}") from None
 
 
 def config_entry(folder: Path) -> dict[str, Any]:

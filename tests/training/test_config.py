@@ -109,3 +109,26 @@ def test_a_configuration_that_cannot_be_trained_is_refused() -> None:
         with pytest.raises(ValueError, match=next(iter(changes))):
             replace(preset("compact"), **changes)
     assert isinstance(preset("compact"), TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"percentiles": [1, 2, 3]}, "percentiles takes 2 values, not 3"),
+        ({"network": {"stage_strides": [1]}}, "network.stage_strides takes 4 values, not 1"),
+        ({"optimizer": 3}, "optimizer is none of adam or adamw"),
+        ({"loss": {"box_alpha": "2"}}, "loss.box_alpha is not a number"),
+        ({"micro_batch": 0}, "micro_batch is at least 1"),
+        ({"network": {"geometry": {"rpn_strides": [8]}}}, "anchor_sizes needs one entry for each"),
+    ],
+)
+def test_values_are_refused_at_every_depth_and_strictly(
+    tmp_path: Path, changes: Any, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said.replace(".", r"\.")):
+        read_settings(written(tmp_path, changes))
+
+
+def test_a_run_without_a_network_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match=r"^network is missing$"):
+        train_config({"epochs": 3})
