@@ -8,13 +8,13 @@ from pathlib import Path
 from mammosono.appliance.values import Modality
 from mammosono.tools.prepare.readers import Layout
 from mammosono.tools.prepare.readers.detect import offer
-from mammosono.tools.prepare.run import Prepared, Tally, prepare
+from mammosono.tools.prepare.run import PreparedSet, Tally, prepare
 
 
 @dataclass(frozen=True)
 class Run:
     index: Path
-    prepared: Prepared
+    prepared: PreparedSet
     progress: list[tuple[str, int, int]]
 
     @property
@@ -34,7 +34,7 @@ def prepared(
     offers = [(source.name, offer(source, layout, modality)) for source in sources]
     done = prepare(
         offers, out, seed=seed, keep_split=keep_split,
-        told=lambda *what: progress.append(what), on_remark=lambda kind, remark: None,
+        on_progress=lambda *what: progress.append(what), on_remark=lambda kind, remark: None,
     )  # fmt: skip
     return Run(out / "index.csv", done, progress)
 

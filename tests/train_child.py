@@ -21,7 +21,7 @@ from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.sample import Sample, phantom_sample
 from mammosono.tools.training.devices import close_fabric, open_fabric
-from mammosono.tools.training.display import Curves, Progress
+from mammosono.tools.training.display import CurveFiles, Progress
 from mammosono.tools.training.loop import Trainer
 
 CONFIG = replace(
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--stop-after", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    Curves._draw = lambda *_: None  # type: ignore[method-assign]  # longer than an epoch here
+    CurveFiles._draw = lambda *_: None  # type: ignore[method-assign]  # longer than an epoch here
     fabric = open_fabric(None, CONFIG.precision)
     trainer = Trainer(
         options.folder,

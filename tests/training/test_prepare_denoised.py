@@ -45,7 +45,13 @@ def run(out: Path, source: Path, size: tuple[int, int] = SIZE) -> tuple[int, int
     """Written, kept."""
     made = prepared(out, source, keep_split=True)
     tally = write_denoised(
-        made.prepared.placed, out, size, seed=0, kept=True, told=lambda *what: None, threads=1
+        made.prepared.placed,
+        out,
+        size,
+        seed=0,
+        kept=True,
+        on_progress=lambda *what: None,
+        threads=1,
     )
     return tally.stored, tally.kept
 
@@ -133,7 +139,12 @@ def test_a_lesion_that_the_crop_loses_is_told(tmp_path: Path) -> None:
     layouts.make_index(source, ("mammogram,malignant,MG.png,mask.png,,a,P,train",))
     made = prepared(tmp_path / "out", source)
     tally = write_denoised(
-        made.prepared.placed, tmp_path / "out", SIZE, seed=0, kept=False, told=lambda *what: None
+        made.prepared.placed,
+        tmp_path / "out",
+        SIZE,
+        seed=0,
+        kept=False,
+        on_progress=lambda *what: None,
     )
     assert tally.counts("noted") == {"a lesion lies outside the breast that was found": 1}
     ((_, copy),) = pairs(tmp_path / "out")

@@ -37,7 +37,7 @@ from mammosono.tools.sweep.cells import (  # noqa: E402
 from mammosono.tools.sweep.measure import boundary_f, box_average_precision, measure  # noqa: E402
 from mammosono.tools.sweep.run import FIGURES, Task, as_markdown, finished, rows, write  # noqa: E402
 from mammosono.tools.training import datasets as material  # noqa: E402
-from mammosono.tools.training.display import Curves, Progress  # noqa: E402
+from mammosono.tools.training.display import CurveFiles, Progress  # noqa: E402
 from mammosono.tools.training.targets import mask_target  # noqa: E402
 
 SIZE = (320, 224)
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Curves, "_draw", lambda *_: None)
+    monkeypatch.setattr(CurveFiles, "_draw", lambda *_: None)
 
 
 # The cells

@@ -13,8 +13,8 @@ pytest.importorskip("tensorboardX", reason="the board is written by tensorboardX
 
 from tensorboardX.proto.event_pb2 import Event
 
-from mammosono.tools.training.display import Board, Pace
-from mammosono.tools.training.validate import Glance
+from mammosono.tools.training.display import TensorBoardLog, Throughput
+from mammosono.tools.training.validate import Validation
 
 
 def events(folder: Path) -> Iterator[Event]:
@@ -36,10 +36,10 @@ def scalars(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def test_steps_and_epochs_can_be_read_back(tmp_path: Path) -> None:
-    board = Board(tmp_path / "tensorboard", 0)
-    board.step(1, 4.5, 1e-3, Pace(10.0, 0.25, None))
-    board.step(2, 3.5, 2e-3, Pace(12.0, 0.125, 7.5))
-    board.epoch(1, {"mask": 0.5, "accuracy": 0.75}, Glance({"MG": 0.625}, {"US": 0.25}))
+    board = TensorBoardLog(tmp_path / "tensorboard", 0)
+    board.step(1, 4.5, 1e-3, Throughput(10.0, 0.25, None))
+    board.step(2, 3.5, 2e-3, Throughput(12.0, 0.125, 7.5))
+    board.epoch(1, {"mask": 0.5, "accuracy": 0.75}, Validation({"MG": 0.625}, {"US": 0.25}))
     board.epoch(2, {"mask": 0.25, "accuracy": 1.0}, None)
     board.close()
     found = scalars(tmp_path / "tensorboard")
@@ -63,9 +63,9 @@ def test_steps_and_epochs_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_takes_back_what_it_will_repeat(tmp_path: Path) -> None:
-    Board(tmp_path, 0).close()
-    board = Board(tmp_path, 7)
-    board.step(8, 1.0, 1e-3, Pace(1.0, 0.0, None))
+    TensorBoardLog(tmp_path, 0).close()
+    board = TensorBoardLog(tmp_path, 7)
+    board.step(8, 1.0, 1e-3, Throughput(1.0, 0.0, None))
     board.close()
     starts = [e.step for e in events(tmp_path) if e.HasField("session_log")]
     assert starts == [7]

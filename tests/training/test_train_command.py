@@ -23,7 +23,7 @@ from mammosono.tools.data.index import read_index, split_hash
 from mammosono.tools.network.config import PRESETS, TrainConfig
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training import datasets as material
-from mammosono.tools.training.display import Curves
+from mammosono.tools.training.display import CurveFiles
 
 SMALL = replace(tiny.TRAIN, epochs=1, batch_size=6)
 
@@ -31,7 +31,7 @@ SMALL = replace(tiny.TRAIN, epochs=1, batch_size=6)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(material, "PHANTOMS", 2)
-    monkeypatch.setattr(Curves, "_draw", lambda *_: None)
+    monkeypatch.setattr(CurveFiles, "_draw", lambda *_: None)
 
 
 def settings(folder: Path, config: TrainConfig = SMALL) -> Path:

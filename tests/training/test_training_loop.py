@@ -36,10 +36,10 @@ from mammosono.tools.training.checkpoint import (  # noqa: E402
     DataMark,
     read_config,
 )
-from mammosono.tools.training.display import Curves, Progress  # noqa: E402
+from mammosono.tools.training.display import CurveFiles, Progress  # noqa: E402
 from mammosono.tools.training.learner import moving_average  # noqa: E402
 from mammosono.tools.training.loop import Trainer  # noqa: E402
-from mammosono.tools.training.validate import Glance  # noqa: E402
+from mammosono.tools.training.validate import Validation  # noqa: E402
 
 INPUT = tiny.GEOMETRY.input_size
 State = dict[str, Any]
@@ -48,14 +48,14 @@ State = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-draw = Curves._draw
+draw = CurveFiles._draw
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures() -> Iterator[None]:
     """Drawing the curves takes longer than an epoch here; one test asks for it back."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Curves, "_draw", nothing)
+        patch.setattr(CurveFiles, "_draw", nothing)
         yield
 
 
@@ -125,7 +125,7 @@ def test_the_loss_falls_and_the_rate_warms_up_and_cools_down(tmp_path: Path) -> 
 def test_a_run_writes_its_configuration_weights_and_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Curves, "_draw", draw)
+    monkeypatch.setattr(CurveFiles, "_draw", draw)
     config = replace(tiny.TRAIN, epochs=1)
     reports: list[Any] = []
     made = trainer(tmp_path, config, val=samples()[:6])
@@ -150,7 +150,7 @@ def test_it_is_validated_every_so_often_and_at_the_end(tmp_path: Path) -> None:
     config = replace(tiny.TRAIN, epochs=3, validate_every=2)
     made = trainer(tmp_path, config, train=samples()[:4], val=samples()[:2])
     seen: list[bool] = []
-    made.fit(nothing, lambda epoch, means, glance: seen.append(glance is not None))
+    made.fit(nothing, lambda epoch, means, validation: seen.append(validation is not None))
     assert seen == [False, True, True]
 
 
@@ -159,8 +159,10 @@ def test_progress_counts_steps_and_the_time_left(tmp_path: Path) -> None:
     trainer(tmp_path).fit(steps.append, nothing)
     assert [(p.epoch, p.step) for p in steps] == [(e, s) for e in (1, 2) for s in (1, 2, 3)]
     assert {(p.epochs, p.steps) for p in steps} == {(2, 3)}
-    assert all(p.pace.images_per_second > 0 and p.seconds_left >= 0 for p in steps)
-    assert all(0 < p.pace.wait_share < 1 and p.pace.gpu_memory_gib is None for p in steps)
+    assert all(p.throughput.images_per_second > 0 and p.seconds_left >= 0 for p in steps)
+    assert all(
+        0 < p.throughput.wait_share < 1 and p.throughput.gpu_memory_gib is None for p in steps
+    )
     assert steps[-1].seconds_left == 0
     assert all(set(p.losses) == set(LOSS_PARTS) for p in steps)
     assert all(0 <= p.accuracy <= 1 for p in steps)
@@ -266,7 +268,7 @@ def test_a_run_ends_early_when_validation_gets_no_better(
 ) -> None:
     scores = iter([0.5, 0.7, 0.6, 0.7, 0.9])
     monkeypatch.setattr(
-        "mammosono.tools.training.loop.glance", lambda *_: Glance({"MG": next(scores)}, {})
+        "mammosono.tools.training.loop.validate", lambda *_: Validation({"MG": next(scores)}, {})
     )
     config = replace(tiny.TRAIN, epochs=5, validate_every=1, patience=2)
     options: Any = {"train": samples()[:4], "val": samples()[:2]}

@@ -19,7 +19,7 @@ pytest.importorskip("lightning_fabric", reason="several processes need Lightning
 import train_child  # noqa: E402
 
 from mammosono.tools.training import checkpoint  # noqa: E402
-from mammosono.tools.training.display import Curves, Progress  # noqa: E402
+from mammosono.tools.training.display import CurveFiles, Progress  # noqa: E402
 from mammosono.tools.training.loop import Trainer  # noqa: E402
 
 TESTS = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def _quick() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Curves, "_draw", lambda *_: None)
+        patch.setattr(CurveFiles, "_draw", lambda *_: None)
         yield
     torch.set_num_threads(before)
 

@@ -17,7 +17,7 @@ from mammosono.tools.prepare.readers import Layout
 
 if TYPE_CHECKING:
     from mammosono.tools.prepare.item import Remark
-    from mammosono.tools.prepare.run import Prepared, Tally
+    from mammosono.tools.prepare.run import PreparedSet, Tally
 
 
 _SHOWN_OF_A_REASON = 20
@@ -78,13 +78,18 @@ def prepare(
 
         stated = BY_PART[modality.value] if modality else None
         offers = [(source.name, offer(source, layout, stated)) for source in sources]
-        with bars(console) as told:
+        with bars(console) as on_progress:
             prepared = run(
-                offers, out, seed=seed, keep_split=keep_split, told=told,
+                offers, out, seed=seed, keep_split=keep_split, on_progress=on_progress,
                 on_remark=_Lines(console),
             )  # fmt: skip
             denoised = network_size and write_denoised(
-                prepared.placed, out, network_size, seed=seed, kept=keep_split, told=told
+                prepared.placed,
+                out,
+                network_size,
+                seed=seed,
+                kept=keep_split,
+                on_progress=on_progress,
             )
     summary = _summary(prepared, denoised or None)
     if as_json:
@@ -98,11 +103,11 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._seen: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
     def __call__(self, kind: str, remark: Remark) -> None:
-        self._seen[remark.reason] += 1
-        count = self._seen[remark.reason]
+        self._counts[remark.reason] += 1
+        count = self._counts[remark.reason]
         if count <= _SHOWN_OF_A_REASON:
             text = f"{kind}: {remark.what}: {remark.reason}"
         elif count == _SHOWN_OF_A_REASON + 1:
@@ -114,7 +119,7 @@ class _Lines:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(prepared: Prepared, denoised: Tally | None) -> dict[str, Any]:
+def _summary(prepared: PreparedSet, denoised: Tally | None) -> dict[str, Any]:
     summary = _counts(prepared.tally)
     if denoised:
         summary["denoised"] = _counts(denoised)

@@ -26,7 +26,7 @@ class Preset(str, Enum):
     paper = "paper"
 
 
-class Precision(str, Enum):
+class PrecisionName(str, Enum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
@@ -100,7 +100,8 @@ def train(
         ),
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Of the passes; auto: half where the hardware has it.")
+        PrecisionName | None,
+        typer.Option(help="Of the passes; auto: half where the hardware has it."),
     ] = None,
     workers: Annotated[
         int | None,
@@ -147,9 +148,14 @@ def train(
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
-        with bar(console, "reading images") as told:
+        with bar(console, "reading images") as on_sample:
             train_samples, val_samples = split_material(
-                records, sources, chosen.network.geometry.input_size, told, chosen.views, gaussian
+                records,
+                sources,
+                chosen.network.geometry.input_size,
+                on_sample,
+                chosen.views,
+                gaussian,
             )
         out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
@@ -256,15 +262,15 @@ def train_denoiser(
             self_supervised=self_supervised, epochs=epochs, minutes=minutes, seed=seed
         )
         records = read_index(data)
-        with bar(console, "reading pictures") as told:
-            found = material(records, source, self_supervised, told)
+        with bar(console, "reading pictures") as on_picture:
+            learned = material(records, source, self_supervised, on_picture)
         out.mkdir(parents=True, exist_ok=True)
-        trainer = DenoiserTrainer(out, config, found.pictures, found.trials, found.provenance)
+        trainer = DenoiserTrainer(out, config, learned.pictures, learned.trials, learned.provenance)
         finished = _fit(trainer, console)
         if finished and compare:
-            with bar(console, "comparing") as told:
-                rows = compare_methods(best_denoiser(out)[0], found.trials, told)
-            console.print(as_rich(rows, found.trials))
+            with bar(console, "comparing") as on_method:
+                rows = compare_methods(best_denoiser(out)[0], learned.trials, on_method)
+            console.print(as_rich(rows, learned.trials))
     if finished:
         console.print("Trained. Next: mammosono-tools export --denoiser", highlight=False)
     else:
@@ -277,11 +283,11 @@ def _fit(trainer: DenoiserTrainer, console: Console) -> bool:
         task = progress.add_task("", total=1.0)
 
         def show_step(step: Step) -> None:
-            said = f"epoch {step.epoch}, noise left {step.left:.4f}"
-            progress.update(task, completed=step.share, description=said)
+            text = f"epoch {step.epoch}, noise left {step.left:.4f}"
+            progress.update(task, completed=step.share, description=text)
 
         def show_epoch(epoch: int, figures: dict[str, float]) -> None:
-            said = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-            console.print(f"epoch {epoch}: {said}", highlight=False)
+            text = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            console.print(f"epoch {epoch}: {text}", highlight=False)
 
         return trainer.fit(show_step, show_epoch)

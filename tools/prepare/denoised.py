@@ -22,7 +22,15 @@ from mammosono.appliance.pipeline.detector.frame import Frame, frame
 from mammosono.appliance.values import Label, Modality, Rle
 from mammosono.tools.data.index import LesionMark, mark_text, parse_mark
 from mammosono.tools.prepare.files import read_picture
-from mammosono.tools.prepare.item import Entry, Item, Lesion, Loaded, Offer, Remark, StoredLesion
+from mammosono.tools.prepare.item import (
+    Entry,
+    Item,
+    Loaded,
+    Offer,
+    Remark,
+    SourceLesion,
+    StoredLesion,
+)
 from mammosono.tools.prepare.outputs import Placed, write_outputs
 from mammosono.tools.prepare.run import Tally, store_all
 
@@ -40,7 +48,7 @@ def write_denoised(
     *,
     seed: int,
     kept: bool,
-    told: Callable[[str, int, int], None],
+    on_progress: Callable[[str, int, int], None],
     threads: int = 2,
 ) -> Tally:
     """Write denoised-HxW below `out`: pictures, masks, index, VIA and COCO, with the same splits.
@@ -51,7 +59,7 @@ def write_denoised(
     folder = denoised_folder(out, size)
     items = (_item(one.entry, out, size, threads) for one in placed)
     tally = Tally()
-    entries = store_all([("denoising", Offer(len(placed), items))], folder, tally, told)
+    entries = store_all([("denoising", Offer(len(placed), items))], folder, tally, on_progress)
     places = {one.entry.name: one for one in placed}
     again = [replace(places[entry.name], entry=entry) for entry in entries]
     write_outputs(folder, again, seed, kept)
@@ -101,12 +109,12 @@ def _load(entry: Entry, out: Path, size: tuple[int, int], threads: int) -> Loade
     )
 
 
-def _lesion(lesion: StoredLesion, place: Frame, size: tuple[int, int]) -> Lesion | None:
+def _lesion(lesion: StoredLesion, place: Frame, size: tuple[int, int]) -> SourceLesion | None:
     """The lesion in the working image; None if the crop lost it."""
     label = Label(lesion.label)
     if lesion.rle:
         mask = place.cut(decode(Rle(size, lesion.rle)).astype(np.uint8)) >= 0.5
-        return Lesion(label, np.asarray(mask)) if mask.any() else None
+        return SourceLesion(label, np.asarray(mask)) if mask.any() else None
     given = parse_mark(lesion.mark)
     x0, y0, *_ = place.crop
     shrink = min(place.scale, 1.0)
@@ -115,4 +123,4 @@ def _lesion(lesion: StoredLesion, place: Frame, size: tuple[int, int]) -> Lesion
     if box[2] <= 0 or box[3] <= 0 or box[0] >= width or box[1] >= height:
         return None
     moved = LesionMark(label, (box[0], box[1], box[2], box[3]), given.is_circle)
-    return Lesion(label, mark=mark_text(moved))
+    return SourceLesion(label, mark=mark_text(moved))

@@ -17,7 +17,7 @@ from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format, sniff
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.truth import BadTruth, read_mask
-from mammosono.tools.prepare.item import Mask, Picture, Unreadable
+from mammosono.tools.prepare.item import DecodedPicture, Mask, Unreadable
 
 _KEPT = {Format.PNG: ".png", Format.JPEG: ".jpg"}
 _PNG_LEVEL = 3
@@ -36,7 +36,7 @@ def stamp_of(*paths: Path) -> str:
     return "|".join(parts)
 
 
-def read_picture(path: Path, modality: Modality) -> Picture:
+def read_picture(path: Path, modality: Modality) -> DecodedPicture:
     """A PNG or JPEG to be kept as it is, or a TIFF or DICOM file to become a PNG of its depth.
 
     Raises IntakeError or OSError.
@@ -46,13 +46,13 @@ def read_picture(path: Path, modality: Modality) -> Picture:
     image = read_image(data, modality)
     suffix = _KEPT.get(sniff(data))
     encoded = None if suffix is None else data
-    return Picture(image.pixels, image.bits, image.sha256, encoded, suffix or ".png")
+    return DecodedPicture(image.pixels, image.bits, image.sha256, encoded, suffix or ".png")
 
 
-def picture_of(pixels: NDArray[Any], data: bytes) -> Picture:
+def picture_of(pixels: NDArray[Any], data: bytes) -> DecodedPicture:
     """Pixels uint8 [height, width] that a reader decoded itself from `data`. Raises NoContent."""
     require_content(cumulative_histogram(pixels))
-    return Picture(pixels, 8, hashlib.sha256(data).hexdigest())
+    return DecodedPicture(pixels, 8, hashlib.sha256(data).hexdigest())
 
 
 def read_lesion_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:

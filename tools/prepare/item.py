@@ -38,7 +38,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesion:
+class SourceLesion:
     """mask: bool [height, width], or None where only `mark` (text of the index) says where it is.
 
     regions: as a VIA file gave them; empty means that they follow from the mask or the mark.
@@ -51,7 +51,7 @@ class Lesion:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedPicture:
     """pixels: uint8 or uint16 [height, width], bright = dense; bits: significant bits, 8 to 16.
 
     sha256: of the bytes the source holds for this picture.
@@ -68,8 +68,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    picture: Picture
-    lesions: tuple[Lesion, ...] = ()
+    picture: DecodedPicture
+    lesions: tuple[SourceLesion, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
 

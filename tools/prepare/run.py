@@ -40,7 +40,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedSet:
     """split: what split.json says, without its list of images."""
 
     tally: Tally
@@ -54,25 +54,25 @@ def prepare(
     *,
     seed: int,
     keep_split: bool,
-    told: Progress,
+    on_progress: Progress,
     on_remark: Callable[[str, Remark], None],
-) -> Prepared:
+) -> PreparedSet:
     """Store what the offers hold, split it, and write the files about it into `out`.
 
-    offers: a name for the progress bar, and what a reader found. told: (name, done, of).
+    offers: a name for the progress bar, and what a reader found. on_progress: (name, done, of).
     Raises ValueError if no picture is left; OSError.
     """
     tally = Tally(on_remark=on_remark)
-    entries = store_all(offers, out, tally, told)
+    entries = store_all(offers, out, tally, on_progress)
     write_remarks(out / SKIPPED, tally.remarks)
     if not entries:
         raise ValueError(f"no picture could be read; {SKIPPED} in the output folder says why")
     placed = place(entries, seed, keep_split)
-    return Prepared(tally, placed, write_outputs(out, placed, seed, keep_split))
+    return PreparedSet(tally, placed, write_outputs(out, placed, seed, keep_split))
 
 
 def store_all(
-    offers: Sequence[tuple[str, Offer]], out: Path, tally: Tally, told: Progress
+    offers: Sequence[tuple[str, Offer]], out: Path, tally: Tally, on_progress: Progress
 ) -> list[Entry]:
     """Every picture that can be read, stored below `out`, one at a time; the rest into `tally`.
 
@@ -81,12 +81,12 @@ def store_all(
     entries: dict[str, Entry] = {}
     with open_store(out) as store:
         for name, offer in offers:
-            told(name, 0, offer.total)
+            on_progress(name, 0, offer.total)
             for done, offered in enumerate(offer.items, 1):
                 entry = _stored(offered, store, entries, tally)
                 if entry:
                     entries[entry.name] = entry
-                told(name, done, offer.total)
+                on_progress(name, done, offer.total)
     return list(entries.values())
 
 

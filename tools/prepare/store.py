@@ -17,7 +17,15 @@ import numpy as np
 
 from mammosono.appliance.output.rle import encode
 from mammosono.tools.prepare.files import encode_png, write_whole
-from mammosono.tools.prepare.item import Entry, Item, Lesion, Mask, StoredLesion, from_line, to_line
+from mammosono.tools.prepare.item import (
+    Entry,
+    Item,
+    Mask,
+    SourceLesion,
+    StoredLesion,
+    from_line,
+    to_line,
+)
 from mammosono.tools.prepare.split import phash
 from mammosono.tools.prepare.via import shape_of_mark, shapes_of
 
@@ -88,7 +96,7 @@ class Store:
             remarks=loaded.remarks,
         )
 
-    def _lesion(self, lesion: Lesion, path: str) -> StoredLesion:
+    def _lesion(self, lesion: SourceLesion, path: str) -> StoredLesion:
         if lesion.mask is None:
             return _marked(lesion)
         write_whole(self._folder / path, encode_png(lesion.mask.astype(np.uint8) * 255))
@@ -136,7 +144,7 @@ def _stamp(item: Item) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _marked(lesion: Lesion) -> StoredLesion:
+def _marked(lesion: SourceLesion) -> StoredLesion:
     if lesion.mark is None:
         raise ValueError("a lesion has neither mask nor mark")
     label, shape = lesion.label.value, shape_of_mark(lesion.mark)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from mammosono.tools.network.config import LOSS_PARTS
-from mammosono.tools.training.validate import Glance
+from mammosono.tools.training.validate import Validation
 
 WORK = ("images_per_second", "wait_share", "gpu_memory_gib")
 """What curves.csv holds of an epoch, beside its number, the losses, the accuracy and val_*."""
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Throughput:
     """images_per_second: over all devices, since the epoch (or its resumed rest) began.
     wait_share: of that time, how much the network waited for images, 0 to 1 (of this rank).
     gpu_memory_gib: the most that tensors of this rank took; None without a GPU.
@@ -35,7 +35,7 @@ class Pace:
     gpu_memory_gib: float | None
 
 
-class Stopwatch:
+class StepTimer:
     """Times an epoch's steps and the waiting before each."""
 
     def __init__(self, device: torch.device) -> None:
@@ -54,13 +54,13 @@ class Stopwatch:
                 return
             yield item
 
-    def add(self, images: int) -> Pace:
+    def add(self, images: int) -> Throughput:
         """After a step of so many images, on all devices."""
         self._images += images
         took = max(monotonic() - self._started, 1e-9)
         cuda = self._device.type == "cuda"
         memory = torch.cuda.max_memory_allocated(self._device) / 2**30 if cuda else None
-        return Pace(self._images / took, self._waited / took, memory)
+        return Throughput(self._images / took, self._waited / took, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class Progress:
     steps: int
     losses: dict[str, float]
     accuracy: float
-    pace: Pace
+    throughput: Throughput
     seconds_left: float
 
 
 OnStep = Callable[[Progress], None]
-OnEpoch = Callable[[int, dict[str, float], Glance | None], None]
+OnEpoch = Callable[[int, dict[str, float], Validation | None], None]
 
 
 @contextmanager
@@ -87,27 +87,27 @@ def step_bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     went by waiting for data, GPU memory, and time left. The loss by its parts is in curves.csv."""
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(5), MofNCompleteColumn(),
-        TextColumn("{task.fields[seen]}"),
+        TextColumn("{task.fields[text]}"),
     )  # fmt: skip
     with Bars(*columns, console=console) as bars:
-        task = bars.add_task("train", total=None, epoch="", seen="")
+        task = bars.add_task("train", total=None, epoch="", text="")
 
-        def on_step(seen: Progress) -> None:
+        def on_step(progress: Progress) -> None:
             bars.update(
                 task,
-                completed=seen.step,
-                total=seen.steps,
-                epoch=f"{seen.epoch}/{seen.epochs}",
-                seen=f"loss {sum(seen.losses.values()):.2f} {_pace(seen.pace)} "
-                f"{_left(seen.seconds_left)} left",
+                completed=progress.step,
+                total=progress.steps,
+                epoch=f"{progress.epoch}/{progress.epochs}",
+                text=f"loss {sum(progress.losses.values()):.2f} {_throughput(progress.throughput)} "
+                f"{_left(progress.seconds_left)} left",
             )
 
         yield on_step
 
 
-def _pace(pace: Pace) -> str:
-    memory = "" if pace.gpu_memory_gib is None else f" {pace.gpu_memory_gib:.1f} GiB"
-    return f"{pace.images_per_second:.1f} img/s wait {pace.wait_share:.0%}{memory}"
+def _throughput(throughput: Throughput) -> str:
+    memory = "" if throughput.gpu_memory_gib is None else f" {throughput.gpu_memory_gib:.1f} GiB"
+    return f"{throughput.images_per_second:.1f} img/s wait {throughput.wait_share:.0%}{memory}"
 
 
 def _left(seconds: float) -> str:
@@ -115,18 +115,20 @@ def _left(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
 
 
-def show_epoch(console: Console, epoch: int, means: dict[str, float], seen: Glance | None) -> None:
+def show_epoch(
+    console: Console, epoch: int, means: dict[str, float], validation: Validation | None
+) -> None:
     """One line an epoch, which stays on the screen."""
     total = sum(value for name, value in means.items() if name != "accuracy")
     line = f"epoch {epoch}: loss {total:.3f}, accuracy {means['accuracy']:.3f}"
-    if seen is not None:
-        figures = [f"AUC {m} {v:.3f}" for m, v in seen.auc.items()]
-        figures += [f"Dice {m} {v:.3f}" for m, v in seen.dice.items()]
+    if validation is not None:
+        figures = [f"AUC {m} {v:.3f}" for m, v in validation.auc.items()]
+        figures += [f"Dice {m} {v:.3f}" for m, v in validation.dice.items()]
         line += f"; val {', '.join(figures)}"
     console.print(line, highlight=False)
 
 
-class Curves:
+class CurveFiles:
     """curves.csv and curves.png in a run folder; one row an epoch."""
 
     def __init__(self, folder: Path) -> None:
@@ -137,16 +139,18 @@ class Curves:
         self,
         epoch: int,
         means: dict[str, float],
-        seen: Glance | None,
-        pace: Pace | None = None,
+        validation: Validation | None,
+        throughput: Throughput | None = None,
     ) -> None:
         """Append an epoch (a row of the same or a later epoch is replaced) and redraw."""
         rows = [row for row in self.rows() if int(row["epoch"]) < epoch]
         row = {"epoch": str(epoch), **{k: f"{v:.5f}" for k, v in means.items()}}
-        for name, values in (("auc", seen.auc), ("dice", seen.dice)) if seen else ():
+        for name, values in (
+            (("auc", validation.auc), ("dice", validation.dice)) if validation else ()
+        ):
             row |= {f"val_{name}_{modality}": f"{v:.4f}" for modality, v in values.items()}
-        for name in WORK if pace else ():
-            value = getattr(pace, name)
+        for name in WORK if throughput else ():
+            value = getattr(throughput, name)
             if value is not None:
                 row[name] = f"{value:.4f}"
         rows.append(row)
@@ -188,7 +192,7 @@ class Curves:
         figure.savefig(self._png, dpi=110)
 
 
-class Board:
+class TensorBoardLog:
     """Event files in a folder; what a resumed run repeats replaces what was there."""
 
     def __init__(self, folder: Path, steps_done: int) -> None:
@@ -196,25 +200,25 @@ class Board:
 
         self._writer = SummaryWriter(str(folder), purge_step=steps_done or None)
 
-    def step(self, steps_done: int, loss: float, rate: float, pace: Pace) -> None:
-        """One optimizer step: the whole loss, the learning rate, and the pace."""
+    def step(self, steps_done: int, loss: float, rate: float, throughput: Throughput) -> None:
+        """One optimizer step: the whole loss, the learning rate, and the throughput."""
         values = {
             "loss": loss,
             "learning_rate": rate,
-            "images_per_second": pace.images_per_second,
-            "wait_share": pace.wait_share,
-            "gpu_memory_gib": pace.gpu_memory_gib,
+            "images_per_second": throughput.images_per_second,
+            "wait_share": throughput.wait_share,
+            "gpu_memory_gib": throughput.gpu_memory_gib,
         }
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(f"step/{name}", value, steps_done)
 
-    def epoch(self, epoch: int, means: Mapping[str, float], seen: Glance | None) -> None:
+    def epoch(self, epoch: int, means: Mapping[str, float], validation: Validation | None) -> None:
         """An epoch's means and what validation showed, by epoch."""
         for name, value in means.items():
             self._writer.add_scalar(f"train/{name}", value, epoch)
-        if seen is not None:
-            for kind, values in (("auc", seen.auc), ("dice", seen.dice)):
+        if validation is not None:
+            for kind, values in (("auc", validation.auc), ("dice", validation.dice)):
                 for modality, value in values.items():
                     self._writer.add_scalar(f"val/{kind}_{modality}", value, epoch)
         self._writer.flush()

@@ -18,17 +18,17 @@ from mammosono.tools.training.checkpoint import DataMark, marks, refuse_other
 from mammosono.tools.training.datasets import Draws, Plan, step_batches
 from mammosono.tools.training.devices import added_up, gathered, interruptible, open_fabric
 from mammosono.tools.training.display import (
-    Board,
-    Curves,
+    CurveFiles,
     OnEpoch,
     OnStep,
-    Pace,
     Progress,
-    Stopwatch,
+    StepTimer,
+    TensorBoardLog,
+    Throughput,
 )
 from mammosono.tools.training.learner import Learner
 from mammosono.tools.training.step import Totals
-from mammosono.tools.training.validate import Glance, glance
+from mammosono.tools.training.validate import Validation, validate
 
 
 class Trainer:
@@ -84,7 +84,7 @@ class Trainer:
         if (folder / "last.pt").exists():
             refuse_other(folder, config, data)
         self.learner = Learner(self.fabric, config, initial)
-        self.curves = Curves(folder)
+        self.curves = CurveFiles(folder)
         self.epoch, self.step, self.best, self.stale = 0, 0, -math.inf, 0
         self._resume()
 
@@ -110,43 +110,43 @@ class Trainer:
         writes = self.fabric.is_global_zero
         if writes:
             checkpoint.write_config(self.folder, self.config, **marks(self.data))
-        board = Board(self.folder / "tensorboard", self.steps_done) if writes else None
+        log = TensorBoardLog(self.folder / "tensorboard", self.steps_done) if writes else None
         stopped = False
         with interruptible() as asked:
             while not self.finished and not stopped:
-                means, pace, stopped = self._epoch(on_step, asked, board)
+                means, throughput, stopped = self._epoch(on_step, asked, log)
                 if self.step < self.plan.steps:
                     self._save()
                     break
-                seen = self._validate()
+                validation = self._validate()
                 self.epoch, self.step = self.epoch + 1, 0
                 if writes:
-                    self.curves.add(self.epoch, means, seen, pace)
-                if board:
-                    board.epoch(self.epoch, means, seen)
+                    self.curves.add(self.epoch, means, validation, throughput)
+                if log:
+                    log.epoch(self.epoch, means, validation)
                 self._save()
-                on_epoch(self.epoch, means, seen)
-        if board:
-            board.close()
+                on_epoch(self.epoch, means, validation)
+        if log:
+            log.close()
         return self.finished
 
     def _epoch(
-        self, on_step: OnStep, asked: Callable[[], bool], board: Board | None
-    ) -> tuple[dict[str, float], Pace | None, bool]:
-        """Means, pace, and whether some rank was asked to stop: the same on every rank."""
+        self, on_step: OnStep, asked: Callable[[], bool], log: TensorBoardLog | None
+    ) -> tuple[dict[str, float], Throughput | None, bool]:
+        """Means, throughput, and whether some rank was asked to stop: the same on every rank."""
         config, plan, totals = self.config, self.plan, Totals()
         self.draws.epoch = self.epoch
-        watch, saved = Stopwatch(self.fabric.device), monotonic()
+        timer, saved = StepTimer(self.fabric.device), monotonic()
         made = step_batches(self.draws, plan, self.step, self.workers, config.mean, config.std)
-        pace, stop = None, False
-        for batches in watch.waiting_for(made):
+        throughput, stop = None, False
+        for batches in timer.waiting_for(made):
             draws = plan.batches(self.step)
             rate = self._rate()
-            seen = self.learner.step(batches, draws, self.epoch, rate)
-            totals.add(seen)
+            step = self.learner.step(batches, draws, self.epoch, rate)
+            totals.add(step)
             self.step += 1
             images = min(config.batch_size, plan.length)
-            pace = watch.add(images)
+            throughput = timer.add(images)
             left = (config.epochs - self.epoch) * plan.steps - self.step
             on_step(
                 Progress(
@@ -156,19 +156,19 @@ class Trainer:
                     plan.steps,
                     totals.means(),
                     totals.accuracy(),
-                    pace,
-                    left * images / pace.images_per_second,
+                    throughput,
+                    left * images / throughput.images_per_second,
                 )
             )
-            if board:
-                board.step(self.steps_done, seen.loss(config.loss.image_weight), rate, pace)
+            if log:
+                log.step(self.steps_done, step.loss(config.loss.image_weight), rate, throughput)
             stop = added_up(self.fabric, [asked()])[0] > 0  # every rank after the same step
             if stop:
                 break
             if self.step < plan.steps and self._due(saved):
                 self._save()
                 saved = monotonic()
-        return {**totals.means(), "accuracy": totals.accuracy()}, pace, stop
+        return {**totals.means(), "accuracy": totals.accuracy()}, throughput, stop
 
     def _due(self, saved: float) -> bool:
         if self.checkpoint_steps:
@@ -183,21 +183,23 @@ class Trainer:
             warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))), 1e-3
         )
 
-    def _validate(self) -> Glance | None:
+    def _validate(self) -> Validation | None:
         """Every so many epochs, each rank a part of the images; the best weights are kept."""
         number = self.epoch + 1
         if not self.val or (number % self.config.validate_every and number < self.config.epochs):
             return None
         own = self.val[self.fabric.global_rank :: self.fabric.world_size]
-        seen = glance(self.learner.averaged, own, self.config, partial(gathered, self.fabric))
+        validation = validate(
+            self.learner.averaged, own, self.config, partial(gathered, self.fabric)
+        )
         self.stale += 1
-        if seen.score > self.best:
-            self.best, self.stale = seen.score, 0
+        if validation.score > self.best:
+            self.best, self.stale = validation.score, 0
             if self.fabric.is_global_zero:
                 weights = self.learner.averaged.state_dict()
-                state = {"network": weights, "epoch": number, "score": seen.score}
+                state = {"network": weights, "epoch": number, "score": validation.score}
                 checkpoint.save(self.folder, "best.pt", state)
-        return seen
+        return validation
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:

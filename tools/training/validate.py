@@ -1,4 +1,4 @@
-"""A quick look at validation data during training, through the device's own detector."""
+"""Validation during training, through the device's own detector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINDING_THRESHOLD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class Validation:
     """AUC of malignant against the rest and mean Dice of lesion images, by modality."""
 
     auc: dict[str, float]
@@ -38,7 +38,7 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageValidation:
     """One image: its score, what it is, and its Dice if it has an outlined lesion."""
 
     modality: str
@@ -47,42 +47,42 @@ class Look:
     dice: float | None
 
 
-def glance(
+def validate(
     network: RefinedMaskRcnn,
     samples: Sequence[Sample],
     config: TrainConfig,
-    gather: Callable[[list[Look]], list[Look]] = lambda looks: looks,
-) -> Glance:
+    gather: Callable[[list[ImageValidation]], list[ImageValidation]] = lambda images: images,
+) -> Validation:
     """Read each sample unaugmented. An image's score is the mean of the whole-image head and
     the most malignant finding; the bundle's own weighting is chosen later, at export.
 
-    gather: adds the looks of the other ranks, where each has a part of the images.
+    gather: adds the images of the other ranks, where each has a part of the images.
     """
     detector = Detector(TorchEngine(network.eval()), config.network.geometry)
-    looks: dict[str, list[Look]] = {}
-    for look in gather([_look(detector, sample, config) for sample in samples]):
-        looks.setdefault(look.modality, []).append(look)
+    by_modality: dict[str, list[ImageValidation]] = {}
+    for image in gather([_validate_image(detector, sample, config) for sample in samples]):
+        by_modality.setdefault(image.modality, []).append(image)
     areas, overlaps = {}, {}
-    for modality, seen in sorted(looks.items()):
-        scores, truth = [s.score for s in seen], [s.malignant for s in seen]
+    for modality, images in sorted(by_modality.items()):
+        scores, truth = [i.score for i in images], [i.malignant for i in images]
         areas[modality] = float(auc(np.array(scores), np.array(truth)).item())
-        known = [s.dice for s in seen if s.dice is not None]
+        known = [i.dice for i in images if i.dice is not None]
         if known:
             overlaps[modality] = float(np.mean(known))
-    return Glance(areas, overlaps)
+    return Validation(areas, overlaps)
 
 
-def _look(detector: Detector, sample: Sample, config: TrainConfig) -> Look:
+def _validate_image(detector: Detector, sample: Sample, config: TrainConfig) -> ImageValidation:
     geometry = config.network.geometry
     canvas, truth = plain(sample, geometry.input_size, config.percentiles)
     canvas = (canvas - np.float32(config.mean)) / np.float32(config.std)
-    seen = detector.detect(canvas, FINDING_THRESHOLD)
+    detections = detector.detect(canvas, FINDING_THRESHOLD)
     overlap = None
     if truth.any() and all(lesion.exact for lesion in sample.lesions):
-        found = np.zeros_like(truth)
-        for mask, box in zip(seen.masks, seen.boxes, strict=True):
+        covered = np.zeros_like(truth)
+        for mask, box in zip(detections.masks, detections.boxes, strict=True):
             crop, left, top = paste(mask, box, geometry.input_size, geometry.mask_threshold)
-            found[top : top + crop.shape[0], left : left + crop.shape[1]] |= crop
-        overlap = float(dice(truth, found))
-    score = (float(seen.image[2]) + float(seen.malignant.max(initial=0.0))) / 2
-    return Look(sample.modality.value, score, sample.label == "malignant", overlap)
+            covered[top : top + crop.shape[0], left : left + crop.shape[1]] |= crop
+        overlap = float(dice(truth, covered))
+    score = (float(detections.image[2]) + float(detections.malignant.max(initial=0.0))) / 2
+    return ImageValidation(sample.modality.value, score, sample.label == "malignant", overlap)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.prepare.files import read_lesion_mask, read_picture, safe_name, stamp_of
-from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark
+from mammosono.tools.prepare.item import Item, Loaded, Offer, Remark, SourceLesion
 
 TABLE = "bus_data.csv"
 _COLUMNS = ("ID", "Case", "Pathology")
@@ -61,5 +61,5 @@ def _items(folder: Path, rows: list[dict[str, str]]) -> Iterator[Item | Remark]:
 
 def _load(image: Path, mask: Path, label: Label) -> Loaded:
     picture = read_picture(image, Modality.US)
-    lesion = Lesion(label, read_lesion_mask(mask, picture.pixels.shape, mask.name))
+    lesion = SourceLesion(label, read_lesion_mask(mask, picture.pixels.shape, mask.name))
     return Loaded(picture, (lesion,))

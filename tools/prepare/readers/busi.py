@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.prepare.files import read_lesion_mask, read_picture, stamp_of
-from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
+from mammosono.tools.prepare.item import Item, Loaded, Offer, Remark, SourceLesion, Unreadable
 
 _NAME = re.compile(r"(benign|malignant|normal) \((\d+)\)(?:_mask(?:_(\d+))?)?\.png")
 
@@ -71,7 +71,9 @@ def _load(path: Path, masks: list[Path], label: str) -> Loaded:
         raise Unreadable("the mask is missing", path.name)
     return Loaded(
         picture,
-        tuple(Lesion(Label(label), read_lesion_mask(mask, shape, mask.name)) for mask in masks),
+        tuple(
+            SourceLesion(Label(label), read_lesion_mask(mask, shape, mask.name)) for mask in masks
+        ),
     )
 
 

@@ -32,11 +32,11 @@ from mammosono.tools.data.truth import set_pixels
 from mammosono.tools.prepare.files import read_picture, require_mask, safe_name, stamp_of
 from mammosono.tools.prepare.item import (
     Item,
-    Lesion,
     Loaded,
     Mask,
     Offer,
     Remark,
+    SourceLesion,
     Unreadable,
     worst,
 )
@@ -244,7 +244,7 @@ def _load(film: Path, rois: _Rois, name: str) -> Loaded:
     for number, (label, candidates) in enumerate(rois, 1):
         what = f"{name} abnormality {number}"
         mask, resized = read_roi(candidates, (height, width), what)
-        lesions.append(Lesion(label, mask))
+        lesions.append(SourceLesion(label, mask))
         if resized:
             remarks.append(Remark("a mask of another size than its film was resized", what))
     return Loaded(picture, tuple(lesions), tuple(remarks))

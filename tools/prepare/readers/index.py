@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from mammosono.tools.data.index import Record, mark_text, read_index
 from mammosono.tools.data.truth import BadTruth, mask_labels
 from mammosono.tools.prepare.files import read_lesion_mask, read_picture, safe_name, stamp_of
-from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable
+from mammosono.tools.prepare.item import Item, Loaded, Offer, Remark, SourceLesion, Unreadable
 
 INDEX = "index.csv"
 
@@ -51,7 +51,7 @@ def _load(record: Record) -> Loaded:
     picture = read_picture(record.image, record.modality)
     marks = record.lesions
     if not record.masks:
-        return Loaded(picture, tuple(Lesion(one.label, mark=mark_text(one)) for one in marks))
+        return Loaded(picture, tuple(SourceLesion(one.label, mark=mark_text(one)) for one in marks))
     try:
         labels = mask_labels(record)
     except BadTruth:
@@ -60,4 +60,4 @@ def _load(record: Record) -> Loaded:
     masks = [read_lesion_mask(path, shape, record.name) for path in record.masks]
     texts: list[str | None] = [mark_text(one) for one in marks]
     texts = texts or [None] * len(masks)
-    return Loaded(picture, tuple(map(Lesion, labels, masks, texts)))
+    return Loaded(picture, tuple(map(SourceLesion, labels, masks, texts)))

@@ -19,7 +19,15 @@ from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import LesionMark, mark_text
 from mammosono.tools.data.truth import decode_grey
 from mammosono.tools.prepare.files import picture_of, stamp_of
-from mammosono.tools.prepare.item import Item, Lesion, Loaded, Offer, Remark, Unreadable, worst
+from mammosono.tools.prepare.item import (
+    Item,
+    Loaded,
+    Offer,
+    Remark,
+    SourceLesion,
+    Unreadable,
+    worst,
+)
 
 INFO = "Info.txt"
 _ROW = re.compile(r"\s*mdb(\d{3})[a-z]{0,2}\s+[FGD]\s+([A-Z]{4})\b\s*(.*)")
@@ -103,7 +111,7 @@ def _load(path: Path, findings: list[_Finding]) -> Loaded:
     height, width = pixels.shape
     marks = [_mark(finding, height, width) for finding in findings]
     lesions = tuple(
-        Lesion(finding.label, mark=mark)
+        SourceLesion(finding.label, mark=mark)
         for finding, mark in zip(findings, marks, strict=True)
         if mark
     )

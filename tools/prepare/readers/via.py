@@ -14,12 +14,12 @@ from mammosono.tools.data.index import SPLITS
 from mammosono.tools.prepare.files import read_picture, safe_name, stamp_of
 from mammosono.tools.prepare.item import (
     Item,
-    Lesion,
     Loaded,
     Mask,
     Offer,
     Region,
     Remark,
+    SourceLesion,
     Unreadable,
     worst,
 )
@@ -40,7 +40,7 @@ _WORDS = {**BY_PART, **{modality.value.lower(): modality for modality in Modalit
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ImageInfo:
     """What is known of an image before it is opened."""
 
     path: Path
@@ -58,11 +58,13 @@ def offer(path: Path, modality: Modality | None) -> Offer:
 def _items(folder: Path, via: ViaFile, modality: Modality | None) -> Iterator[Item | Remark]:
     yield from (Remark("an entry that is no annotation", key) for key in via.broken)
     for image in via.images:
-        told = _told(folder, via.folder, image, modality)
-        yield told if isinstance(told, Remark) else _item(image, told)
+        info = _info_of(folder, via.folder, image, modality)
+        yield info if isinstance(info, Remark) else _item(image, info)
 
 
-def _told(folder: Path, below: str, image: ViaImage, modality: Modality | None) -> _Told | Remark:
+def _info_of(
+    folder: Path, below: str, image: ViaImage, modality: Modality | None
+) -> _ImageInfo | Remark:
     if "://" in image.filename:
         return Remark("a picture on the network; download it first", image.filename)
     path = _find(folder, below, image.filename)
@@ -74,38 +76,38 @@ def _told(folder: Path, below: str, image: ViaImage, modality: Modality | None) 
         return Remark("a picture of unknown modality; give --modality", image.filename)
     labels = [label for region in image.regions if (label := _label(region, image.attributes))]
     if is_normal(image.attributes) and not image.regions:
-        return _Told(path, known, "normal", ())
+        return _ImageInfo(path, known, "normal", ())
     whole = region_label(image.attributes)
     if is_normal(image.attributes):
         return Remark("a picture called normal has regions", image.filename)
     if not labels and whole is None:
         return Remark("a picture without a label of benign, malignant or normal", image.filename)
     words = [one.value for one in (*labels, whole) if one]
-    return _Told(path, known, worst(words), image.regions)
+    return _ImageInfo(path, known, worst(words), image.regions)
 
 
-def _item(image: ViaImage, told: _Told) -> Item:
+def _item(image: ViaImage, info: _ImageInfo) -> Item:
     name = safe_name(str(PurePosixPath(image.filename).with_suffix("")).removeprefix("images/"))
     stated = {key: str(value).strip() for key, value in image.attributes.items()}
     split = stated.get("split")
     return Item(
         name=name,
-        modality=told.modality,
-        label=told.label,
+        modality=info.modality,
+        label=info.label,
         case=stated.get("case") or stated.get("patient") or name,
         source=stated.get("source") or "VIA",
         licence=stated.get("licence", ""),
         split=split if split in SPLITS else None,
-        stamp=f"{stamp_of(told.path)}|{image.regions}",
-        load=partial(_load, told, image),
+        stamp=f"{stamp_of(info.path)}|{image.regions}",
+        load=partial(_load, info, image),
     )
 
 
-def _load(told: _Told, image: ViaImage) -> Loaded:
-    picture = read_picture(told.path, told.modality)
+def _load(info: _ImageInfo, image: ViaImage) -> Loaded:
+    picture = read_picture(info.path, info.modality)
     height, width = picture.pixels.shape
     lesions, remarks = [], []
-    for number, region in enumerate(told.regions, 1):
+    for number, region in enumerate(info.regions, 1):
         what = f"{image.filename} region {number}"
         label = _label(region, image.attributes)
         if label is None:
@@ -128,13 +130,13 @@ def _load(told: _Told, image: ViaImage) -> Loaded:
     return Loaded(picture, tuple(lesions), tuple(remarks))
 
 
-def _lesion(label: Label, mask: Mask, region: Region) -> Lesion:
+def _lesion(label: Label, mask: Mask, region: Region) -> SourceLesion:
     """With the mask, or with a mark alone where the region only says where the lesion is."""
     shape = _shape(region)
     if region["region_attributes"].get("outline") != UNKNOWN or shape["name"] not in _MARKS:
-        return Lesion(label, mask, regions=(region,))
+        return SourceLesion(label, mask, regions=(region,))
     values = ",".join(f"{shape[key]:.12g}" for key in _MARKS[shape["name"]][1])
-    return Lesion(
+    return SourceLesion(
         label, mark=f"{_MARKS[shape['name']][0]}:{values}:{label.value}", regions=(region,)
     )
 
