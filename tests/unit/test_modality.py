@@ -27,7 +27,7 @@ MAY_NAME = {
     "modality.py",
     "phantoms/__init__.py",  # each anatomy is drawn by a program of its own
     "phantoms/demo.py",
-    "cli.py",  # the options --mammogram and --ultrasound
+    "commands/reading.py",  # the options --mammogram and --ultrasound
     "commands/workstation.py",
     "api/__init__.py",  # an example
 }
