@@ -85,7 +85,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """A page at a box, and what it said on its console.
+    """A page at an appliance, and what it said on its console.
 
     expected: parts of console errors that belong to the test. Chromium reports every answer of
     4xx and 5xx as one, and every connection that fails.
@@ -165,7 +165,7 @@ def serious(page: Page) -> list[str]:
 
 
 class Wire:
-    """A cable between the page and the box, which can be pulled out and put in again."""
+    """A cable between the page and the appliance, which can be pulled out and put in again."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._box = (client.base_url.host, client.base_url.port)

@@ -1,4 +1,4 @@
-"""A box with a reader that says what it is told, and the page on it, as pytest fixtures."""
+"""An appliance with a reader that says what it is told, and the page on it, as pytest fixtures."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _serve(server: uvicorn.Server) -> Iterator[httpx.Client]:
 def running(reader: FakeReader, *, ready: bool = True, **settings: Any) -> Iterator[httpx.Client]:
     """As `serving`, with the reader open. The gate is opened at the end, whatever happened.
 
-    ready: wait until the box says it is.
+    ready: wait until the appliance says it is.
     """
     with serving(lambda: reader, **settings) as client:
         until(lambda: not ready or client.get("/readyz").status_code == 200)

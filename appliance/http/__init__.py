@@ -1,0 +1,1 @@
+"""HTTP interface: routes, middleware, problem documents, the server."""

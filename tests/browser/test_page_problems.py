@@ -148,7 +148,7 @@ def test_sending_can_be_cancelled(seen: Visit, reader: ToldReader) -> None:
 
 
 def test_too_much_at_once_is_said_in_words(seen: Visit) -> None:
-    """Whether the box's answer arrives or its hanging up is faster."""
+    """Whether the appliance's answer arrives or its hanging up is faster."""
     seen.expected += ["413", "ERR_"]
     seen.choose("mammogram", image("large.dcm", bytes(3_000_000), ""))
     seen.send()
@@ -244,7 +244,7 @@ def test_an_answer_that_got_lost_makes_no_second_study(
         assert len(seen.client.get("/v1/studies").json()["studies"]) == before + 1
 
 
-def test_a_box_without_a_model_says_so_at_once(browser: Browser) -> None:
+def test_an_appliance_without_a_model_says_so_at_once(browser: Browser) -> None:
     def broken() -> FakeReader:
         raise ModelUnavailable("trunk.onnx: its sha256 is not the manifest's.")
 

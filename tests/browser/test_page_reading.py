@@ -196,7 +196,7 @@ class TestVerdict:
         page.route(lambda url: f"search={waiting}" in url, lambda route: held.append(route))
         page.evaluate("id => { location.hash = `study=${id}` }", waiting)
         until(lambda: page.evaluate("1") and bool(held))
-        # While the box has not answered, nothing of the study before is left.
+        # While the appliance has not answered, nothing of the study before is left.
         expect(page.locator(".banner, .stage, .findings")).to_have_count(0)
         assert "positive" not in page.locator("main").inner_text()
         held[0].continue_()
@@ -278,7 +278,7 @@ class TestFindings:
         assert page.get_by_role("tab").nth(0).get_attribute("aria-label") == "Mammogram 1, negative"
 
     def test_masks_lie_where_the_reader_saw_them(self, seen: Visit, page: Page) -> None:
-        """The page's own decoding, painted by the browser, against the mask the box draws."""
+        """The page's own decoding, painted by the browser, against the mask the appliance draws."""
         posted = seen.client.post("/v1/studies", files=[("mammogram", image("", 35)["buffer"])])
         result = posted.json()
         (one,) = result["images"]

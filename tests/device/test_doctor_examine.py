@@ -105,7 +105,7 @@ def test_the_service_is_asked_where_it_listens(tmp_path: Path, address: str, url
         ("box.lan", True, True, State.OK, "with tokens, with TLS"),
     ],
 )
-def test_beyond_the_box_it_takes_tokens_and_tls(
+def test_beyond_the_machine_it_takes_tokens_and_tls(
     host: str, tokens: bool, tls: bool, state: State, words: str
 ) -> None:
     line = exposure(host, container=False, tokens=tokens, tls=tls)
@@ -220,7 +220,7 @@ def test_a_pc_has_notes_where_a_jetson_has_lines(tmp_path: Path) -> None:
     assert {topic for topic in notes if states[topic] is State.NOTE} == notes
 
 
-def test_a_box_opened_to_the_network_is_warned(tmp_path: Path) -> None:
+def test_an_appliance_opened_to_the_network_is_warned(tmp_path: Path) -> None:
     modules = {"numpy": "2.4.6", "onnxruntime": "1.28.0"}
     host = serving(with_python(pc(tmp_path), modules, version="3.11.7"), READY)
     lines = examine(Settings(host="0.0.0.0"), host)

@@ -266,7 +266,7 @@ def test_the_bound_of_a_container_counts_less_what_the_kernel_would_give_up(
     assert_line(bounded, State.OK, "1.5 GiB of 3.9 GiB")
 
 
-def test_an_unbounded_container_is_the_box(tmp_path: Path) -> None:
+def test_an_unbounded_container_is_the_appliance(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/memory.current": f"{GIB}\n"}
     assert_line(memory(nano(tmp_path, files), tensorrt=True, serving=False), State.OK, "2.6 GiB")
 

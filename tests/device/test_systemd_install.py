@@ -168,7 +168,7 @@ def test_the_newer_hardening_goes_with_the_systemd_that_knows_it(tmp_path: Path,
         (249, "1.13.1", "apt-get install docker.io"),
     ],
 )
-def test_a_box_that_is_too_old_is_refused_with_a_remedy(
+def test_an_appliance_that_is_too_old_is_refused_with_a_remedy(
     tmp_path: Path, systemd: int, docker: str, remedy: str
 ) -> None:
     box = Box(tmp_path, systemd, docker)

@@ -167,7 +167,7 @@ def test_only_the_build_can_write_plans() -> None:
 def test_the_service_has_a_memory_limit_that_swap_does_not_widen() -> None:
     options = docker_run(command(SERVICE, CONTAINER_MEMORY="5g")).options
     assert options["--memory"] == options["--memory-swap"] == ["5g"]
-    # And when the whole box runs out, it goes before the box's own programs.
+    # And when the whole machine runs out, it goes before the appliance's own programs.
     assert int(options["--oom-score-adj"][0]) > 0
 
 
@@ -275,7 +275,7 @@ def test_systemd_would_say_something_about_a_slip(box: Path) -> None:
     [
         # 0 is sealed, 100 is open. What is left is what docker's client needs: the user root, who
         # owns docker's socket (4), sockets of three families (4), the host's network (5), users (2)
-        # and files (1), and no filter of addresses, since the box may listen on any (2).
+        # and files (1), and no filter of addresses, since the appliance may listen on any (2).
         pytest.param(True, 20, id="systemd 249"),
         # Without the directives that 237 does not know, and a list of denied calls.
         pytest.param(False, 30, id="systemd 237"),

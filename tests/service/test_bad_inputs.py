@@ -160,7 +160,7 @@ def test_an_unusual_image_is_read_and_always_alike(client: httpx.Client, data: b
 
 
 def original(client: httpx.Client, data: bytes) -> Any:
-    """The image as the box shows it."""
+    """The image as the appliance shows it."""
     study_id = post(client, data).json()["id"]
     png = client.get(f"/v1/studies/{study_id}/images/0/original.png").content
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -192,7 +192,7 @@ def test_a_modality_in_the_other_s_place_is_refused(
     problem(response, 422, "modality_mismatch")
 
 
-def test_who_hangs_up_while_the_study_waits_leaves_a_box_that_goes_on() -> None:
+def test_who_hangs_up_while_the_study_waits_leaves_an_appliance_that_goes_on() -> None:
     reader = FakeReader()
     reader.gate.clear()
     with running(reader, queue_length=4) as client:

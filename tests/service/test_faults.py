@@ -55,7 +55,7 @@ def test_sigterm_lets_the_study_being_read_end_and_keeps_those_that_wait(
         appliance.until(lambda place=place: httpx.get(place).json()["status"] == "done")
 
 
-def test_nothing_of_the_box_outlives_its_web_process(appliance: Appliance) -> None:
+def test_nothing_of_the_appliance_outlives_its_web_process(appliance: Appliance) -> None:
     appliance.until_ready()
     reader = appliance.pids()["reader"]
     appliance.kill(appliance.web)

@@ -83,7 +83,7 @@ def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_th
     assert before.status_code == 404 or before.content == kept.content
 
 
-def test_a_box_started_on_a_read_only_disk_lives_says_so_and_recovers(
+def test_an_appliance_started_on_a_read_only_disk_lives_says_so_and_recovers(
     appliance: Appliance, disk: Path
 ) -> None:
     kept = post(appliance, "before")

@@ -29,7 +29,7 @@ def test_damaged_files_are_read_or_refused_by_the_readers_decoders() -> None:
     assert outcome.peak_mib < 400
 
 
-def test_damaged_files_and_requests_are_answered_by_a_box(tmp_path: Path) -> None:
+def test_damaged_files_and_requests_are_answered_by_an_appliance(tmp_path: Path) -> None:
     posted = post(tmp_path, 40)
     assert posted.held, posted
     assert posted.count == 40

@@ -45,7 +45,7 @@ def test_people_and_machines_are_told_the_same() -> None:
     assert json.loads(json.dumps(as_dict(LOAD)))["levels"][1]["pairs_per_minute"] == 30
 
 
-def test_a_box_is_driven_and_what_it_rejects_is_counted() -> None:
+def test_an_appliance_is_driven_and_what_it_rejects_is_counted() -> None:
     with running(FakeReader(), queue_length=1) as client:
         url = str(client.base_url)
         load = run_load(

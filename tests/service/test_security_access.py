@@ -327,7 +327,9 @@ def test_a_cookie_changes_nothing_for_another_site(
     assert browser.get("/v1/session").json()["name"] == "ward-1"
 
 
-def test_a_cookie_serves_the_box_s_own_page(appliance: WithTokens, browser: httpx.Client) -> None:
+def test_a_cookie_serves_the_appliance_s_own_page(
+    appliance: WithTokens, browser: httpx.Client
+) -> None:
     sign_in(appliance, browser, "ward-1")
     for own in (own_page(browser), {"Sec-Fetch-Site": "same-origin"}):
         assert browser.post("/v1/studies", headers=own, **study()).status_code == 200
@@ -367,7 +369,7 @@ def test_wrong_tokens_are_held_back_and_right_ones_are_not(
     assert "wrong" not in failed[0]
 
 
-# -- a box without tokens
+# -- an appliance without tokens
 
 
 def test_without_tokens_everybody_on_this_machine_may_do_everything(reader: FakeReader) -> None:
@@ -412,7 +414,7 @@ def test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it
 @pytest.mark.parametrize(
     "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
 )
-def test_an_open_box_takes_nothing_from_another_site(
+def test_an_open_appliance_takes_nothing_from_another_site(
     reader: FakeReader, headers: dict[str, str]
 ) -> None:
     with running(reader) as client:

@@ -31,7 +31,7 @@ def dicom(modality: str) -> bytes:
 
 @dataclass
 class Lived:
-    """What a box left behind that took, refused, showed and deleted the marked study."""
+    """What an appliance left behind that took, refused, showed and deleted the marked study."""
 
     state: Path
     secret: str
@@ -54,7 +54,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    # What the test's own client logs is not of the box.
+    # What the test's own client logs is not of the appliance.
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).propagate = False
     try:

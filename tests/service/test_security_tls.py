@@ -1,4 +1,4 @@
-"""TLS that the box speaks by itself, and what keeps it from being reached without."""
+"""TLS that the appliance speaks by itself, and what keeps it from being reached without."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def test_the_box_makes_a_key_of_its_own_and_a_certificate_of_its_names(state: Path) -> None:
+def test_the_appliance_makes_a_key_of_its_own_and_a_certificate_of_its_names(state: Path) -> None:
     made = tls.self_made(state / "tls", ["box.clinic.example", "10.1.2.3"])
     assert stat.S_IMODE(made.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(made.key.parent.stat().st_mode) == 0o700
@@ -78,7 +78,7 @@ def test_the_box_makes_a_key_of_its_own_and_a_certificate_of_its_names(state: Pa
     assert set(made.key.parent.iterdir()) == {made.key, made.certificate}
 
 
-def test_its_dates_hold_on_a_box_whose_clock_was_never_set(state: Path) -> None:
+def test_its_dates_hold_on_an_appliance_whose_clock_was_never_set(state: Path) -> None:
     made = tls.self_made(state, [])
     certificate = x509.load_pem_x509_certificate(made.certificate.read_bytes())
     assert certificate.not_valid_before_utc.year == 2020
@@ -295,7 +295,7 @@ def test_other_words_are_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings()
 
 
-def test_the_server_is_not_made_for_a_box_that_lacks_one(state: Path) -> None:
+def test_the_server_is_not_made_for_an_appliance_that_lacks_one(state: Path) -> None:
     settings = Settings(host="0.0.0.0", state=state, port=0)
     with pytest.raises(StartRefused, match=re.escape("MAMMOSONO_EXPOSE=without-tokens")):
         make_server(create_app(settings, ThreadReader(FakeReader)), settings)

@@ -189,7 +189,7 @@ def test_one_connection_too_many_is_cut_and_the_others_live(
         until(lambda: httpx.get(url).status_code == 200)
 
 
-def test_who_watches_does_not_keep_the_box_from_stopping() -> None:
+def test_who_watches_does_not_keep_the_appliance_from_stopping() -> None:
     heard: list[str] = []
 
     def watch(url: httpx.URL) -> None:

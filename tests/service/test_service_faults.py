@@ -34,7 +34,7 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(autouse=True)
 def next_request_works(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every bad request to the shared box, a good one is answered."""
+    """After every bad request to the shared appliance, a good one is answered."""
     yield
     if "client" in request.fixturenames:
         client = request.getfixturevalue("client")
@@ -378,7 +378,7 @@ class BusyReader(FakeReader):
         return super().read(images)
 
 
-def test_the_box_answers_at_once_while_it_reads() -> None:
+def test_the_appliance_answers_at_once_while_it_reads() -> None:
     reader = BusyReader()
     reader.gate.clear()
     with running(reader) as client:
@@ -386,5 +386,5 @@ def test_the_box_answers_at_once_while_it_reads() -> None:
         until(lambda: client.get(place).json()["status"] == "reading")
         seconds = [client.get("/healthz").elapsed.total_seconds() for _ in range(20)]
         assert client.get(place).json()["status"] == "reading"
-        # The best of many: what the box takes, not what else this machine is doing.
+        # The best of many: what the appliance takes, not what else this machine is doing.
         assert min(seconds) < 0.1, seconds

@@ -36,7 +36,7 @@ def reader() -> FakeReader:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """One box for the tests that leave nothing behind."""
+    """One appliance for the tests that leave nothing behind."""
     with running(FakeReader()) as client:
         yield client
 
@@ -69,7 +69,7 @@ def test_a_study_of_one_modality_is_incomplete_but_read(reader: FakeReader) -> N
         assert (result["verdict"], result["incomplete"]) == ("indeterminate", True)
 
 
-def test_ids_made_by_the_box_are_long_and_never_the_same(reader: FakeReader) -> None:
+def test_ids_made_by_the_appliance_are_long_and_never_the_same(reader: FakeReader) -> None:
     with running(reader) as client:
         ids = {client.post("/v1/studies", **study()).json()["id"] for _ in range(3)}
         assert len(ids) == 3
@@ -263,7 +263,7 @@ def test_the_model_says_what_it_is(client: httpx.Client) -> None:
     assert (model.name, model.operating_points) == ("compact", {"MG": 0.41, "US": 0.47})
 
 
-def test_the_box_is_alive_before_its_model_is_loaded_and_takes_studies_meanwhile(
+def test_the_appliance_is_alive_before_its_model_is_loaded_and_takes_studies_meanwhile(
     reader: FakeReader,
 ) -> None:
     loaded = threading.Event()
@@ -290,7 +290,7 @@ def test_the_box_is_alive_before_its_model_is_loaded_and_takes_studies_meanwhile
         (OSError("/secret/path"), "The model could not be opened"),
     ],
 )
-def test_without_a_model_the_box_lives_and_says_why_it_cannot_read(
+def test_without_a_model_the_appliance_lives_and_says_why_it_cannot_read(
     failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def open_reader() -> FakeReader:

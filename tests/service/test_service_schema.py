@@ -23,7 +23,7 @@ from mammosono.appliance.settings import Settings
 
 ENDLESS = "/v1/events"  # has tests of its own
 OWN_FAULTS = (503, 507)
-"""Statuses with which a box may fail: it cannot read now, or has no room."""
+"""Statuses with which an appliance may fail: it cannot read now, or has no room."""
 
 load_all_checks()
 with tempfile.TemporaryDirectory() as folder:
@@ -71,5 +71,5 @@ def test_requests_from_the_schema_are_answered_as_the_schema_says(
     case.validate_response(response, checks=checks)
 
 
-def test_the_box_has_lived_through_it(client: httpx.Client) -> None:
+def test_the_appliance_has_lived_through_it(client: httpx.Client) -> None:
     assert client.get("/readyz").status_code == 200

@@ -12,7 +12,7 @@ def test_every_setting_has_a_default_and_says_what_it_is() -> None:
         assert field.description, name
 
 
-def test_by_default_the_box_listens_to_itself_alone() -> None:
+def test_by_default_the_appliance_listens_to_itself_alone() -> None:
     assert Settings().host == "127.0.0.1"
 
 

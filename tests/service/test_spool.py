@@ -216,7 +216,9 @@ def test_a_study_that_was_being_read_is_queued_again(world: World) -> None:
     assert (found.status, found.attempts) == (Status.QUEUED, 1)
 
 
-def test_a_study_that_stops_the_box_again_and_again_fails_with_the_reason(world: World) -> None:
+def test_a_study_that_stops_the_appliance_again_and_again_fails_with_the_reason(
+    world: World,
+) -> None:
     spool = world.spool()
     take(spool, "s")
     for _ in range(MOST_ATTEMPTS):
@@ -318,7 +320,7 @@ def test_a_clock_that_jumps_half_a_century_deletes_nothing(world: World) -> None
     assert world.spool().retain().by_age == 0
 
 
-def test_an_off_box_ages_its_studies_by_a_day_at_most(world: World) -> None:
+def test_an_off_appliance_ages_its_studies_by_a_day_at_most(world: World) -> None:
     world.max_age_s = 3 * 86_400
     spool = world.spool()
     read(spool, "s")

@@ -129,7 +129,9 @@ def test_a_refused_study_says_why_and_is_not_posted_again(tmp_path: Path, clock:
     assert (tmp_path / "4711.result.json").exists()
 
 
-def test_a_box_that_is_away_is_asked_again_ever_more_seldom(tmp_path: Path, clock: Clock) -> None:
+def test_an_appliance_that_is_away_is_asked_again_ever_more_seldom(
+    tmp_path: Path, clock: Clock
+) -> None:
     fake = FakeAppliance(*[Unavailable("nobody answers")] * 5)
     hot_folder = watching(tmp_path, fake, clock)
     pair(tmp_path)
@@ -146,7 +148,7 @@ def test_a_box_that_is_away_is_asked_again_ever_more_seldom(tmp_path: Path, cloc
     assert {study_id for study_id, _ in fake.posted} == {fake.posted[0][0]}
 
 
-def test_a_box_that_says_when_is_asked_then(tmp_path: Path, clock: Clock) -> None:
+def test_an_appliance_that_says_when_is_asked_then(tmp_path: Path, clock: Clock) -> None:
     fake = FakeAppliance(Unavailable("queue full", retry_after_s=30))
     hot_folder = watching(tmp_path, fake, clock)
     pair(tmp_path)
@@ -177,7 +179,7 @@ def test_what_is_no_image_or_half_there_is_left_alone(tmp_path: Path, clock: Clo
     assert [line.split(":")[0] for line in lines] == ["notes.txt"]
 
 
-# With a real box
+# With a real appliance
 
 
 def test_a_posted_pair_comes_back_as_a_reading(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_a_posted_pair_comes_back_as_a_reading(tmp_path: Path) -> None:
             here.read(files, "s-1")
 
 
-def test_a_box_that_is_not_there_is_away(tmp_path: Path) -> None:
+def test_an_appliance_that_is_not_there_is_away(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     with (
         ApplianceClient("http://127.0.0.1:9") as here,
@@ -212,7 +214,7 @@ def test_a_certificate_that_is_none_is_an_error(tmp_path: Path) -> None:
         ApplianceClient("https://127.0.0.1:9", ca=tmp_path / "ca.pem")
 
 
-def test_the_command_survives_its_own_kill_and_the_boxs_absence(tmp_path: Path) -> None:
+def test_the_command_survives_its_own_kill_and_the_absence_of_the_appliance(tmp_path: Path) -> None:
     folder = tmp_path / "hot"
     folder.mkdir()
     command = [
