@@ -14,7 +14,13 @@ from rich.table import Table
 from mammosono.appliance.values import ModelInfo
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.flops import Flops
-from mammosono.tools.benchmarks.workload import NETWORK, STEPS, Machine, TimedPair, measured_with
+from mammosono.tools.benchmarks.workload import (
+    NETWORK,
+    STEPS,
+    BenchMachine,
+    TimedPair,
+    measured_with,
+)
 
 TARGET_MS = 1000.0
 """A pair is to take less than this on two cores."""
@@ -88,7 +94,7 @@ class Bench:
     """
 
     day: date
-    machine: Machine
+    machine: BenchMachine
     model: ModelInfo
     input_size: Size
     images: tuple[Size, ...]

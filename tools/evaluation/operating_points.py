@@ -26,7 +26,7 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.evaluate import Progress
+from mammosono.tools.evaluation.evaluate import OnImage
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
 
 SENSITIVITY = 0.90
@@ -228,7 +228,7 @@ RULE = (
 
 
 def choose_for_bundle(
-    bundle: Path, records: Sequence[Record], target: Target, progress: Progress
+    bundle: Path, records: Sequence[Record], target: Target, progress: OnImage
 ) -> dict[str, Any]:
     """The operating points of a bundle and what they reach on these records, as plain values.
 
@@ -243,7 +243,7 @@ def choose_for_bundle(
 
 
 def read_scores(
-    reader: ImageReader, records: Sequence[Record], progress: Progress
+    reader: ImageReader, records: Sequence[Record], progress: OnImage
 ) -> tuple[dict[Modality, Floats], dict[Modality, Bools]]:
     """Image scores and truth by modality, in the records' order.
 

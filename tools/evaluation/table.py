@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 from rich.console import Group, RenderableType
 
 from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED, Estimate
-from mammosono.tools.evaluation.detection_metrics import DEFINITIONS as FOUND_DEFINITIONS
-from mammosono.tools.evaluation.detection_metrics import Found
+from mammosono.tools.evaluation.detection_metrics import LESION_DEFINITIONS, LesionFigures
 from mammosono.tools.evaluation.evaluate import OUTSIDE, Evaluation
-from mammosono.tools.evaluation.figures import DEFINITIONS, Figures
+from mammosono.tools.evaluation.figures import DEFINITIONS, GroupFigures
 from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
 from mammosono.tools.tables import Rows, markdown, plain, terminal
 
@@ -52,7 +51,7 @@ PART_NAMES = {
 }
 
 
-def found_rows(groups: Mapping[str, Found]) -> Rows:
+def lesion_rows(groups: Mapping[str, LesionFigures]) -> Rows:
     """A column a group."""
     rows = [
         ["", *groups],
@@ -66,18 +65,18 @@ def found_rows(groups: Mapping[str, Found]) -> Rows:
     return rows
 
 
-def part_rows(groups: Mapping[str, Found]) -> Rows:
+def part_rows(groups: Mapping[str, LesionFigures]) -> Rows:
     """A row a size class or label of a group."""
     rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
-    for group, found in groups.items():
-        for name, part in found.parts.items():
+    for group, figures in groups.items():
+        for name, part in figures.parts.items():
             cells = (cell(part.estimates[key]) for key in PART_NAMES)
             rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
     return rows
 
 
 SCHEMA = 2
-AnyFigures = TypeVar("AnyFigures", Figures, Found)
+AnyFigures = TypeVar("AnyFigures", GroupFigures, LesionFigures)
 NAMES = {
     "accuracy": "Accuracy",
     "tpr": "TPR (sensitivity)",
@@ -137,8 +136,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         if pairs is None
         else {"protocol": PROTOCOL, "drawn_protocol": DRAWN, "draws": PAIRS, **asdict(pairs)},
         "found": {
-            "definitions": FOUND_DEFINITIONS,
-            "groups": {name: asdict(group) for name, group in evaluation.found.items()},
+            "definitions": LESION_DEFINITIONS,
+            "groups": {name: asdict(group) for name, group in evaluation.lesions.items()},
         },
     }
     out: dict[str, Any] = plain(whole)
@@ -151,10 +150,10 @@ def as_markdown(evaluation: Evaluation) -> str:
     if evaluation.pairs is not None:
         lines += [*markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
         lines += [*_drawn_lines(evaluation.pairs), ""]
-    if evaluation.found:
-        groups = shown(evaluation.found)
-        lines += [*markdown(found_rows(groups)), "", *markdown(part_rows(groups)), ""]
-        lines += [_found_note(), ""]
+    if evaluation.lesions:
+        groups = shown(evaluation.lesions)
+        lines += [*markdown(lesion_rows(groups)), "", *markdown(part_rows(groups)), ""]
+        lines += [_lesion_note(), ""]
     lines += _notes(evaluation)
     return "\n".join(lines) + "\n"
 
@@ -165,9 +164,9 @@ def as_rich(evaluation: Evaluation) -> RenderableType:
     if evaluation.pairs is not None:
         tables += [terminal(_fused_rows(evaluation.pairs)), PROTOCOL]
         tables += _drawn_lines(evaluation.pairs)
-    if evaluation.found:
-        groups = shown(evaluation.found)
-        tables += [terminal(found_rows(groups)), terminal(part_rows(groups)), _found_note()]
+    if evaluation.lesions:
+        groups = shown(evaluation.lesions)
+        tables += [terminal(lesion_rows(groups)), terminal(part_rows(groups)), _lesion_note()]
     return Group(*tables)
 
 
@@ -241,8 +240,8 @@ def _drawn_lines(pairs: PairFigures) -> list[str]:
     return [f"Drawn: {DRAWN}. {'. '.join(said)}."]
 
 
-def _found_note() -> str:
-    d = FOUND_DEFINITIONS
+def _lesion_note() -> str:
+    d = LESION_DEFINITIONS
     return (
         f"Lesions: {d['hit']}. A false positive is {d['false_positive']}. FROC: {d['froc']}. "
         f"AP: {d['ap']}. Size: {d['size']}. Left out: {d['left_out']}."

@@ -36,7 +36,7 @@ from mammosono.tools.report.pictures import (
 from mammosono.tools.report.tables import (
     COMPARABLE,
     CellTable,
-    Pairs,
+    PairsTable,
     lesion_table,
     pairs_of,
     part_table,
@@ -65,7 +65,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleTiles:
     """tiles: JPEGs by what they show; none, and why, if the image cannot be read."""
 
     tiles: Mapping[str, bytes]
@@ -74,11 +74,11 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class ExampleFigure:
     """of: how many images these were chosen from."""
 
     title: str
-    examples: Sequence[Example]
+    examples: Sequence[ExampleTiles]
     of: int
     paper_figure: str = ""
 
@@ -95,9 +95,9 @@ class Section:
     reliability: str
     lesions: CellTable
     parts: CellTable
-    pairs: Pairs | None
-    spread: Sequence[Examples]
-    worst: Sequence[Examples]
+    pairs: PairsTable | None
+    spread: Sequence[ExampleFigure]
+    worst: Sequence[ExampleFigure]
 
 
 def make_report(
@@ -176,7 +176,7 @@ def _section(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Sec
     )
 
 
-def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[ExampleFigure]:
     outside = evaluation.metrics["data"]["outside"]
     for modality, record in MODALITIES.items():
         own = [image for image in evaluation.images if image.modality == modality]
@@ -185,7 +185,7 @@ def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iter
         yield _examples(word, spread(images, SPREAD), records, PARTS, figure)
 
 
-def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[ExampleFigure]:
     for modality, record in MODALITIES.items():
         word = record.plural.capitalize()
         images = [image for image in evaluation.images if image.modality == modality]
@@ -199,20 +199,20 @@ def _examples(
     records: Mapping[str, Record],
     parts: Sequence[str],
     paper_figure: str = "",
-) -> Examples:
+) -> ExampleFigure:
     examples = [_example(image, records[image.name], parts) for image in choice.images]
-    return Examples(title, examples, choice.of, paper_figure)
+    return ExampleFigure(title, examples, choice.of, paper_figure)
 
 
-def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> Example:
+def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> ExampleTiles:
     score = "not read" if math.isnan(image.score) else f"score {image.score:.3f}"
     dice = "" if math.isnan(image.dice) else f", Dice {image.dice:.2f}"
     words = f"{image.name}: {image.label}; {image.verdict}, {score}{dice}"
     try:
         every = dict(zip(PARTS, tiles(record, image), strict=True))
     except IntakeError as error:
-        return Example({}, str(error), words)
-    return Example({part: every[part] for part in parts}, "", words)
+        return ExampleTiles({}, str(error), words)
+    return ExampleTiles({part: every[part] for part in parts}, "", words)
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

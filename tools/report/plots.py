@@ -1,4 +1,4 @@
-"""The curves as SVG: dark lines told apart by dash and marker, so that a grey print still reads.
+"""Plots of the curves as SVG: dark lines that differ by dash and marker, for grey prints too.
 
 Every legend and axis names how many images, lesions or epochs stand behind it.
 """

@@ -25,7 +25,7 @@ from mammosono.tools.training.progress import OnStep
 from mammosono.tools.training.record import DataMark
 
 FIGURES = "figures.json"
-Result = dict[str, Any]
+CellResult = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ def sweep(
     seeds: int,
     task: Task,
     on_step: OnStep,
-    on_cell: Callable[[str, Result], None],
+    on_cell: Callable[[str, CellResult], None],
 ) -> bool:
     """Train and measure; the first seed of every cell first. False if stopped by Ctrl-C.
 
@@ -64,7 +64,7 @@ def sweep(
     return True
 
 
-def _run(folder: Path, cell: Cell, seed: int, task: Task, on_step: OnStep) -> Result | None:
+def _run(folder: Path, cell: Cell, seed: int, task: Task, on_step: OnStep) -> CellResult | None:
     """None if stopped."""
     started = monotonic()
     config = cell_config(cell, seed, task.epochs, task.input_size)
@@ -112,7 +112,7 @@ COLUMNS = {
     "ap": "box AP50:95",
     "auc": "AUC",
 }
-Row = dict[str, Any]
+CellRow = dict[str, Any]
 
 
 def finished(out: Path) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ def finished(out: Path) -> list[dict[str, Any]]:
     return sorted(results, key=lambda r: (places.get(r["cell"], len(places)), r["seed"]))
 
 
-def rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
+def rows(results: Sequence[Mapping[str, Any]]) -> list[CellRow]:
     """One row for a cell, a view it was judged on and a modality; `mean` and `spread` (sample
     standard deviation over seeds, NaN for one) of each of COLUMNS."""
     groups: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -197,7 +197,7 @@ def _cell(mean: float, spread: float) -> str:
     return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
 
 
-def _rounded(row: Row) -> Row:
+def _rounded(row: CellRow) -> CellRow:
     return {
         key: {k: round(v, 5) for k, v in value.items()} if isinstance(value, dict) else value
         for key, value in row.items()

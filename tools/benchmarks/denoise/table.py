@@ -15,7 +15,7 @@ from rich.table import Table
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.denoise.methods import BM3D, CNN, SKIMAGE_NLM
-from mammosono.tools.benchmarks.workload import Machine, measured_with
+from mammosono.tools.benchmarks.workload import BenchMachine, measured_with
 
 STRENGTHS = (1.0, 2.0)
 """Of a phantom's noise, as factors of the usual."""
@@ -87,7 +87,7 @@ class DenoiseBench:
     """ours: by modality, the method that the service uses. crop_px: side of the pieces."""
 
     day: date
-    machine: Machine
+    machine: BenchMachine
     model: ModelInfo
     threads: int
     ours: dict[Modality, str]

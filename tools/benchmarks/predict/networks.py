@@ -1,4 +1,4 @@
-"""Networks whose needs are prediction: the bundle, `middle`, `paper` and its variants.
+"""Networks whose needs are predicted: the bundle, `middle`, `paper` and its variants.
 
 Each variant of the paper's network is counted from a graph with that one change."""
 
@@ -22,14 +22,14 @@ from mammosono.tools.benchmarks.predict.graph import (
 )
 from mammosono.tools.benchmarks.predict.measurements import HostWork, ValCheck, host_work
 from mammosono.tools.benchmarks.predict.prediction import (
-    Board,
     Network,
     Prediction,
+    TargetBoard,
     bundle_network,
     config_network,
     predict,
 )
-from mammosono.tools.benchmarks.workload import Machine, this_machine
+from mammosono.tools.benchmarks.workload import BenchMachine, this_machine
 from mammosono.tools.network.config import NetworkConfig, preset
 from mammosono.tools.network.model import RefinedMaskRcnn, RpnHead
 
@@ -183,8 +183,8 @@ class BoardPrediction:
     """
 
     day: date
-    machine: Machine
-    board: Board
+    machine: BenchMachine
+    board: TargetBoard
     networks: tuple[Prediction, ...]
     variants: tuple[tuple[Variant, Prediction], ...]
     val: ValCheck | None = None
@@ -195,7 +195,7 @@ class BoardPrediction:
 
 
 def run_prediction(
-    board: Board, bundle: Path | None, on_network: Callable[[int, int], None]
+    board: TargetBoard, bundle: Path | None, on_network: Callable[[int, int], None]
 ) -> BoardPrediction:
     """Predict a bundle, None for the shipped one, and the presets that are larger.
 

@@ -1,4 +1,4 @@
-"""The prediction for machines (JSON) and for people (terminal)."""
+"""Tables of the prediction for people (terminal), and its figures for machines (JSON)."""
 
 from __future__ import annotations
 
