@@ -132,9 +132,6 @@ def test_size_classes_part_at_a_sixteenth_an_eighth_and_a_quarter_of_the_side(
     assert size_class(share) == expected
 
 
-HERE, AWAY = (10, 10, 20, 20), (50, 30, 20, 20)
-
-
 def by_pycocotools(searches: list[Search], kind: str, folder: Path) -> tuple[float, float]:
     """AP50:95 and AP50 of the two files as a stranger would have them computed."""
     (folder / "truth.json").write_text(json.dumps(truth_file(searches)))
@@ -173,7 +170,7 @@ def test_a_weight_counts_like_so_many_copies_in_average_precision() -> None:
 
 
 def test_one_found_of_two_after_one_false_alarm_is_half_the_recalls_at_half_the_precision() -> None:
-    image = search("a", [lesion(HERE), lesion(AWAY)], [finding((70, 0, 9, 9), 0.9)])
+    image = search("a", [lesion(HERE), lesion(THERE)], [finding((70, 0, 9, 9), 0.9)])
     image = search("a", list(image.lesions), [*image.seen, finding(HERE, 0.8)])
     ap = average_precision(match([image], "segm"), np.ones(1))
     # 51 of the 101 recalls, 0 to 0.50, have precision 1/2; the others none.
@@ -199,7 +196,7 @@ def test_what_has_no_box_or_mask_is_refused_and_not_guessed() -> None:
 
 def test_the_files_name_every_image_lesion_and_finding_and_what_the_device_reports() -> None:
     searches = [
-        search("a.png", [lesion(HERE)], [finding(HERE, 0.9), finding(AWAY, 0.2)]),
+        search("a.png", [lesion(HERE)], [finding(HERE, 0.9), finding(THERE, 0.2)]),
         search("b.png", [], []),
     ]
     truth, results = truth_file(searches), findings_file(searches)
