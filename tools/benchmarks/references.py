@@ -103,9 +103,9 @@ class Peer:
         The stages are static: 1000 proposals and 100 masks are computed to the full.
         """
         started = perf_counter()
-        found = tuple(self._read_one(posted) for posted in pair)
+        findings = tuple(self._read_one(posted) for posted in pair)
         milliseconds = (perf_counter() - started) * 1e3
-        return PeerRun(self._input_size, self._flops, milliseconds, found)
+        return PeerRun(self._input_size, self._flops, milliseconds, findings)
 
     def _read_one(self, posted: Posted) -> int:
         pixels = read_image(posted.data, posted.modality).pixels

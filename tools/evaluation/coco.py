@@ -155,9 +155,9 @@ def _one(hits: Floats, misses: Floats, total: Floats) -> Floats:
     return np.where(total > 0, (first * best).sum(axis=-1) / RECALLS.size, np.nan)
 
 
-def _matches(judged: Sequence[dict[str, Any] | None], images: int, thresholds: int) -> Matches:
+def _matches(comparisons: Sequence[dict[str, Any] | None], images: int, thresholds: int) -> Matches:
     image, score, hit, lesions = [], [], [], np.zeros(images)
-    for each in judged:
+    for each in comparisons:
         if each is None:  # neither a lesion nor a finding
             continue
         index = each["image_id"] - 1

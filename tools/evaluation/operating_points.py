@@ -123,8 +123,8 @@ def choose_image_score(head: Floats, finding: Floats, truth: Bools) -> ImageScor
 
 def _midway(scores: Floats) -> Floats:
     """Thresholds that tell neighbouring scores apart, ascending."""
-    seen = np.unique(np.asarray(scores, np.float64))
-    low, high = np.concatenate(([0.0], seen)), np.concatenate((seen, [1.0]))
+    levels = np.unique(np.asarray(scores, np.float64))
+    low, high = np.concatenate(([0.0], levels)), np.concatenate((levels, [1.0]))
     middle = low + (high - low) / 2
     # Between neighbouring floats the middle rounds to one of them; `>=` needs the upper.
     return np.where(middle > low, middle, high)
@@ -203,8 +203,8 @@ def choose_jointly(
     tnr = np.outer(mg.tnr, us.tnr)
     goal, other = (tpr, tnr) if target.specificity is None else (tnr, tpr)
     least = target.least - TOLERANCE
-    kept = (mg.tpr[:, None] >= least) & (us.tpr >= least)
-    met = np.argwhere(kept & (goal >= target.rate - TOLERANCE))
+    enough = (mg.tpr[:, None] >= least) & (us.tpr >= least)
+    met = np.argwhere(enough & (goal >= target.rate - TOLERANCE))
     if not met.size:
         raise ValueError(
             f"no two thresholds give a fused {target.name} of {target.rate:g} and leave either "

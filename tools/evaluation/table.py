@@ -232,12 +232,12 @@ def _drawn_lines(pairs: PairFigures) -> list[str]:
     """What drawn pairs show, in one paragraph; none if nothing could be drawn."""
     if not pairs.drawn:
         return []
-    said = [
+    counts = [
         f"{d.pairs} {name.replace('_', '-')}: both right {d.both}, mammogram alone {d.mg_only}, "
         f"ultrasound alone {d.us_only}, neither {d.neither}; fused right {d.fused}"
         for name, d in pairs.drawn.items()
     ]
-    return [f"Drawn: {DRAWN}. {'. '.join(said)}."]
+    return [f"Drawn: {DRAWN}. {'. '.join(counts)}."]
 
 
 def _lesion_note() -> str:

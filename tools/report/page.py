@@ -221,7 +221,7 @@ LIMIT_S = 120
 
 def print_pdf(html: Path, pdf: Path) -> None:
     """Raises ValueError if no Chromium is found or it does not print."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         raise ValueError(
             "no Chromium for --pdf: install chromium, or print the HTML from a browser"

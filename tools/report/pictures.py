@@ -93,11 +93,11 @@ def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
     truth = plain.copy()
     for lesion in image.lesions:
         _draw_truth(truth, lesion, factor)
-    found = plain.copy()
+    detection = plain.copy()
     for finding in image.findings:
-        _draw_outline(found, finding, factor, *_look(finding))
-    _draw_tags(found, image.findings, factor)
-    return _jpeg(plain), _jpeg(truth), _jpeg(found)
+        _draw_outline(detection, finding, factor, *_look(finding))
+    _draw_tags(detection, image.findings, factor)
+    return _jpeg(plain), _jpeg(truth), _jpeg(detection)
 
 
 def _draw_truth(canvas: Canvas, lesion: Mapping[str, Any], factor: float) -> None:

@@ -182,5 +182,5 @@ def _figure(plain: Mapping[str, Any] | None, absent: str = "") -> TableCell:
 
 
 def _groups(evaluation: StoredEvaluation) -> dict[str, dict[str, Any]]:
-    found = evaluation.metrics["found"]["groups"]
-    return {name: found[name] for name in evaluation.groups() if name in found}
+    figures = evaluation.metrics["found"]["groups"]
+    return {name: figures[name] for name in evaluation.groups() if name in figures}

@@ -148,6 +148,6 @@ def _union(
 
 def _lesion_boxes(sample: Sample) -> Boxes:
     """[n, 4] px of the network's input."""
-    found = [cv2.boundingRect(lesion.mask) for lesion in sample.lesions if lesion.mask.any()]
-    corners = [(x, y, x + width, y + height) for x, y, width, height in found]
+    rectangles = [cv2.boundingRect(lesion.mask) for lesion in sample.lesions if lesion.mask.any()]
+    corners = [(x, y, x + width, y + height) for x, y, width, height in rectangles]
     return np.array(corners, np.float32).reshape(-1, 4) * np.asarray(sample.enlarge, np.float32)

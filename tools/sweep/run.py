@@ -146,15 +146,15 @@ def rows(results: Sequence[Mapping[str, Any]]) -> list[CellRow]:
             "what": what[cell],
             "judged": view,
             "modality": modality,
-            "seeds": len(found),
-            "n": found[0]["n"],
-            "mean": {name: fmean(f[name] for f in found) for name in COLUMNS},
+            "seeds": len(seeds),
+            "n": seeds[0]["n"],
+            "mean": {name: fmean(f[name] for f in seeds) for name in COLUMNS},
             "spread": {
-                name: stdev(f[name] for f in found) if len(found) > 1 else math.nan
+                name: stdev(f[name] for f in seeds) if len(seeds) > 1 else math.nan
                 for name in COLUMNS
             },
         }
-        for (cell, view, modality), found in groups.items()
+        for (cell, view, modality), seeds in groups.items()
     ]
 
 

@@ -100,8 +100,8 @@ class DenoiseBench:
 
 def average(values: Iterable[float]) -> Average | None:
     """None if no value is a finite number."""
-    found = [value for value in values if isfinite(value)]
-    return Average(fmean(found), pstdev(found), len(found)) if found else None
+    known = [value for value in values if isfinite(value)]
+    return Average(fmean(known), pstdev(known), len(known)) if known else None
 
 
 def methods_of(shots: Iterable[Shot | CropShot | RealShot], modality: Modality) -> list[str]:
@@ -135,7 +135,7 @@ def difference(
 def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
     """Those of the project: at the largest size, on two cores, against what is public."""
     size = max(bench.sizes)
-    found = []
+    outcomes = []
     for modality, least, words in (
         (Modality.US, -_CLOSE_DB, f"within {_CLOSE_DB} dB of"),
         (Modality.MG, 0.0, "above"),
@@ -144,9 +144,9 @@ def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
         gap = difference(shots, bench.ours[modality], SKIMAGE_NLM)
         ratio = time_ratio(shots, SKIMAGE_NLM, bench.ours[modality])
         name = "ultrasound" if modality is Modality.US else "mammograms"
-        found.append(_goal(f"{name} at {size}: {words} scikit-image's NLM in PSNR", gap, least))
+        outcomes.append(_goal(f"{name} at {size}: {words} scikit-image's NLM in PSNR", gap, least))
         spent = None if ratio is None else 1 / ratio
-        found.append(
+        outcomes.append(
             Goal(
                 f"{name} at {size}: in a quarter of its time",
                 None if spent is None else spent <= _SHARE_OF_TIME,
@@ -155,8 +155,8 @@ def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
         )
     crops = [s for s in bench.crops if s.modality is Modality.MG]
     gap = difference(crops, CNN, BM3D)
-    found.append(_goal("mammograms: the CNN at or above BM3D in PSNR", gap, 0.0))
-    return tuple(found)
+    outcomes.append(_goal("mammograms: the CNN at or above BM3D in PSNR", gap, 0.0))
+    return tuple(outcomes)
 
 
 def _goal(words: str, gap: Average | None, least: float) -> Goal:
@@ -325,8 +325,8 @@ def _real(bench: DenoiseBench, modality: Modality) -> Table:
 
 
 def _goal_line(goal: Goal) -> str:
-    said = {True: "met", False: "NOT met", None: "not judged"}[goal.met]
-    return f"Goal, {goal.words}: {said} ({goal.found})."
+    verdict = {True: "met", False: "NOT met", None: "not judged"}[goal.met]
+    return f"Goal, {goal.words}: {verdict} ({goal.found})."
 
 
 def _cell(value: Average | None, digits: int) -> str:

@@ -212,11 +212,11 @@ def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) ->
     seconds = network_seconds(network, board)
     none = Span(0, 0, 0)
     denoiser = stage_seconds(network.denoiser, board) if network.denoiser else none
-    host = [board.span(partial(_before, one)) for one in work]
-    after = [board.span(partial(_after, one)) for one in work]
+    host = [board.span(partial(_before, each)) for each in work]
+    after = [board.span(partial(_after, each)) for each in work]
     before = [
-        one + (denoiser if modality is Modality.MG else none)
-        for one, modality in zip(host, PAIR, strict=True)
+        each + (denoiser if modality is Modality.MG else none)
+        for each, modality in zip(host, PAIR, strict=True)
     ]
     slower = (host[0] + after[0]).at_least(host[1] + after[1])
     image = seconds + (before[0] + after[0]).at_least(before[1] + after[1])
