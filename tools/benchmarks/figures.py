@@ -31,6 +31,21 @@ DENOISING_SHARE = 0.25
 Size = tuple[int, int]
 """(height, width) in px."""
 
+SCHEMA = 1
+OVERLAP = (
+    "Steps are wall times. The second image is prepared while the network runs on the first, so "
+    "steps overlap and may add up to more than the total."
+)
+CEILING = (
+    "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
+    "do only a few operations with every number that they fetch."
+)
+PEER = (
+    "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
+    "the masks in pixels and the document. GFLOP: an image. Times ours: median of each round's "
+    "own ratio."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -166,22 +181,6 @@ def peer_figures(rounds: Sequence[Round]) -> tuple[PeerFigures, ...]:
         )
         for runs in zip(*(each.peers for each in rounds), strict=True)
     )
-
-
-SCHEMA = 1
-OVERLAP = (
-    "Steps are wall times. The second image is prepared while the network runs on the first, so "
-    "steps overlap and may add up to more than the total."
-)
-CEILING = (
-    "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
-    "do only a few operations with every number that they fetch."
-)
-PEER = (
-    "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
-    "the masks in pixels and the document. GFLOP: an image. Times ours: median of each round's "
-    "own ratio."
-)
 
 
 def as_dict(bench: Bench) -> dict[str, Any]:

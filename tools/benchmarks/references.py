@@ -30,6 +30,10 @@ from mammosono.tools.network.torch_engine import TorchEngine
 SIDE = 2048
 _PRODUCTS = 3
 
+USUAL_SIZE = (1088, 800)
+"""(height, width): 800 px short side, and the long side of a common photograph."""
+_GREY_PEAK = np.float32(255)
+
 
 def matrix_product(side: int = SIDE) -> Callable[[], float]:
     """A measurement: GFLOP/s of the best of three FP32 products of two `side` x `side` matrices.
@@ -44,11 +48,6 @@ def matrix_product(side: int = SIDE) -> Callable[[], float]:
         return perf_counter() - started
 
     return lambda: 2e-9 * side**3 / min(seconds() for _ in range(_PRODUCTS))
-
-
-USUAL_SIZE = (1088, 800)
-"""(height, width): 800 px short side, and the long side of a common photograph."""
-_GREY_PEAK = np.float32(255)
 
 
 def peer_network(input_size: tuple[int, int]) -> RefinedMaskRcnn:

@@ -21,6 +21,13 @@ from mammosono.appliance.values import Modality, ModelInfo
 
 _BUSY_LOAD = 0.5
 
+STEPS = (
+    "decode", "frame", "denoise", "trunk", "proposals", "heads", "masks", "findings", "result",
+    "total",
+)  # fmt: skip
+NETWORK = ("trunk", "heads", "masks")
+_JPEG_QUALITY = 95
+
 
 @dataclass(frozen=True, slots=True)
 class BenchMachine:
@@ -59,14 +66,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else 'processor'} ({platform.machine()})"
-
-
-STEPS = (
-    "decode", "frame", "denoise", "trunk", "proposals", "heads", "masks", "findings", "result",
-    "total",
-)  # fmt: skip
-NETWORK = ("trunk", "heads", "masks")
-_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True)

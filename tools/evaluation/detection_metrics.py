@@ -23,6 +23,22 @@ Ints = NDArray[np.intp]
 RATES = (0.25, 0.5, 1.0, 2.0)
 """False positives an image at which the sensitivity is stated."""
 
+LESION_DEFINITIONS = {
+    "hit": "a finding hits a lesion if their boxes have IoU >= 0.25; of a lesion known as a "
+    "circle, if the centre of the finding's box lies in it",
+    "false_positive": "a finding that hits no lesion, on any image, with or without lesions; a "
+    "further finding on a lesion that has been found is neither right nor false",
+    "froc": "share of lesions found at the lowest lesion score with at most that many false "
+    "positives an image; findings down to a lesion score of 0.05 count, at most 12 an image. Where "
+    "all of them stay below the rate, all count",
+    "sensitivity": "share of lesions hit by a finding that the device reports",
+    "ap": "pycocotools, one category, findings ranked by lesion score: mean over IoU 0.50 to 0.95 "
+    "in steps of 0.05; ap50 at IoU 0.50 alone",
+    "size": "root of the area of the lesion's box over root of the image's area",
+    "dice": "mean Dice of images, by the class of their largest lesion",
+    "left_out": "abnormal images without a located lesion",
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrocEvents:
@@ -93,23 +109,6 @@ def _ends(score: Floats) -> Ints:
         if score.size
         else np.zeros(0, np.intp)
     )
-
-
-LESION_DEFINITIONS = {
-    "hit": "a finding hits a lesion if their boxes have IoU >= 0.25; of a lesion known as a "
-    "circle, if the centre of the finding's box lies in it",
-    "false_positive": "a finding that hits no lesion, on any image, with or without lesions; a "
-    "further finding on a lesion that has been found is neither right nor false",
-    "froc": "share of lesions found at the lowest lesion score with at most that many false "
-    "positives an image; findings down to a lesion score of 0.05 count, at most 12 an image. Where "
-    "all of them stay below the rate, all count",
-    "sensitivity": "share of lesions hit by a finding that the device reports",
-    "ap": "pycocotools, one category, findings ranked by lesion score: mean over IoU 0.50 to 0.95 "
-    "in steps of 0.05; ap50 at IoU 0.50 alone",
-    "size": "root of the area of the lesion's box over root of the image's area",
-    "dice": "mean Dice of images, by the class of their largest lesion",
-    "left_out": "abnormal images without a located lesion",
-}
 
 
 @dataclass(frozen=True, slots=True)

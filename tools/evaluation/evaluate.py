@@ -37,7 +37,10 @@ from mammosono.tools.evaluation.pairs import PairFigures, Side, pair_figures
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
 THREADS = 2
-
+OUTSIDE = frozenset({"mini-MIAS"})
+"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
+OnImage = Callable[[int, int], None]
+"""Told how many images are done, and of how many."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -128,10 +131,6 @@ class _DenoisedOnce:
         return self._answer
 
 
-OUTSIDE = frozenset({"mini-MIAS"})
-"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Every image's outcome, and the figures of groups of them.
@@ -157,10 +156,6 @@ class Evaluation:
     curves: Mapping[str, GroupCurves]
     split_kept: bool | None = None
     denoising: str = "on"
-
-
-OnImage = Callable[[int, int], None]
-"""Told how many images are done, and of how many."""
 
 
 def evaluate(

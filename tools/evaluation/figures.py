@@ -58,6 +58,9 @@ DEFINITIONS = {
     "not positive, positive; unread images left out",
 }
 
+Points = tuple[tuple[float, float], ...]
+"""x and y, in the order of a falling threshold."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
@@ -172,10 +175,6 @@ def _three_way(outcomes: Sequence[ImageOutcome]) -> tuple[tuple[int, ...], ...]:
             called = 2 if outcome.verdict is Verdict.POSITIVE else int(outcome.findings > 0)
             table[LABELS.index(outcome.record.label), called] += 1
     return tuple(tuple(int(cell) for cell in row) for row in table)
-
-
-Points = tuple[tuple[float, float], ...]
-"""x and y, in the order of a falling threshold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,16 @@ from mammosono.tools.evaluation.evaluate import OnImage
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
 
 SENSITIVITY = 0.90
+"""Goal of one modality alone where none is stated."""
+LEAST = 0.5
+"""Sensitivity that either modality keeps alone where no other is stated."""
 WEIGHTS = tuple(i / 10 for i in range(11))
+TOLERANCE = 1e-12
+"""1 - 1/10 must reach 0.9."""
+RULE = (
+    "over all pairs of a mammogram and an ultrasound image of the same truth, fused by OR: of the "
+    "thresholds that meet the target those with most of the other rate"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ def _midway(scores: Floats) -> Floats:
 def _goal(rate: float) -> float:
     if not 0 < rate <= 1:
         raise ValueError("the goal is a rate above 0 and at most 1")
-    return rate - 1e-12  # 1 - 1/10 must reach 0.9
+    return rate - TOLERANCE
 
 
 def _check(truth: Bools, *scores: Floats) -> None:
@@ -142,11 +151,6 @@ def _check(truth: Bools, *scores: Floats) -> None:
     for each in scores:
         if each.shape != truth.shape or not ((each >= 0) & (each <= 1)).all():
             raise ValueError("every image needs a score in [0, 1]")
-
-
-LEAST = 0.5
-TOLERANCE = 1e-12
-"""1 - 1/10 must reach 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +223,6 @@ def choose_jointly(
     return JointPoint(
         {Modality.MG: mg.point(i), Modality.US: us.point(j)}, float(tpr[i, j]), float(tnr[i, j])
     )
-
-
-RULE = (
-    "over all pairs of a mammogram and an ultrasound image of the same truth, fused by OR: of the "
-    "thresholds that meet the target those with most of the other rate"
-)
 
 
 def choose_for_bundle(

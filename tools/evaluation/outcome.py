@@ -26,6 +26,9 @@ from mammosono.tools.evaluation.metrics import (
 
 ReadBytes = Callable[[Path], bytes]
 
+SIZES = ("under 1/16", "1/16 to 1/8", "1/8 to 1/4", "1/4 and over")
+"""Size classes of lesions: the root of the box's area over the root of the image's area."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
@@ -112,10 +115,6 @@ def _hits(findings: Sequence[Finding], lesions: Sequence[LesionMark]) -> tuple[f
         float(overlap(boxes, marked).any()),
         float(centre_inside(boxes, marked, circles).any()),
     )
-
-
-SIZES = ("under 1/16", "1/16 to 1/8", "1/8 to 1/4", "1/4 and over")
-"""Size classes of lesions: the root of the box's area over the root of the image's area."""
 
 
 @dataclass(frozen=True, slots=True)

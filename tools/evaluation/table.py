@@ -16,22 +16,6 @@ from mammosono.tools.evaluation.figures import DEFINITIONS, GroupFigures
 from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
 from mammosono.tools.tables import Rows, markdown, plain, terminal
 
-
-def cell(estimate: Estimate) -> str:
-    """Value and interval, as 0.714 (0.60 to 0.82); "-" where undefined."""
-    if math.isnan(estimate.value):
-        return "-"
-    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
-
-
-def number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _short(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
-
-
 LESION_NAMES = {
     "sensitivity": "Lesions found as the device reports",
     "false_positives": "False positives an image, as reported",
@@ -49,32 +33,6 @@ PART_NAMES = {
     "froc_1": "FROC, at 1 false positive an image",
     "dice": "Dice, mean over images",
 }
-
-
-def lesion_rows(groups: Mapping[str, LesionFigures]) -> Rows:
-    """A column a group."""
-    rows = [
-        ["", *groups],
-        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in groups.values())],
-        ["Located lesions", *(f"{g.lesions}" for g in groups.values())],
-    ]
-    for key, name in LESION_NAMES.items():
-        cells = [group.estimates[key] for group in groups.values()]
-        if not all(math.isnan(each.value) for each in cells):
-            rows.append([name, *map(cell, cells)])
-    return rows
-
-
-def part_rows(groups: Mapping[str, LesionFigures]) -> Rows:
-    """A row a size class or label of a group."""
-    rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
-    for group, figures in groups.items():
-        for name, part in figures.parts.items():
-            cells = (cell(part.estimates[key]) for key in PART_NAMES)
-            rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
-    return rows
-
-
 SCHEMA = 2
 AnyFigures = TypeVar("AnyFigures", GroupFigures, LesionFigures)
 NAMES = {
@@ -107,6 +65,45 @@ FUSED_NAMES = {
     "gain_tpr": "TPR gained by fusing",
     "price_tnr": "TNR given for it",
 }
+
+
+def cell(estimate: Estimate) -> str:
+    """Value and interval, as 0.714 (0.60 to 0.82); "-" where undefined."""
+    if math.isnan(estimate.value):
+        return "-"
+    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
+
+
+def number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def lesion_rows(groups: Mapping[str, LesionFigures]) -> Rows:
+    """A column a group."""
+    rows = [
+        ["", *groups],
+        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in groups.values())],
+        ["Located lesions", *(f"{g.lesions}" for g in groups.values())],
+    ]
+    for key, name in LESION_NAMES.items():
+        cells = [group.estimates[key] for group in groups.values()]
+        if not all(math.isnan(each.value) for each in cells):
+            rows.append([name, *map(cell, cells)])
+    return rows
+
+
+def part_rows(groups: Mapping[str, LesionFigures]) -> Rows:
+    """A row a size class or label of a group."""
+    rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
+    for group, figures in groups.items():
+        for name, part in figures.parts.items():
+            cells = (cell(part.estimates[key]) for key in PART_NAMES)
+            rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
+    return rows
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:

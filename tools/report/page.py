@@ -54,6 +54,9 @@ RANKS: tuple[tuple[str, Callable[[Sequence[ImageRow], int], Choice]], ...] = (
     ("with lesions of which nothing was outlined, the largest first", missed_lesions),
 )
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LIMIT_S = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -213,10 +216,6 @@ def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> ExampleTi
     except IntakeError as error:
         return ExampleTiles({}, str(error), words)
     return ExampleTiles({part: every[part] for part in parts}, "", words)
-
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LIMIT_S = 120
 
 
 def print_pdf(html: Path, pdf: Path) -> None:

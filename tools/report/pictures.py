@@ -25,6 +25,14 @@ from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record
 from mammosono.tools.report.evaluation_folder import ImageRow, rle_of
 
+WIDTH_PX = 300
+"""Of a tile: all are shown equally wide, so that tags are equally large."""
+QUALITY = 88
+_FONT, _SCALE, _STROKE = cv2.FONT_HERSHEY_SIMPLEX, 0.8, 2
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+Canvas = NDArray[np.uint8]
+"""RGB [height, width, 3]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -69,16 +77,6 @@ def _first(ranked: Sequence[ImageRow], count: int) -> Choice:
     for image in ranked:
         cases.setdefault(image.case, image)
     return Choice(tuple(cases.values())[:count], len(ranked))
-
-
-WIDTH_PX = 300
-"""Of a tile: all are shown equally wide, so that tags are equally large."""
-QUALITY = 88
-_FONT, _SCALE, _STROKE = cv2.FONT_HERSHEY_SIMPLEX, 0.8, 2
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-
-Canvas = NDArray[np.uint8]
-"""RGB [height, width, 3]."""
 
 
 def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:

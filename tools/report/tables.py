@@ -42,6 +42,15 @@ COMPARABLE = (
     "accuracy, precision and F-score, which would be those of an invented prevalence."
 )
 
+PAIR_NAMES = {
+    "tpr": "TPR",
+    "tnr": "TNR",
+    "bcr": "BCR",
+    "youden": "Youden's index",
+    "gain_tpr": "TPR that the OR gains",
+    "price_tnr": "TNR that it costs",
+}
+
 
 def read_paper(path: Path) -> list[dict[str, str]]:
     """The paper's rows, each by COLUMNS. Raises ValueError if the header differs; OSError."""
@@ -82,16 +91,6 @@ class PairsTable:
 
     table: CellTable
     sentences: Sequence[str]
-
-
-PAIR_NAMES = {
-    "tpr": "TPR",
-    "tnr": "TNR",
-    "bcr": "BCR",
-    "youden": "Youden's index",
-    "gain_tpr": "TPR that the OR gains",
-    "price_tnr": "TNR that it costs",
-}
 
 
 def table_one(

@@ -27,6 +27,15 @@ from mammosono.tools.training.record import DataMark
 FIGURES = "figures.json"
 CellResult = dict[str, Any]
 
+COLUMNS = {
+    "dice": "Dice",
+    "boundary_f": f"boundary F ({TOLERANCE_PX:g} px)",
+    "ap50": "box AP50",
+    "ap": "box AP50:95",
+    "auc": "AUC",
+}
+CellRow = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
@@ -103,16 +112,6 @@ def _run(folder: Path, cell: Cell, seed: int, task: Task, on_step: OnStep) -> Ce
 
 def _viewed(samples: Sequence[Sample], view: View) -> list[Sample]:
     return [with_views(sample, "only" if view == "denoised" else "off") for sample in samples]
-
-
-COLUMNS = {
-    "dice": "Dice",
-    "boundary_f": f"boundary F ({TOLERANCE_PX:g} px)",
-    "ap50": "box AP50",
-    "ap": "box AP50:95",
-    "auc": "AUC",
-}
-CellRow = dict[str, Any]
 
 
 def finished(out: Path) -> list[dict[str, Any]]:

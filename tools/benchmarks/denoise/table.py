@@ -23,6 +23,20 @@ AS_IT_IS = "as it is"
 _CLOSE_DB = 0.5
 _SHARE_OF_TIME = 0.25
 
+SCHEMA = 1
+COLUMNS = ("psnr", "ssim", "edge", "correlation")
+REAL_COLUMNS = ("cnr", "enl", "correlation")
+GIVEN = (
+    "Bilateral, NLM of OpenCV and of scikit-image, BayesShrink and BM3D are given our stabilised "
+    "picture, our estimate of the noise and our way back; the median needs none of it. "
+    "scikit-image computes on one core, the others may use two. BM3D takes noise for white, which "
+    "speckle is not."
+)
+EDGE = (
+    "edge: share of the true steepness left at the lesions' borders. corr: correlation of what was "
+    "removed with edges and details of the truth, 0 for noise alone."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -171,20 +185,6 @@ def _picture(shot: Shot | CropShot) -> tuple[object, ...]:
 
 
 AnyShot = TypeVar("AnyShot", CropShot, RealShot)
-
-SCHEMA = 1
-COLUMNS = ("psnr", "ssim", "edge", "correlation")
-REAL_COLUMNS = ("cnr", "enl", "correlation")
-GIVEN = (
-    "Bilateral, NLM of OpenCV and of scikit-image, BayesShrink and BM3D are given our stabilised "
-    "picture, our estimate of the noise and our way back; the median needs none of it. "
-    "scikit-image computes on one core, the others may use two. BM3D takes noise for white, which "
-    "speckle is not."
-)
-EDGE = (
-    "edge: share of the true steepness left at the lesions' borders. corr: correlation of what was "
-    "removed with edges and details of the truth, 0 for noise alone."
-)
 
 
 def as_dict(bench: DenoiseBench) -> dict[str, Any]:

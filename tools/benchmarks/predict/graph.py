@@ -37,6 +37,9 @@ _POOLING = frozenset({"Gather", "MatMul"})
 """RoI pooling: rows gathered from the pyramid, then summed by weight."""
 _HALF, _SINGLE = 2, 4
 
+_TRACED_SIDE = 64
+"""px. A trunk computes the same nodes on any picture, and a small one costs nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class GraphKernel:
@@ -217,10 +220,6 @@ def _peak(kernels: Iterable[GraphKernel], buffers: _Buffers) -> int:
         for name in [name for name in alive if last.get(name, k) <= k]:
             del alive[name]
     return peak
-
-
-_TRACED_SIDE = 64
-"""px. A trunk computes the same nodes on any picture, and a small one costs nothing."""
 
 
 def blank_network(config: NetworkConfig) -> RefinedMaskRcnn:

@@ -31,6 +31,13 @@ from mammosono.tools.benchmarks.workload import NETWORK
 from mammosono.tools.export.mixed import fp32_nodes
 from mammosono.tools.network.config import NetworkConfig
 
+PYRAMID = "pyramid"
+"""The binding that stays on the device from the trunk to the other stages."""
+DENOISE_THREADS = 2
+"""Of the reader; the rest of the host's work is counted on one core."""
+PAIR = (Modality.MG, Modality.US)
+"""In the order in which they are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -122,14 +129,6 @@ def stage_seconds(cost: StageCost, board: TargetBoard) -> Span:
     return board.span(
         lambda rates: sum(kernel_seconds(k, rates, board.single) for k in cost.kernels)
     )
-
-
-PYRAMID = "pyramid"
-"""The binding that stays on the device from the trunk to the other stages."""
-DENOISE_THREADS = 2
-"""Of the reader; the rest of the host's work is counted on one core."""
-PAIR = (Modality.MG, Modality.US)
-"""In the order in which they are read."""
 
 
 @dataclass(frozen=True, slots=True)
