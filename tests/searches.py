@@ -9,7 +9,7 @@ import numpy as np
 from mammosono.appliance.output.rle import encode
 from mammosono.appliance.values import Finding, Label, Modality, Rle
 from mammosono.tools.data.index import Record
-from mammosono.tools.evaluation.outcome import Lesion, Search
+from mammosono.tools.evaluation.outcome import Search, TrueLesion
 
 SIZE = (64, 96)
 Square = tuple[float, float, float, float]
@@ -37,14 +37,14 @@ def finding(square: Square, lesion_score: float) -> Finding:
     )
 
 
-def lesion(square: Square, label: Label = Label.BENIGN, circle: bool = False) -> Lesion:
+def lesion(square: Square, label: Label = Label.BENIGN, circle: bool = False) -> TrueLesion:
     x, y, w, h = square
-    return Lesion(label, (x, y, x + w, y + h), circle, None if circle else mask_of(square))
+    return TrueLesion(label, (x, y, x + w, y + h), circle, None if circle else mask_of(square))
 
 
 def search(
     name: str,
-    lesions: list[Lesion],
+    lesions: list[TrueLesion],
     seen: list[Finding],
     *,
     threshold: float = 0.5,

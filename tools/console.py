@@ -1,4 +1,4 @@
-"""What every command of the offline side does at a terminal: refuse in one line, show progress."""
+"""Console of the offline commands: refusals in one line, progress bars."""
 
 from __future__ import annotations
 

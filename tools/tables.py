@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.markup import escape
@@ -31,7 +31,9 @@ def terminal(
         box=box.SIMPLE_HEAD,
     )
     for k, head in enumerate(rows[0]):
-        table.add_column(escape(head), justify="left" if k < labels else "right")
+        # Folded where the terminal is narrow: a cut number would be another number.
+        justify: Literal["left", "right"] = "left" if k < labels else "right"
+        table.add_column(escape(head), justify=justify, overflow="fold")
     for k, row in enumerate(rows[1:], start=1):
         if k in lines:
             table.add_section()

@@ -30,7 +30,7 @@ from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
 from mammosono.tools.benchmarks.flops import Flops
 from mammosono.tools.benchmarks.predict import networks
 from mammosono.tools.benchmarks.predict.graph import (
-    Kernel,
+    GraphKernel,
     StageCost,
     blank_network,
     denoiser_cost,
@@ -65,7 +65,7 @@ from mammosono.tools.benchmarks.predict.prediction import (
     stage_seconds,
 )
 from mammosono.tools.benchmarks.predict.table import NOT_SHOWN, PREDICTION, as_dict, as_rich
-from mammosono.tools.benchmarks.workload import Machine
+from mammosono.tools.benchmarks.workload import BenchMachine
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import evaluate
@@ -230,8 +230,8 @@ def test_two_convolutions_of_one_shape_on_one_input_stay_two() -> None:
 # Seconds.
 
 
-def kernel(**changes: Any) -> Kernel:
-    blank = Kernel(("Conv",), Flops(0, 0), False, 0, 0, 0, (), "y")
+def kernel(**changes: Any) -> GraphKernel:
+    blank = GraphKernel(("Conv",), Flops(0, 0), False, 0, 0, 0, (), "y")
     return replace(blank, **changes)
 
 
@@ -435,7 +435,11 @@ def prediction(**changes: Any) -> BoardPrediction:
     one = predict(NETWORK, WORK, BOARD)
     variant = Variant("some change", tiny.NETWORK, (), "sweep", "a reason")
     made = BoardPrediction(
-        date(2026, 1, 2), Machine("Some CPU", 2, 0.1, "3.11.1"), BOARD, (one,), ((variant, one),)
+        date(2026, 1, 2),
+        BenchMachine("Some CPU", 2, 0.1, "3.11.1"),
+        BOARD,
+        (one,),
+        ((variant, one),),
     )
     return replace(made, **changes)
 

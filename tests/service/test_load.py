@@ -57,3 +57,20 @@ def test_an_appliance_is_driven_and_what_it_rejects_is_counted() -> None:
     assert alone.latencies_s
     assert (alone.rejected, alone.errors, many.errors) == (0, 0, 0)
     assert many.rejected > 0
+
+
+def test_a_client_that_loses_the_appliance_is_an_error_and_not_a_green_report() -> None:
+    posts = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal posts
+        posts += request.method == "POST"
+        if posts > 3:
+            raise httpx.ConnectError("connection refused")
+        return httpx.Response(200)
+
+    def client() -> httpx.Client:
+        return httpx.Client(base_url="http://appliance", transport=httpx.MockTransport(answer))
+
+    with pytest.raises(httpx.ConnectError):
+        run_load(client, [2], 1.0, 0, lambda *_: None)

@@ -43,7 +43,7 @@ from mammosono.tools.benchmarks.figures import (
 from mammosono.tools.benchmarks.flops import Flops, count_flops
 from mammosono.tools.benchmarks.measure import stage_flops
 from mammosono.tools.benchmarks.references import matrix_product, peer_flops, peer_network
-from mammosono.tools.benchmarks.workload import STEPS, Machine, TimedPair, draw_pair
+from mammosono.tools.benchmarks.workload import STEPS, BenchMachine, TimedPair, draw_pair
 from mammosono.tools.cli import app
 from mammosono.tools.export.graphs import export_stage
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -234,7 +234,7 @@ INFO = ModelInfo("compact", "1.0", "ab" * 32, "onnxruntime 1 cpu", {"MG": 0.5, "
 def bench(load: float = 0.1, total: float = 100.0) -> Bench:
     rate, of_ceiling = network_rates(ROUNDS, FLOPS, images=2)
     return Bench(
-        date(2026, 1, 2), Machine("Some CPU", 2, load, "3.11.1"), INFO, (64, 32),
+        date(2026, 1, 2), BenchMachine("Some CPU", 2, load, "3.11.1"), INFO, (64, 32),
         ((1024, 640), (480, 560)), 2, 3,
         {**step_figures(ROUNDS), "total": Spread(total, total, total)},
         spread([one.pair.outside for one in ROUNDS]), denoising_share(ROUNDS), (2, 0),

@@ -51,7 +51,7 @@ from mammosono.tools.benchmarks.denoise.table import (
     goals,
     time_ratio,
 )
-from mammosono.tools.benchmarks.workload import Machine
+from mammosono.tools.benchmarks.workload import BenchMachine
 from mammosono.tools.cli import app
 
 MG, US = Modality.MG, Modality.US
@@ -176,7 +176,7 @@ def bench(*shots: Shot, crops: tuple[CropShot, ...] = (), load: float = 0.1) -> 
         RealShot(US, k, OBNLM, value, 2 * value, 0.1) for k, value in enumerate((1.0, 1.5))
     )
     return DenoiseBench(
-        date(2026, 1, 2), Machine("Some CPU", 2, load, "3.11.1"),
+        date(2026, 1, 2), BenchMachine("Some CPU", 2, load, "3.11.1"),
         ModelInfo("compact", "1.0", "ab" * 32, "onnxruntime", {}), 2, {MG: NLM, US: OBNLM},
         (32, 64), 160, shots, crops, real,
     )  # fmt: skip

@@ -219,7 +219,7 @@ def test_the_per_image_table_has_a_row_an_image_and_empty_fields_for_undefined()
 
 def test_a_search_finds_the_lesions_that_the_findings_hit() -> None:
     evaluation = busi().search()
-    found = evaluation.found["US/BUSI"]
+    found = evaluation.lesions["US/BUSI"]
     assert (found.n, found.cases, found.lesions) == (6, 6, 6)
     value = {name: estimate.value for name, estimate in found.estimates.items()}
     # Hit: one, two and one of the lesions of images 0, 1 and 4; false: one each on 3 and 5.
@@ -258,7 +258,7 @@ def test_circles_are_searched_for_without_precision_and_unlocated_lesions_not_at
     world.add("benign", 0.1, finding((95, 95, 10, 10), 0.5), circles=[(100, 100, 20)], **mias)
     world.add("malignant", 0.9, finding((9, 9, 9, 9), 0.9), **mias)
     world.add("normal", 0.1, **mias)
-    found = world.search().found["MG/mini-MIAS"]
+    found = world.search().lesions["MG/mini-MIAS"]
     assert (found.n, found.lesions) == (2, 1)
     assert found.estimates["froc_1"].value == 1
     assert found.estimates["false_positives"].value == 0
@@ -269,7 +269,7 @@ def test_an_unread_image_has_all_its_lesions_missed() -> None:
     world = World()
     world.add("benign", 0.1, finding((9, 9, 20, 20), 0.1), lesions=[(9, 9, 20, 20)])
     world.add("malignant", None, lesions=[(9, 9, 20, 20), (50, 50, 9, 9)], data=b"no picture")
-    found = world.search().found["US"]
+    found = world.search().lesions["US"]
     assert found.lesions == 3
     assert found.estimates["sensitivity"].value == pytest.approx(1 / 3)
     assert found.estimates["box_ap50"].value == pytest.approx(34 / 101)

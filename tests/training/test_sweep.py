@@ -26,6 +26,7 @@ from mammosono.appliance.values import Label, Modality  # noqa: E402
 from mammosono.tools.commands.sweep import CellName  # noqa: E402
 from mammosono.tools.data.index import Record  # noqa: E402
 from mammosono.tools.data.sample import Sample  # noqa: E402
+from mammosono.tools.evaluation.coco import box_average_precision  # noqa: E402
 from mammosono.tools.network.config import preset  # noqa: E402
 from mammosono.tools.network.model import RefinedMaskRcnn  # noqa: E402
 from mammosono.tools.sweep import run as sweeping  # noqa: E402
@@ -34,7 +35,7 @@ from mammosono.tools.sweep.cells import (  # noqa: E402
     balanced,
     cell_config,
 )
-from mammosono.tools.sweep.measure import boundary_f, box_average_precision, measure  # noqa: E402
+from mammosono.tools.sweep.measure import boundary_f, measure  # noqa: E402
 from mammosono.tools.sweep.run import FIGURES, Task, as_markdown, finished, rows, write  # noqa: E402
 from mammosono.tools.training import datasets as material  # noqa: E402
 from mammosono.tools.training.display import CurveFiles, Progress  # noqa: E402

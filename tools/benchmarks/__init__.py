@@ -1,1 +1,1 @@
-"""How long a pair takes on this machine, what the network does in that time, and a peer beside."""
+"""Benches: a pair on this machine, the network beside a peer, denoisers, load, a board."""

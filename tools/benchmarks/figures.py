@@ -14,7 +14,13 @@ from rich.table import Table
 from mammosono.appliance.values import ModelInfo
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.flops import Flops
-from mammosono.tools.benchmarks.workload import NETWORK, STEPS, Machine, TimedPair, measured_with
+from mammosono.tools.benchmarks.workload import (
+    NETWORK,
+    STEPS,
+    BenchMachine,
+    TimedPair,
+    measured_with,
+)
 
 TARGET_MS = 1000.0
 """A pair is to take less than this on two cores."""
@@ -24,6 +30,21 @@ DENOISING_SHARE = 0.25
 
 Size = tuple[int, int]
 """(height, width) in px."""
+
+SCHEMA = 1
+OVERLAP = (
+    "Steps are wall times. The second image is prepared while the network runs on the first, so "
+    "steps overlap and may add up to more than the total."
+)
+CEILING = (
+    "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
+    "do only a few operations with every number that they fetch."
+)
+PEER = (
+    "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
+    "the masks in pixels and the document. GFLOP: an image. Times ours: median of each round's "
+    "own ratio."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +109,7 @@ class Bench:
     """
 
     day: date
-    machine: Machine
+    machine: BenchMachine
     model: ModelInfo
     input_size: Size
     images: tuple[Size, ...]
@@ -119,7 +140,7 @@ def gflops(flops: int, milliseconds: float) -> float:
 
 
 def step_figures(rounds: Sequence[Round]) -> dict[str, Spread]:
-    return {step: spread([one.pair.milliseconds[step] for one in rounds]) for step in STEPS}
+    return {step: spread([each.pair.milliseconds[step] for each in rounds]) for step in STEPS}
 
 
 def stage_figures(
@@ -127,7 +148,7 @@ def stage_figures(
 ) -> dict[str, StageFigures]:
     figures = {}
     for stage in NETWORK:
-        milliseconds = [one.alone[stage] / images for one in rounds]
+        milliseconds = [each.alone[stage] / images for each in rounds]
         rates = [gflops(flops[stage].total, each) for each in milliseconds]
         figures[stage] = StageFigures(flops[stage], spread(milliseconds), spread(rates))
     return figures
@@ -138,18 +159,18 @@ def network_rates(
 ) -> tuple[Spread, Spread]:
     """GFLOP/s of the stages together, and their share of the ceiling."""
     work = images * sum(flops[stage].total for stage in NETWORK)
-    rates = [gflops(work, sum(one.alone.values())) for one in rounds]
-    shares = [rate / one.ceiling for rate, one in zip(rates, rounds, strict=True)]
+    rates = [gflops(work, sum(each.alone.values())) for each in rounds]
+    shares = [rate / each.ceiling for rate, each in zip(rates, rounds, strict=True)]
     return spread(rates), spread(shares)
 
 
 def denoising_share(rounds: Sequence[Round]) -> Spread:
-    pairs = [(one.raw.milliseconds["total"], one.pair.milliseconds["total"]) for one in rounds]
+    pairs = [(each.raw.milliseconds["total"], each.pair.milliseconds["total"]) for each in rounds]
     return spread([1 - raw / whole for raw, whole in pairs])
 
 
 def peer_figures(rounds: Sequence[Round]) -> tuple[PeerFigures, ...]:
-    ours = [one.pair.milliseconds["total"] for one in rounds]
+    ours = [each.pair.milliseconds["total"] for each in rounds]
     return tuple(
         PeerFigures(
             runs[0].input_size,
@@ -158,24 +179,8 @@ def peer_figures(rounds: Sequence[Round]) -> tuple[PeerFigures, ...]:
             spread([run.milliseconds for run in runs]),
             spread([run.milliseconds / own for run, own in zip(runs, ours, strict=True)]),
         )
-        for runs in zip(*(one.peers for one in rounds), strict=True)
+        for runs in zip(*(each.peers for each in rounds), strict=True)
     )
-
-
-SCHEMA = 1
-OVERLAP = (
-    "Steps are wall times. The second image is prepared while the network runs on the first, so "
-    "steps overlap and may add up to more than the total."
-)
-CEILING = (
-    "The ceiling is a plain FP32 matrix product. Depthwise convolutions cannot come near it: they "
-    "do only a few operations with every number that they fetch."
-)
-PEER = (
-    "Peer: ResNet50-FPN Mask R-CNN in torch, 1000 proposals, 100 findings, spared the denoising, "
-    "the masks in pixels and the document. GFLOP: an image. Times ours: median of each round's "
-    "own ratio."
-)
 
 
 def as_dict(bench: Bench) -> dict[str, Any]:
@@ -194,12 +199,12 @@ def as_dict(bench: Bench) -> dict[str, Any]:
         "findings": list(bench.findings),
         "stages": {
             stage: {
-                "dense_gflop": one.flops.dense / 1e9,
-                "depthwise_gflop": one.flops.depthwise / 1e9,
-                "ms": tables.plain(one.milliseconds),
-                "gflop_per_s": tables.plain(one.rate),
+                "dense_gflop": figures.flops.dense / 1e9,
+                "depthwise_gflop": figures.flops.depthwise / 1e9,
+                "ms": tables.plain(figures.milliseconds),
+                "gflop_per_s": tables.plain(figures.rate),
             }
-            for stage, one in bench.stages.items()
+            for stage, figures in bench.stages.items()
         },
         "network_gflop_per_s": tables.plain(bench.rate),
         "ceiling_gflop_per_s": tables.plain(bench.ceiling),
@@ -246,11 +251,12 @@ def _parts(bench: Bench) -> Iterator[RenderableType]:
     yield f"The network reaches {_percent(bench.of_ceiling)} of the ceiling. {CEILING}"
     if bench.peers:
         yield _peers(bench)
-        found = "; ".join(_counts(peer.findings) for peer in bench.peers)
-        yield f"{PEER} Its findings: {found}."
-    said = "met" if bench.target_met else "NOT met"
+        findings = "; ".join(_counts(peer.findings) for peer in bench.peers)
+        yield f"{PEER} Its findings: {findings}."
+    verdict = "met" if bench.target_met else "NOT met"
     total = bench.steps["total"].median
-    yield f"Target, a pair in less than {TARGET_MS:.0f} ms on two cores: {said} ({total:.0f} ms)."
+    target = f"a pair in less than {TARGET_MS:.0f} ms on two cores"
+    yield f"Target, {target}: {verdict} ({total:.0f} ms)."
 
 
 def _steps(bench: Bench) -> Table:

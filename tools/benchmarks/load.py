@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class Load:
 
 
 HEALTH_S = 3.0
+PERCENTILES = (50, 95, 99)
 
 Client = Callable[[], httpx.Client]
 OnStep = Callable[[int, int], None]
@@ -86,10 +87,10 @@ def run_load(
     on_step: OnStep,
     bundle: Path | None = None,
 ) -> Load:
-    """client: makes a client of the box, with its address and token.
+    """client: makes a client of the appliance, with its address and token.
 
     rounds: pairs that service and bare reader each read, in turns; 0 leaves the comparison out.
-    Raises httpx.HTTPError if the box goes away.
+    Raises httpx.HTTPError if the appliance goes away.
     """
     pair, steps = draw_pair(), len(clients) + 2
     health = _health(client)
@@ -128,7 +129,7 @@ def _overhead(
             between = time.perf_counter()
             read_pair(reader, pair)
             ended = time.perf_counter()
-            time.sleep(0.2)  # the box draws its pictures of the study after it has answered
+            time.sleep(0.2)  # the study's pictures are drawn after the answer
             if round_:  # the first of each warms up
                 service.append(1e3 * (between - started))
                 bare.append(1e3 * (ended - between))
@@ -136,11 +137,12 @@ def _overhead(
 
 
 def _level(client: Client, pair: Sequence[Posted], clients: int, seconds: float) -> Level:
-    latencies: list[float] = []
-    refused, errors = itertools.count(), itertools.count()
     started = time.perf_counter()
 
-    def work() -> None:
+    def work() -> tuple[list[float], int, int]:
+        """One client's latencies, rejections and errors."""
+        latencies: list[float] = []
+        rejected = errors = 0
         with client() as http:
             while time.perf_counter() < started + seconds:
                 begun = time.perf_counter()
@@ -148,22 +150,18 @@ def _level(client: Client, pair: Sequence[Posted], clients: int, seconds: float)
                 if response.status_code == 200:
                     latencies.append(time.perf_counter() - begun)
                 elif response.status_code == 429:
-                    next(refused)
+                    rejected += 1
                     time.sleep(float(response.headers.get("Retry-After", "1")))
                 else:
-                    next(errors)
+                    errors += 1
+        return latencies, rejected, errors
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Level(
-        clients, time.perf_counter() - started, tuple(latencies), next(refused), next(errors)
-    )
-
-
-PERCENTILES = (50, 95, 99)
+    with ThreadPoolExecutor(clients) as pool:
+        workers = [pool.submit(work) for _ in range(clients)]
+        # A client that lost the appliance says so here, rather than to have measured nothing.
+        latencies, rejected, errors = zip(*(each.result() for each in workers), strict=True)
+    seconds = time.perf_counter() - started
+    return Level(clients, seconds, tuple(chain(*latencies)), sum(rejected), sum(errors))
 
 
 def as_rich(load: Load) -> RenderableType:

@@ -1,4 +1,4 @@
-"""One run of everything, interleaved, so that what is compared was measured side by side."""
+"""Measurement of a bundle: rounds of everything, so that what is compared was timed together."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mammosono.tools.benchmarks.flops import Flops, count_flops
 from mammosono.tools.benchmarks.references import USUAL_SIZE, Peer, matrix_product
 from mammosono.tools.benchmarks.workload import (
     NETWORK,
-    Machine,
+    BenchMachine,
     Posted,
     draw_pair,
     read_pair,
@@ -79,7 +79,7 @@ def run_bench(
 def _summary(
     rounds: Sequence[Round],
     flops: Mapping[str, Flops],
-    machine: Machine,
+    machine: BenchMachine,
     model: Model,
     pair: tuple[Posted, ...],
 ) -> Bench:

@@ -30,6 +30,10 @@ from mammosono.tools.network.torch_engine import TorchEngine
 SIDE = 2048
 _PRODUCTS = 3
 
+USUAL_SIZE = (1088, 800)
+"""(height, width): 800 px short side, and the long side of a common photograph."""
+_GREY_PEAK = np.float32(255)
+
 
 def matrix_product(side: int = SIDE) -> Callable[[], float]:
     """A measurement: GFLOP/s of the best of three FP32 products of two `side` x `side` matrices.
@@ -44,11 +48,6 @@ def matrix_product(side: int = SIDE) -> Callable[[], float]:
         return perf_counter() - started
 
     return lambda: 2e-9 * side**3 / min(seconds() for _ in range(_PRODUCTS))
-
-
-USUAL_SIZE = (1088, 800)
-"""(height, width): 800 px short side, and the long side of a common photograph."""
-_GREY_PEAK = np.float32(255)
 
 
 def peer_network(input_size: tuple[int, int]) -> RefinedMaskRcnn:
@@ -103,9 +102,9 @@ class Peer:
         The stages are static: 1000 proposals and 100 masks are computed to the full.
         """
         started = perf_counter()
-        found = tuple(self._read_one(posted) for posted in pair)
+        findings = tuple(self._read_one(posted) for posted in pair)
         milliseconds = (perf_counter() - started) * 1e3
-        return PeerRun(self._input_size, self._flops, milliseconds, found)
+        return PeerRun(self._input_size, self._flops, milliseconds, findings)
 
     def _read_one(self, posted: Posted) -> int:
         pixels = read_image(posted.data, posted.modality).pixels

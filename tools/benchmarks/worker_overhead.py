@@ -1,4 +1,4 @@
-"""What it costs to compute in a worker: pairs read in this process and in a worker's, in turn."""
+"""Overhead of a worker: pairs read in this process and in a worker's, in turn."""
 
 from __future__ import annotations
 

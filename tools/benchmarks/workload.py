@@ -21,9 +21,16 @@ from mammosono.appliance.values import Modality, ModelInfo
 
 _BUSY_LOAD = 0.5
 
+STEPS = (
+    "decode", "frame", "denoise", "trunk", "proposals", "heads", "masks", "findings", "result",
+    "total",
+)  # fmt: skip
+NETWORK = ("trunk", "heads", "masks")
+_JPEG_QUALITY = 95
+
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class BenchMachine:
     """load: average number of running processes in the minute before the first run."""
 
     processor: str
@@ -37,7 +44,7 @@ class Machine:
         return self.load > _BUSY_LOAD
 
 
-def measured_with(day: date, machine: Machine, model: ModelInfo) -> dict[str, Any]:
+def measured_with(day: date, machine: BenchMachine, model: ModelInfo) -> dict[str, Any]:
     """How every bench document begins: the day, the machine and the model, as plain values."""
     return {
         "day": day.isoformat(),
@@ -46,10 +53,10 @@ def measured_with(day: date, machine: Machine, model: ModelInfo) -> dict[str, An
     }
 
 
-def this_machine() -> Machine:
+def this_machine() -> BenchMachine:
     """Cores are those that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine(_processor(), cores or 1, os.getloadavg()[0], platform.python_version())
+    return BenchMachine(_processor(), cores or 1, os.getloadavg()[0], platform.python_version())
 
 
 def _processor() -> str:
@@ -59,14 +66,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else 'processor'} ({platform.machine()})"
-
-
-STEPS = (
-    "decode", "frame", "denoise", "trunk", "proposals", "heads", "masks", "findings", "result",
-    "total",
-)  # fmt: skip
-NETWORK = ("trunk", "heads", "masks")
-_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True)

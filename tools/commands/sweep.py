@@ -66,7 +66,7 @@ def sweep(
             return
         from mammosono.tools.data.index import read_index
         from mammosono.tools.sweep.cells import sweep_material
-        from mammosono.tools.sweep.run import Result, Task
+        from mammosono.tools.sweep.run import CellResult, Task
         from mammosono.tools.sweep.run import sweep as run_sweep
         from mammosono.tools.training.checkpoint import DataMark
         from mammosono.tools.training.display import step_bar
@@ -79,7 +79,7 @@ def sweep(
         mark = DataMark.of(data, records, sources)
         out.mkdir(parents=True, exist_ok=True)
 
-        def on_cell(name: str, result: Result) -> None:
+        def on_cell(name: str, result: CellResult) -> None:
             console.print(f"{name}: {result['seconds']:.0f} s", highlight=False)
             write(out)
 

@@ -1,1 +1,1 @@
-"""How good is it: metrics, their confidence intervals, and the report over labelled images."""
+"""Evaluation over labelled images: metrics, their confidence intervals, operating points."""

@@ -1,4 +1,4 @@
-"""95 % confidence intervals by resampling whole cases (cluster bootstrap, percentile interval).
+"""Bootstrap: 95 % confidence intervals by resampling whole cases (percentile interval).
 
 Images of one patient resemble each other, so patients are drawn, not images: Field and Welsh,
 "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007) 369-390.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammosono.appliance.pipeline.detector.boxes import Boxes
 from mammosono.appliance.values import Finding
 from mammosono.tools.evaluation.metrics import Bools, Floats, ratio
 from mammosono.tools.evaluation.outcome import Search
@@ -84,27 +85,53 @@ def match(searches: Sequence[Search], kind: str) -> Matches:
 
     Raises ValueError if a lesion lacks what `kind` compares.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     lesions = [lesion for search in searches for lesion in search.lesions]
     if any(x.is_circle or (kind == "segm" and x.mask is None) for x in lesions):
         raise ValueError(f"a lesion has no {'mask' if kind == 'segm' else 'box'}")
+    return _match(truth_file(searches), findings_file(searches), kind)
+
+
+def _match(truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: str) -> Matches:
+    """truth: a COCO data set; results: entries of its results format."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     with redirect_stdout(io.StringIO()):  # pycocotools tells of its progress with print
-        truth, found = COCO(), COCO()
-        truth.dataset = truth_file(searches)
-        truth.createIndex()
-        results = findings_file(searches)
-        found.dataset = {
-            **truth.dataset,
-            "annotations": [_annotation(i, each) for i, each in enumerate(results, start=1)],
-        }
-        found.createIndex()
-        judge = COCOeval(truth, found, kind)
-        judge.params.areaRng, judge.params.areaRngLbl = [judge.params.areaRng[0]], ["all"]
-        judge.params.maxDets = [MOST]
-        judge.evaluate()
-    return _matches(judge.evalImgs, len(searches), len(judge.params.iouThrs))
+        lesions, findings = COCO(), COCO()
+        lesions.dataset = truth
+        lesions.createIndex()
+        entries = [_annotation(i, each) for i, each in enumerate(results, start=1)]
+        findings.dataset = {**truth, "annotations": entries}
+        findings.createIndex()
+        comparison = COCOeval(lesions, findings, kind)
+        params = comparison.params
+        params.areaRng, params.areaRngLbl, params.maxDets = [params.areaRng[0]], ["all"], [MOST]
+        comparison.evaluate()
+    return _matches(comparison.evalImgs, len(truth["images"]), len(params.iouThrs))
+
+
+def box_average_precision(
+    truth: Sequence[Boxes], boxes: Sequence[Boxes], scores: Sequence[NDArray[np.float32]]
+) -> tuple[float, float]:
+    """AP50 and AP50:95 of lesion boxes, whatever the lesion's kind; (NaN, NaN) without a lesion.
+
+    One entry an image: truth [n, 4] and boxes [m, 4] xyxy px, scores [m].
+    """
+    lesions = [
+        _entry(image, box) for image, each in enumerate(truth, start=1) for box in each.tolist()
+    ]
+    data = {
+        "images": [{"id": image} for image, _ in enumerate(truth, start=1)],
+        "annotations": [_annotation(i, each) for i, each in enumerate(lesions, start=1)],
+        "categories": [CATEGORY],
+    }
+    results = [
+        _entry(image, box) | {"score": float(score)}
+        for image, each in enumerate(zip(boxes, scores, strict=True), start=1)
+        for box, score in zip(each[0].tolist(), each[1], strict=True)
+    ]
+    by_iou = average_precision(_match(data, results, "bbox"), np.ones(len(truth)))
+    return float(by_iou[0]), float(by_iou.mean())
 
 
 def average_precision(matches: Matches, weights: Floats) -> Floats:
@@ -128,9 +155,9 @@ def _one(hits: Floats, misses: Floats, total: Floats) -> Floats:
     return np.where(total > 0, (first * best).sum(axis=-1) / RECALLS.size, np.nan)
 
 
-def _matches(judged: Sequence[dict[str, Any] | None], images: int, thresholds: int) -> Matches:
+def _matches(comparisons: Sequence[dict[str, Any] | None], images: int, thresholds: int) -> Matches:
     image, score, hit, lesions = [], [], [], np.zeros(images)
-    for each in judged:
+    for each in comparisons:
         if each is None:  # neither a lesion nor a finding
             continue
         index = each["image_id"] - 1
@@ -152,11 +179,8 @@ def _with_reported(search: Search) -> list[tuple[Finding, bool]]:
 
 
 def _result(image_id: int, finding: Finding, reported: bool) -> dict[str, Any]:
-    x0, y0, x1, y1 = finding.box
     return {
-        "image_id": image_id,
-        "category_id": CATEGORY["id"],
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        **_entry(image_id, finding.box),
         "score": finding.lesion_score,
         "segmentation": asdict(finding.mask),
         "malignancy": finding.score,
@@ -165,7 +189,16 @@ def _result(image_id: int, finding: Finding, reported: bool) -> dict[str, Any]:
     }
 
 
+def _entry(image_id: int, box: Sequence[float]) -> dict[str, Any]:
+    x0, y0, x1, y1 = box
+    return {
+        "image_id": image_id,
+        "category_id": CATEGORY["id"],
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+    }
+
+
 def _annotation(identity: int, result: dict[str, Any]) -> dict[str, Any]:
-    """A result as pycocotools' loadRes would make it of a file."""
+    """An entry as pycocotools' loadRes would make it of a file."""
     *_, width, height = result["bbox"]
     return {**result, "id": identity, "iscrowd": 0, "area": width * height}

@@ -17,83 +17,13 @@ from numpy.typing import NDArray
 from mammosono.tools.evaluation import coco
 from mammosono.tools.evaluation.bootstrap import Estimate, estimates
 from mammosono.tools.evaluation.metrics import Bools, Floats, mean, ratio
-from mammosono.tools.evaluation.outcome import SIZES, Outcome, Search
+from mammosono.tools.evaluation.outcome import SIZES, ImageOutcome, Search
 
 Ints = NDArray[np.intp]
 RATES = (0.25, 0.5, 1.0, 2.0)
 """False positives an image at which the sensitivity is stated."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Marks:
-    """What n images' findings amount to.
-
-    image: int [k], score: float [k], found: bool [k]: one event a found lesion (True, at the
-    score it is found at) and one a false positive (False), scores falling.
-    lesion: int [k], which lesion an event finds, -1 for a false positive.
-    of_image: int [m], the image of each lesion, found or not.
-    """
-
-    image: Ints
-    score: Floats
-    found: Bools
-    lesion: Ints
-    of_image: Ints
-
-
-def marks(images: Sequence[tuple[Floats, Bools]]) -> Marks:
-    """The events of images, each given by its findings' scores [n] and their hits [n, m]."""
-    events: list[tuple[float, int, int]] = []
-    of_image: list[int] = []
-    for index, (scores, hit) in enumerate(images):
-        events += [(float(s), index, -1) for s in scores[~hit.any(axis=1)]]
-        for column in hit.T:
-            if column.any():
-                events.append((float(scores[column].max()), index, len(of_image)))
-            of_image.append(index)
-    events.sort(key=lambda event: -event[0])
-    score = np.array([event[0] for event in events], np.float64)
-    image, lesion = (np.array([event[i] for event in events], np.intp) for i in (1, 2))
-    return Marks(image, score, lesion >= 0, lesion, np.array(of_image, np.intp))
-
-
-def sensitivity_at(seen: Marks, rate: float, weights: Floats, among: Bools | None = None) -> Floats:
-    """Share of lesions found at the lowest score with at most `rate` false positives an image.
-
-    weights: [..., n], how often an image counts; among: bool [m], the lesions that are asked
-    about (the threshold comes from all images all the same). NaN without a lesion. Where all
-    findings together stay below the rate, all count: the curve is not drawn on beyond its end.
-    """
-    asked = np.ones(seen.of_image.size, bool) if among is None else among
-    w = weights[..., seen.image]
-    ends = _ends(seen.score)
-    false = np.cumsum(w * ~seen.found, axis=-1)[..., ends]
-    counted = seen.found & asked[seen.lesion] if asked.size else seen.found
-    true = np.cumsum(w * counted, axis=-1)[..., ends]
-    allowed = (false <= rate * weights.sum(axis=-1)[..., None] + 1e-9).sum(axis=-1)
-    true = np.concatenate([np.zeros((*true.shape[:-1], 1)), true], axis=-1)
-    reached = np.take_along_axis(true, allowed[..., None], axis=-1)[..., 0]
-    return ratio(reached, (weights[..., seen.of_image] * asked).sum(axis=-1))
-
-
-def curve(seen: Marks, images: int) -> tuple[Floats, Floats, Floats]:
-    """Every point of the curve: false positives an image, sensitivity, the score it is cut at."""
-    ends = _ends(seen.score)
-    false = np.cumsum(~seen.found)[ends] / max(images, 1)
-    true = ratio(np.cumsum(seen.found)[ends], seen.of_image.size)
-    return false.astype(np.float64), true, seen.score[ends]
-
-
-def _ends(score: Floats) -> Ints:
-    """The last event of every run of equal scores: no threshold falls between equal ones."""
-    return (
-        np.flatnonzero(np.append(score[1:] != score[:-1], True))
-        if score.size
-        else np.zeros(0, np.intp)
-    )
-
-
-DEFINITIONS = {
+LESION_DEFINITIONS = {
     "hit": "a finding hits a lesion if their boxes have IoU >= 0.25; of a lesion known as a "
     "circle, if the centre of the finding's box lies in it",
     "false_positive": "a finding that hits no lesion, on any image, with or without lesions; a "
@@ -110,6 +40,77 @@ DEFINITIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrocEvents:
+    """What n images' findings amount to.
+
+    image: int [k], score: float [k], hit: bool [k]: one event a found lesion (True, at the
+    score it is found at) and one a false positive (False), scores falling.
+    lesion: int [k], which lesion an event finds, -1 for a false positive.
+    of_image: int [m], the image of each lesion, found or not.
+    """
+
+    image: Ints
+    score: Floats
+    hit: Bools
+    lesion: Ints
+    of_image: Ints
+
+
+def froc_events(images: Sequence[tuple[Floats, Bools]]) -> FrocEvents:
+    """The events of images, each given by its findings' scores [n] and their hits [n, m]."""
+    events: list[tuple[float, int, int]] = []
+    of_image: list[int] = []
+    for index, (scores, hit) in enumerate(images):
+        events += [(float(s), index, -1) for s in scores[~hit.any(axis=1)]]
+        for column in hit.T:
+            if column.any():
+                events.append((float(scores[column].max()), index, len(of_image)))
+            of_image.append(index)
+    events.sort(key=lambda event: -event[0])
+    score = np.array([event[0] for event in events], np.float64)
+    image, lesion = (np.array([event[i] for event in events], np.intp) for i in (1, 2))
+    return FrocEvents(image, score, lesion >= 0, lesion, np.array(of_image, np.intp))
+
+
+def sensitivity_at(
+    events: FrocEvents, rate: float, weights: Floats, among: Bools | None = None
+) -> Floats:
+    """Share of lesions found at the lowest score with at most `rate` false positives an image.
+
+    weights: [..., n], how often an image counts; among: bool [m], the lesions that are asked
+    about (the threshold comes from all images all the same). NaN without a lesion. Where all
+    findings together stay below the rate, all count: the curve is not drawn on beyond its end.
+    """
+    asked = np.ones(events.of_image.size, bool) if among is None else among
+    w = weights[..., events.image]
+    ends = _ends(events.score)
+    false = np.cumsum(w * ~events.hit, axis=-1)[..., ends]
+    counted = events.hit & asked[events.lesion] if asked.size else events.hit
+    true = np.cumsum(w * counted, axis=-1)[..., ends]
+    allowed = (false <= rate * weights.sum(axis=-1)[..., None] + 1e-9).sum(axis=-1)
+    true = np.concatenate([np.zeros((*true.shape[:-1], 1)), true], axis=-1)
+    reached = np.take_along_axis(true, allowed[..., None], axis=-1)[..., 0]
+    return ratio(reached, (weights[..., events.of_image] * asked).sum(axis=-1))
+
+
+def curve(events: FrocEvents, images: int) -> tuple[Floats, Floats, Floats]:
+    """Every point of the curve: false positives an image, sensitivity, the score it is cut at."""
+    ends = _ends(events.score)
+    false = np.cumsum(~events.hit)[ends] / max(images, 1)
+    true = ratio(np.cumsum(events.hit)[ends], events.of_image.size)
+    return false.astype(np.float64), true, events.score[ends]
+
+
+def _ends(score: Floats) -> Ints:
+    """The last event of every run of equal scores: no threshold falls between equal ones."""
+    return (
+        np.flatnonzero(np.append(score[1:] != score[:-1], True))
+        if score.size
+        else np.zeros(0, np.intp)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """The lesions of one size or label.
@@ -123,7 +124,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LesionFigures:
     """n, cases, lesions: images, cases, located lesions.
 
     estimates: froc_0.25, .. froc_2; sensitivity and false_positives (an image) of what the device
@@ -143,16 +144,18 @@ def located(searches: Sequence[Search]) -> list[Search]:
     return [s for s in searches if s.lesions or s.record.label == "normal"]
 
 
-def found(searches: Sequence[Search], outcomes: Mapping[str, Outcome]) -> Found:
+def lesion_figures(
+    searches: Sequence[Search], outcomes: Mapping[str, ImageOutcome]
+) -> LesionFigures:
     """The figures of a group of located images; outcomes by the record's name."""
     cases = [s.record.case for s in searches]
-    seen = marks_of(searches)
+    events = events_of(searches)
     reported = _reported(searches)
     parts = _parts(searches)
     dice = np.array([outcomes[s.record.name].dice for s in searches])
-    measures = [_curve(seen, *reported), _precision(searches)]
+    measures = [_curve(events, *reported), _precision(searches)]
     measures += [
-        _part(name, lesions, images, seen, reported[0], dice)
+        _part(name, lesions, images, events, reported[0], dice)
         for name, (lesions, images) in parts.items()
     ]
 
@@ -160,10 +163,10 @@ def found(searches: Sequence[Search], outcomes: Mapping[str, Outcome]) -> Found:
         return {key: value for each in measures for key, value in each(w).items()}
 
     all_estimates = estimates(figures, cases, block=100)
-    return Found(
+    return LesionFigures(
         n=len(searches),
         cases=len(set(cases)),
-        lesions=seen.of_image.size,
+        lesions=events.of_image.size,
         estimates={k: v for k, v in all_estimates.items() if ":" not in k},
         parts={
             name: Part(
@@ -180,15 +183,15 @@ def found(searches: Sequence[Search], outcomes: Mapping[str, Outcome]) -> Found:
     )
 
 
-def marks_of(searches: Sequence[Search]) -> Marks:
+def events_of(searches: Sequence[Search]) -> FrocEvents:
     """The events of the free-response ROC."""
-    return marks([(s.scores(), s.hits(s.seen)) for s in searches])
+    return froc_events([(s.scores(), s.hits(s.seen)) for s in searches])
 
 
-def _curve(seen: Marks, hit: Bools, false: Floats) -> Callable[[Floats], dict[str, Floats]]:
+def _curve(events: FrocEvents, hit: Bools, false: Floats) -> Callable[[Floats], dict[str, Floats]]:
     def at(w: Floats) -> dict[str, Floats]:
-        out = {f"froc_{rate:g}": sensitivity_at(seen, rate, w) for rate in RATES}
-        out["sensitivity"] = mean(hit.astype(np.float64), w[..., seen.of_image])
+        out = {f"froc_{rate:g}": sensitivity_at(events, rate, w) for rate in RATES}
+        out["sensitivity"] = mean(hit.astype(np.float64), w[..., events.of_image])
         out["false_positives"] = mean(false, w)
         return out
 
@@ -216,13 +219,13 @@ def _precision(searches: Sequence[Search]) -> Callable[[Floats], dict[str, Float
 
 
 def _part(
-    name: str, lesions: Bools, images: Bools, seen: Marks, hit: Bools, dice: Floats
+    name: str, lesions: Bools, images: Bools, events: FrocEvents, hit: Bools, dice: Floats
 ) -> Callable[[Floats], dict[str, Floats]]:
     def at(w: Floats) -> dict[str, Floats]:
-        of_lesion = w[..., seen.of_image] * lesions
+        of_lesion = w[..., events.of_image] * lesions
         return {
             f"{name}:sensitivity": ratio(of_lesion @ hit, of_lesion.sum(axis=-1)),
-            f"{name}:froc_1": sensitivity_at(seen, 1.0, w, lesions),
+            f"{name}:froc_1": sensitivity_at(events, 1.0, w, lesions),
             f"{name}:dice": mean(dice, w * images),
         }
 

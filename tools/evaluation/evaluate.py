@@ -21,11 +21,11 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.detection_metrics import Found, found, located
-from mammosono.tools.evaluation.figures import Curves, Figures, curves, figures
+from mammosono.tools.evaluation.detection_metrics import LesionFigures, lesion_figures, located
+from mammosono.tools.evaluation.figures import GroupCurves, GroupFigures, curves, figures
 from mammosono.tools.evaluation.log_shrinkage import shrink_logarithm
 from mammosono.tools.evaluation.outcome import (
-    Outcome,
+    ImageOutcome,
     ReadBytes,
     Search,
     read_outcome,
@@ -37,6 +37,12 @@ from mammosono.tools.evaluation.pairs import PairFigures, Side, pair_figures
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
 THREADS = 2
+OUTSIDE = frozenset({"mini-MIAS"})
+"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
+OnImage = Callable[[int, int], None]
+"""Told how many images are done, and of how many."""
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Denoising(str, Enum):
@@ -125,10 +131,6 @@ class _DenoisedOnce:
         return self._answer
 
 
-OUTSIDE = frozenset({"mini-MIAS"})
-"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Every image's outcome, and the figures of groups of them.
@@ -136,30 +138,24 @@ class Evaluation:
     split_hash: which image belonged to which split, see mammosono.tools.data.index.
     groups: by modality ("MG": all its sources but those OUTSIDE) and by source ("US/BUSI").
     pairs: None unless both modalities have images that are not from outside.
-    searches, found, curves: every image searched for lesions, and what came of it by group; empty
+    searches, lesions, curves: every image searched for lesions, and what came of it by group; empty
     if the images were read only as the device reads them. A group without a located lesion is not
-    in `found`.
+    in `lesions`.
     split_kept: whether the index divides the model's own training sources as its training did; None
     where its manifest does not say. If not, images judged here may have trained it.
-    denoising: "on" as on the device, "off" or "log", see mammosono.tools.evaluation.readers.
+    denoising: "on" as on the device, "off" or "log", see Denoising.
     """
 
     model: ModelInfo
     split_hash: str
-    outcomes: tuple[Outcome, ...]
-    groups: Mapping[str, Figures]
+    outcomes: tuple[ImageOutcome, ...]
+    groups: Mapping[str, GroupFigures]
     pairs: PairFigures | None
     searches: tuple[Search, ...]
-    found: Mapping[str, Found]
-    curves: Mapping[str, Curves]
+    lesions: Mapping[str, LesionFigures]
+    curves: Mapping[str, GroupCurves]
     split_kept: bool | None = None
     denoising: str = "on"
-
-
-T = TypeVar("T")
-U = TypeVar("U")
-Progress = Callable[[int, int], None]
-"""Told how many images are done, and of how many."""
 
 
 def evaluate(
@@ -168,7 +164,7 @@ def evaluate(
     *,
     searcher: ImageReader | None = None,
     read_bytes: ReadBytes = Path.read_bytes,
-    progress: Progress = lambda done, total: None,
+    progress: OnImage = lambda done, total: None,
 ) -> Evaluation:
     """Read every record as a study of its own and measure the answers.
 
@@ -178,14 +174,14 @@ def evaluate(
     Raises ValueError if there is no record, no image could be read, or a mask does not fit its
     image; ModelUnavailable and OSError as they come.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[ImageOutcome] = []
     searches: list[Search] = []
     model: ModelInfo | None = None
     for done, record in enumerate(records, start=1):
         try:
             image = read_image(read_bytes(record.image), record.modality)
             answer = reader.read([image])
-            seen = searcher.read([image]) if searcher else None
+            search = searcher.read([image]) if searcher else None
         except (IntakeError, ModelFault) as error:
             outcomes.append(unread_outcome(record, error.code))
             if searcher:
@@ -193,21 +189,23 @@ def evaluate(
         else:
             model = answer.model
             outcomes.append(read_outcome(record, answer.images[0], read_bytes))
-            if seen:
-                findings = seen.images[0].findings
+            if search:
+                findings = search.images[0].findings
                 searches.append(search_of(record, answer.images[0], findings, read_bytes))
         progress(done, len(records))
     if model is None:
         raise ValueError("no image could be read: check the index, its split and sources")
-    return judged(model, outcomes, searches)
+    return evaluation_of(model, outcomes, searches)
 
 
-def judged(model: ModelInfo, outcomes: Sequence[Outcome], searches: Sequence[Search]) -> Evaluation:
+def evaluation_of(
+    model: ModelInfo, outcomes: Sequence[ImageOutcome], searches: Sequence[Search]
+) -> Evaluation:
     """All figures of the outcomes; searches: of the same images, or none."""
     groups = dict(sorted(_groups(outcomes).items()))
     by_name = {o.record.name: o for o in outcomes}
     search = {s.record.name: s for s in searches}
-    searched = {
+    located_searches = {
         name: located([search[o.record.name] for o in group])
         for name, group in groups.items()
         if searches
@@ -219,11 +217,15 @@ def judged(model: ModelInfo, outcomes: Sequence[Outcome], searches: Sequence[Sea
         groups=_each(groups, figures),
         pairs=_pairs(outcomes),
         searches=tuple(searches),
-        found=_each(
-            {name: group for name, group in searched.items() if any(s.lesions for s in group)},
-            lambda group: found(group, by_name),
+        lesions=_each(
+            {
+                name: group
+                for name, group in located_searches.items()
+                if any(s.lesions for s in group)
+            },
+            lambda group: lesion_figures(group, by_name),
         ),
-        curves={name: curves(groups[name], group) for name, group in searched.items()},
+        curves={name: curves(groups[name], group) for name, group in located_searches.items()},
     )
 
 
@@ -236,8 +238,8 @@ def _each(groups: Mapping[str, list[T]], measure: Callable[[list[T]], U]) -> dic
     return out
 
 
-def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    groups: defaultdict[str, list[Outcome]] = defaultdict(list)
+def _groups(outcomes: Sequence[ImageOutcome]) -> dict[str, list[ImageOutcome]]:
+    groups: defaultdict[str, list[ImageOutcome]] = defaultdict(list)
     for outcome in outcomes:
         modality, source = outcome.record.modality.value, outcome.record.source
         groups[f"{modality}/{source}"].append(outcome)
@@ -246,7 +248,7 @@ def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return groups
 
 
-def _pairs(outcomes: Sequence[Outcome]) -> PairFigures | None:
+def _pairs(outcomes: Sequence[ImageOutcome]) -> PairFigures | None:
     inside = [o for o in outcomes if o.record.source not in OUTSIDE]
     sides = [[o for o in inside if o.record.modality is modality] for modality in Modality]
     if not all(sides):

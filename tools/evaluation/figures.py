@@ -10,7 +10,7 @@ import numpy as np
 from mammosono.appliance.values import Verdict
 from mammosono.tools.data.index import LABELS
 from mammosono.tools.evaluation.bootstrap import DRAWS, Estimate, estimates
-from mammosono.tools.evaluation.detection_metrics import curve, marks_of
+from mammosono.tools.evaluation.detection_metrics import curve, events_of
 from mammosono.tools.evaluation.metrics import (
     Bin,
     Bools,
@@ -25,7 +25,7 @@ from mammosono.tools.evaluation.metrics import (
     median,
     ratio,
 )
-from mammosono.tools.evaluation.outcome import Outcome, Search
+from mammosono.tools.evaluation.outcome import ImageOutcome, Search
 
 DEFINITIONS = {
     "positive": "an image with a malignant lesion; called so by the device's verdict",
@@ -58,9 +58,12 @@ DEFINITIONS = {
     "not positive, positive; unread images left out",
 }
 
+Points = tuple[tuple[float, float], ...]
+"""x and y, in the order of a falling threshold."""
+
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class GroupFigures:
     """A group of images in numbers.
 
     n, cases, malignant, unread: images, cases, images with a malignant lesion, images not read.
@@ -89,7 +92,7 @@ class Figures:
     estimates: dict[str, Estimate]
 
 
-def figures(outcomes: Sequence[Outcome]) -> Figures:
+def figures(outcomes: Sequence[ImageOutcome]) -> GroupFigures:
     """All figures of a group of images; at least one image."""
     truth = np.array([o.malignant for o in outcomes])
     unread = np.array([o.unread for o in outcomes])
@@ -97,7 +100,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
     called = np.where(unread, ~truth, positive)
     counts = confusion(truth, called)
     cases = [o.record.case for o in outcomes]
-    return Figures(
+    return GroupFigures(
         n=len(outcomes),
         cases=len(set(cases)),
         malignant=int(truth.sum()),
@@ -117,7 +120,7 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
 
 
 def _named(
-    outcomes: Sequence[Outcome], truth: Bools, called: Bools
+    outcomes: Sequence[ImageOutcome], truth: Bools, called: Bools
 ) -> Callable[[Floats], dict[str, Floats]]:
     """Every figure by name, as a function of the images' weights [..., n]."""
     label = np.array([o.record.label for o in outcomes])
@@ -165,7 +168,7 @@ def ranked(scores: Floats, truth: Bools) -> Floats:
     return np.where(np.isnan(scores), np.where(truth, -np.inf, np.inf), scores)
 
 
-def _three_way(outcomes: Sequence[Outcome]) -> tuple[tuple[int, ...], ...]:
+def _three_way(outcomes: Sequence[ImageOutcome]) -> tuple[tuple[int, ...], ...]:
     table = np.zeros((3, 3), int)
     for outcome in outcomes:
         if not outcome.unread:
@@ -174,12 +177,8 @@ def _three_way(outcomes: Sequence[Outcome]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(cell) for cell in row) for row in table)
 
 
-Points = tuple[tuple[float, float], ...]
-"""x and y, in the order of a falling threshold."""
-
-
 @dataclass(frozen=True, slots=True)
-class Curves:
+class GroupCurves:
     """roc: 1 - TNR and TPR; pr: recall and precision; froc: false positives an image and share of
     lesions found, None where no lesion is located; reliability: the bins that hold an image.
     """
@@ -194,21 +193,21 @@ class Curves:
     reliability: tuple[Bin, ...]
 
 
-def curves(outcomes: Sequence[Outcome], searches: Sequence[Search]) -> Curves:
+def curves(outcomes: Sequence[ImageOutcome], searches: Sequence[Search]) -> GroupCurves:
     """The curves of a group's images, and of those of them that were searched."""
     truth = np.array([o.malignant for o in outcomes])
     plain = np.array([o.score for o in outcomes])
     scores = ranked(plain, truth)
-    seen = marks_of(searches)
-    found = curve(seen, len(searches))
-    return Curves(
+    events = events_of(searches)
+    points = curve(events, len(searches))
+    return GroupCurves(
         n=len(outcomes),
         malignant=int(truth.sum()),
         roc=roc_points(scores, truth),
         pr=pr_points(scores, truth),
-        froc=_points(*found[:2]) if seen.of_image.size else None,
+        froc=_points(*points[:2]) if events.of_image.size else None,
         froc_images=len(searches),
-        lesions=int(seen.of_image.size),
+        lesions=int(events.of_image.size),
         reliability=bins(plain, truth),
     )
 

@@ -1,4 +1,4 @@
-"""An evaluation as a folder.
+"""Files of an evaluation, one folder.
 
 metrics.json          every figure with n and interval; keys are stable
 table.md              the same for people
@@ -24,7 +24,7 @@ from mammosono.tools.evaluation.coco import findings_file, truth_file
 from mammosono.tools.evaluation.evaluate import (
     Denoising,
     Evaluation,
-    Progress,
+    OnImage,
     evaluate,
     open_readers,
 )
@@ -57,7 +57,7 @@ def run_evaluation(
     *,
     sources: Collection[str] | None = None,
     denoising: Denoising = Denoising.on,
-    progress: Progress = lambda done, total: None,
+    progress: OnImage = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a bundle on one split and write the folder `out`.
 

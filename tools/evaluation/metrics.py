@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 HIT_IOU = 0.25
 
+BINS = 10
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:
@@ -193,9 +195,6 @@ def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     out = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=out, where=bottom != 0)
     return out
-
-
-BINS = 10
 
 
 @dataclass(frozen=True, slots=True)

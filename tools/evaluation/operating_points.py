@@ -26,11 +26,20 @@ from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.evaluate import Progress
+from mammosono.tools.evaluation.evaluate import OnImage
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
 
 SENSITIVITY = 0.90
+"""Goal of one modality alone where none is stated."""
+LEAST = 0.5
+"""Sensitivity that either modality keeps alone where no other is stated."""
 WEIGHTS = tuple(i / 10 for i in range(11))
+TOLERANCE = 1e-12
+"""1 - 1/10 must reach 0.9."""
+RULE = (
+    "over all pairs of a mammogram and an ultrasound image of the same truth, fused by OR: of the "
+    "thresholds that meet the target those with most of the other rate"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,8 @@ def choose_image_score(head: Floats, finding: Floats, truth: Bools) -> ImageScor
 
 def _midway(scores: Floats) -> Floats:
     """Thresholds that tell neighbouring scores apart, ascending."""
-    seen = np.unique(np.asarray(scores, np.float64))
-    low, high = np.concatenate(([0.0], seen)), np.concatenate((seen, [1.0]))
+    levels = np.unique(np.asarray(scores, np.float64))
+    low, high = np.concatenate(([0.0], levels)), np.concatenate((levels, [1.0]))
     middle = low + (high - low) / 2
     # Between neighbouring floats the middle rounds to one of them; `>=` needs the upper.
     return np.where(middle > low, middle, high)
@@ -133,7 +142,7 @@ def _midway(scores: Floats) -> Floats:
 def _goal(rate: float) -> float:
     if not 0 < rate <= 1:
         raise ValueError("the goal is a rate above 0 and at most 1")
-    return rate - 1e-12  # 1 - 1/10 must reach 0.9
+    return rate - TOLERANCE
 
 
 def _check(truth: Bools, *scores: Floats) -> None:
@@ -142,11 +151,6 @@ def _check(truth: Bools, *scores: Floats) -> None:
     for each in scores:
         if each.shape != truth.shape or not ((each >= 0) & (each <= 1)).all():
             raise ValueError("every image needs a score in [0, 1]")
-
-
-LEAST = 0.5
-TOLERANCE = 1e-12
-"""1 - 1/10 must reach 0.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +207,8 @@ def choose_jointly(
     tnr = np.outer(mg.tnr, us.tnr)
     goal, other = (tpr, tnr) if target.specificity is None else (tnr, tpr)
     least = target.least - TOLERANCE
-    kept = (mg.tpr[:, None] >= least) & (us.tpr >= least)
-    met = np.argwhere(kept & (goal >= target.rate - TOLERANCE))
+    enough = (mg.tpr[:, None] >= least) & (us.tpr >= least)
+    met = np.argwhere(enough & (goal >= target.rate - TOLERANCE))
     if not met.size:
         raise ValueError(
             f"no two thresholds give a fused {target.name} of {target.rate:g} and leave either "
@@ -221,14 +225,8 @@ def choose_jointly(
     )
 
 
-RULE = (
-    "over all pairs of a mammogram and an ultrasound image of the same truth, fused by OR: of the "
-    "thresholds that meet the target those with most of the other rate"
-)
-
-
 def choose_for_bundle(
-    bundle: Path, records: Sequence[Record], target: Target, progress: Progress
+    bundle: Path, records: Sequence[Record], target: Target, progress: OnImage
 ) -> dict[str, Any]:
     """The operating points of a bundle and what they reach on these records, as plain values.
 
@@ -243,7 +241,7 @@ def choose_for_bundle(
 
 
 def read_scores(
-    reader: ImageReader, records: Sequence[Record], progress: Progress
+    reader: ImageReader, records: Sequence[Record], progress: OnImage
 ) -> tuple[dict[Modality, Floats], dict[Modality, Bools]]:
     """Image scores and truth by modality, in the records' order.
 

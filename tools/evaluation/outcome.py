@@ -25,9 +25,12 @@ from mammosono.tools.evaluation.metrics import (
 
 ReadBytes = Callable[[Path], bytes]
 
+SIZES = ("under 1/16", "1/16 to 1/8", "1/8 to 1/4", "1/4 and over")
+"""Size classes of lesions: the root of the box's area over the root of the image's area."""
+
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImageOutcome:
     """What the device said of one record, and how right it was.
 
     score: the image's malignancy score; NaN if the image could not be read.
@@ -61,7 +64,7 @@ class Outcome:
         return self.verdict is Verdict.INDETERMINATE
 
 
-def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> Outcome:
+def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> ImageOutcome:
     """Hold a reading against the record's masks and lesions.
 
     Raises ValueError if a mask cannot be decoded or is not of the image's size.
@@ -74,7 +77,7 @@ def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> 
     box_hit, centre_hit = _hits(image.findings, record.lesions)
     # An image without an answer has no score either, whatever the reader put there.
     unread = image.score is None or image.verdict is Verdict.INDETERMINATE
-    return Outcome(
+    return ImageOutcome(
         record=record,
         verdict=Verdict.INDETERMINATE if unread else image.verdict,
         score=math.nan if unread or image.score is None else image.score,
@@ -87,11 +90,11 @@ def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> 
     )
 
 
-def unread_outcome(record: Record, error: str) -> Outcome:
+def unread_outcome(record: Record, error: str) -> ImageOutcome:
     """The outcome of an image that the device refused with the code `error`."""
     overlap = 0.0 if record.masks else math.nan
     hit = 0.0 if record.lesions else math.nan
-    return Outcome(
+    return ImageOutcome(
         record, Verdict.INDETERMINATE, math.nan, math.nan, 0, overlap, overlap, hit, hit, error
     )
 
@@ -113,12 +116,8 @@ def _hits(findings: Sequence[Finding], lesions: Sequence[LesionMark]) -> tuple[f
     )
 
 
-SIZES = ("under 1/16", "1/16 to 1/8", "1/8 to 1/4", "1/4 and over")
-"""Size classes of lesions: the root of the box's area over the root of the image's area."""
-
-
 @dataclass(frozen=True, slots=True)
-class Lesion:
+class TrueLesion:
     """A lesion of the truth, box in pixels of the stored picture.
 
     box: of a circle the square around it. mask: None where only the box or circle is known.
@@ -140,7 +139,7 @@ class Search:
 
     record: Record
     size: tuple[int, int]
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[TrueLesion, ...]
     seen: tuple[Finding, ...]
     reported: tuple[Finding, ...]
 
@@ -178,7 +177,9 @@ def search_of(
     return Search(record, (image.height, image.width), lesions, seen, image.findings)
 
 
-def lesions_of(record: Record, read_bytes: ReadBytes) -> tuple[tuple[Lesion, ...], tuple[int, int]]:
+def lesions_of(
+    record: Record, read_bytes: ReadBytes
+) -> tuple[tuple[TrueLesion, ...], tuple[int, int]]:
     """The lesions of a record, and the size (height, width) of its masks, (0, 0) without one.
 
     Box and mask go together where there are as many of either; without boxes they are those
@@ -191,12 +192,13 @@ def lesions_of(record: Record, read_bytes: ReadBytes) -> tuple[tuple[Lesion, ...
     if not record.lesions:
         label = Label.MALIGNANT if record.label == "malignant" else Label.BENIGN
         return tuple(
-            Lesion(label, _around(mask), False, rle) for mask, rle in zip(masks, rles, strict=True)
+            TrueLesion(label, _around(mask), False, rle)
+            for mask, rle in zip(masks, rles, strict=True)
         ), size
     paired: list[Rle | None] = list(rles) if len(rles) == len(record.lesions) else []
     paired = paired or [None] * len(record.lesions)
     return tuple(
-        Lesion(mark.label, mark.box, mark.is_circle, mask)
+        TrueLesion(mark.label, mark.box, mark.is_circle, mask)
         for mark, mask in zip(record.lesions, paired, strict=True)
     ), size
 

@@ -1,4 +1,4 @@
-"""The fused verdict, measured on simulated pairs.
+"""Pairs, simulated, on which the fused verdict is measured.
 
 No public set holds both tests of the same women, so a pair is put together: any mammogram with
 any ultrasound image of the same truth. Over all such pairs the three-valued OR has a closed form,

@@ -10,28 +10,11 @@ from typing import Any, TypeVar
 from rich.console import Group, RenderableType
 
 from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED, Estimate
-from mammosono.tools.evaluation.detection_metrics import DEFINITIONS as FOUND_DEFINITIONS
-from mammosono.tools.evaluation.detection_metrics import Found
+from mammosono.tools.evaluation.detection_metrics import LESION_DEFINITIONS, LesionFigures
 from mammosono.tools.evaluation.evaluate import OUTSIDE, Evaluation
-from mammosono.tools.evaluation.figures import DEFINITIONS, Figures
+from mammosono.tools.evaluation.figures import DEFINITIONS, GroupFigures
 from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
 from mammosono.tools.tables import Rows, markdown, plain, terminal
-
-
-def cell(estimate: Estimate) -> str:
-    """Value and interval, as 0.714 (0.60 to 0.82); "-" where undefined."""
-    if math.isnan(estimate.value):
-        return "-"
-    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
-
-
-def number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _short(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
-
 
 LESION_NAMES = {
     "sensitivity": "Lesions found as the device reports",
@@ -50,34 +33,8 @@ PART_NAMES = {
     "froc_1": "FROC, at 1 false positive an image",
     "dice": "Dice, mean over images",
 }
-
-
-def found_rows(groups: Mapping[str, Found]) -> Rows:
-    """A column a group."""
-    rows = [
-        ["", *groups],
-        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in groups.values())],
-        ["Located lesions", *(f"{g.lesions}" for g in groups.values())],
-    ]
-    for key, name in LESION_NAMES.items():
-        cells = [group.estimates[key] for group in groups.values()]
-        if not all(math.isnan(each.value) for each in cells):
-            rows.append([name, *map(cell, cells)])
-    return rows
-
-
-def part_rows(groups: Mapping[str, Found]) -> Rows:
-    """A row a size class or label of a group."""
-    rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
-    for group, found in groups.items():
-        for name, part in found.parts.items():
-            cells = (cell(part.estimates[key]) for key in PART_NAMES)
-            rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
-    return rows
-
-
 SCHEMA = 2
-AnyFigures = TypeVar("AnyFigures", Figures, Found)
+AnyFigures = TypeVar("AnyFigures", GroupFigures, LesionFigures)
 NAMES = {
     "accuracy": "Accuracy",
     "tpr": "TPR (sensitivity)",
@@ -110,6 +67,45 @@ FUSED_NAMES = {
 }
 
 
+def cell(estimate: Estimate) -> str:
+    """Value and interval, as 0.714 (0.60 to 0.82); "-" where undefined."""
+    if math.isnan(estimate.value):
+        return "-"
+    return f"{estimate.value:.3f} ({_short(estimate.low)} to {_short(estimate.high)})"
+
+
+def number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def lesion_rows(groups: Mapping[str, LesionFigures]) -> Rows:
+    """A column a group."""
+    rows = [
+        ["", *groups],
+        ["Images (cases)", *(f"{g.n} ({g.cases})" for g in groups.values())],
+        ["Located lesions", *(f"{g.lesions}" for g in groups.values())],
+    ]
+    for key, name in LESION_NAMES.items():
+        cells = [group.estimates[key] for group in groups.values()]
+        if not all(math.isnan(each.value) for each in cells):
+            rows.append([name, *map(cell, cells)])
+    return rows
+
+
+def part_rows(groups: Mapping[str, LesionFigures]) -> Rows:
+    """A row a size class or label of a group."""
+    rows = [["", "Lesions", "Images", *PART_NAMES.values()]]
+    for group, figures in groups.items():
+        for name, part in figures.parts.items():
+            cells = (cell(part.estimates[key]) for key in PART_NAMES)
+            rows.append([f"{group}, {name}", f"{part.lesions}", f"{part.images}", *cells])
+    return rows
+
+
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """Plain values for JSON with stable keys; undefined figures are None."""
     model, pairs = evaluation.model, evaluation.pairs
@@ -137,8 +133,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         if pairs is None
         else {"protocol": PROTOCOL, "drawn_protocol": DRAWN, "draws": PAIRS, **asdict(pairs)},
         "found": {
-            "definitions": FOUND_DEFINITIONS,
-            "groups": {name: asdict(group) for name, group in evaluation.found.items()},
+            "definitions": LESION_DEFINITIONS,
+            "groups": {name: asdict(group) for name, group in evaluation.lesions.items()},
         },
     }
     out: dict[str, Any] = plain(whole)
@@ -151,10 +147,10 @@ def as_markdown(evaluation: Evaluation) -> str:
     if evaluation.pairs is not None:
         lines += [*markdown(_fused_rows(evaluation.pairs)), "", PROTOCOL, ""]
         lines += [*_drawn_lines(evaluation.pairs), ""]
-    if evaluation.found:
-        groups = shown(evaluation.found)
-        lines += [*markdown(found_rows(groups)), "", *markdown(part_rows(groups)), ""]
-        lines += [_found_note(), ""]
+    if evaluation.lesions:
+        groups = shown(evaluation.lesions)
+        lines += [*markdown(lesion_rows(groups)), "", *markdown(part_rows(groups)), ""]
+        lines += [_lesion_note(), ""]
     lines += _notes(evaluation)
     return "\n".join(lines) + "\n"
 
@@ -165,9 +161,9 @@ def as_rich(evaluation: Evaluation) -> RenderableType:
     if evaluation.pairs is not None:
         tables += [terminal(_fused_rows(evaluation.pairs)), PROTOCOL]
         tables += _drawn_lines(evaluation.pairs)
-    if evaluation.found:
-        groups = shown(evaluation.found)
-        tables += [terminal(found_rows(groups)), terminal(part_rows(groups)), _found_note()]
+    if evaluation.lesions:
+        groups = shown(evaluation.lesions)
+        tables += [terminal(lesion_rows(groups)), terminal(part_rows(groups)), _lesion_note()]
     return Group(*tables)
 
 
@@ -233,16 +229,16 @@ def _drawn_lines(pairs: PairFigures) -> list[str]:
     """What drawn pairs show, in one paragraph; none if nothing could be drawn."""
     if not pairs.drawn:
         return []
-    said = [
+    counts = [
         f"{d.pairs} {name.replace('_', '-')}: both right {d.both}, mammogram alone {d.mg_only}, "
         f"ultrasound alone {d.us_only}, neither {d.neither}; fused right {d.fused}"
         for name, d in pairs.drawn.items()
     ]
-    return [f"Drawn: {DRAWN}. {'. '.join(said)}."]
+    return [f"Drawn: {DRAWN}. {'. '.join(counts)}."]
 
 
-def _found_note() -> str:
-    d = FOUND_DEFINITIONS
+def _lesion_note() -> str:
+    d = LESION_DEFINITIONS
     return (
         f"Lesions: {d['hit']}. A false positive is {d['false_positive']}. FROC: {d['froc']}. "
         f"AP: {d['ap']}. Size: {d['size']}. Left out: {d['left_out']}."

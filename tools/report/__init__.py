@@ -1,1 +1,1 @@
-"""An evaluation as one HTML file for people: tables, curves, pictures, caveats."""
+"""Report of evaluations, one HTML file for people: tables, curves, pictures, caveats."""

@@ -1,4 +1,4 @@
-"""What must be known of each public set before its figures mean something."""
+"""Caveats: what must be known of each public set before its figures mean something."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class StoredEvaluation:
 def read_evaluation(folder: Path) -> StoredEvaluation:
     """Raises BadEvaluation if a file is missing, damaged or of another schema."""
     try:
-        metrics, curves, truth, found = (
+        metrics, curves, truth, results = (
             json.loads((folder / name).read_text("utf-8"))
             for name in ("metrics.json", "curves.json", "truth.coco.json", "findings.coco.json")
         )
@@ -71,7 +71,9 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             rows = list(csv.DictReader(file))
         if metrics["schema"] != SCHEMA:
             raise ValueError("another schema")
-        return StoredEvaluation(folder.resolve().name, metrics, curves, _images(rows, truth, found))
+        return StoredEvaluation(
+            folder.resolve().name, metrics, curves, _images(rows, truth, results)
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadEvaluation(
             f"{folder.name} is no evaluation that this version wrote; run mammosono-tools evaluate"
@@ -92,14 +94,14 @@ def rle_of(plain: Mapping[str, Any]) -> Rle:
 
 
 def _images(
-    rows: list[dict[str, str]], truth: Mapping[str, Any], found: list[dict[str, Any]]
+    rows: list[dict[str, str]], truth: Mapping[str, Any], results: list[dict[str, Any]]
 ) -> tuple[ImageRow, ...]:
     names = {image["id"]: image["file_name"] for image in truth["images"]}
     lesions: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
     findings: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
     for each in truth["annotations"]:
         lesions[names[each["image_id"]]].append(each)
-    for each in found:
+    for each in results:
         if each["reported"]:
             findings[names[each["image_id"]]].append(each)
     return tuple(

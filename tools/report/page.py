@@ -36,7 +36,7 @@ from mammosono.tools.report.pictures import (
 from mammosono.tools.report.tables import (
     COMPARABLE,
     CellTable,
-    Pairs,
+    PairsTable,
     lesion_table,
     pairs_of,
     part_table,
@@ -54,6 +54,9 @@ RANKS: tuple[tuple[str, Callable[[Sequence[ImageRow], int], Choice]], ...] = (
     ("with lesions of which nothing was outlined, the largest first", missed_lesions),
 )
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LIMIT_S = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -65,7 +68,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleTiles:
     """tiles: JPEGs by what they show; none, and why, if the image cannot be read."""
 
     tiles: Mapping[str, bytes]
@@ -74,11 +77,11 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class ExampleFigure:
     """of: how many images these were chosen from."""
 
     title: str
-    examples: Sequence[Example]
+    examples: Sequence[ExampleTiles]
     of: int
     paper_figure: str = ""
 
@@ -95,9 +98,9 @@ class Section:
     reliability: str
     lesions: CellTable
     parts: CellTable
-    pairs: Pairs | None
-    spread: Sequence[Examples]
-    worst: Sequence[Examples]
+    pairs: PairsTable | None
+    spread: Sequence[ExampleFigure]
+    worst: Sequence[ExampleFigure]
 
 
 def make_report(
@@ -176,7 +179,7 @@ def _section(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Sec
     )
 
 
-def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[ExampleFigure]:
     outside = evaluation.metrics["data"]["outside"]
     for modality, record in MODALITIES.items():
         own = [image for image in evaluation.images if image.modality == modality]
@@ -185,7 +188,7 @@ def _spread(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iter
         yield _examples(word, spread(images, SPREAD), records, PARTS, figure)
 
 
-def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[Examples]:
+def _worst(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Iterator[ExampleFigure]:
     for modality, record in MODALITIES.items():
         word = record.plural.capitalize()
         images = [image for image in evaluation.images if image.modality == modality]
@@ -199,29 +202,25 @@ def _examples(
     records: Mapping[str, Record],
     parts: Sequence[str],
     paper_figure: str = "",
-) -> Examples:
+) -> ExampleFigure:
     examples = [_example(image, records[image.name], parts) for image in choice.images]
-    return Examples(title, examples, choice.of, paper_figure)
+    return ExampleFigure(title, examples, choice.of, paper_figure)
 
 
-def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> Example:
+def _example(image: ImageRow, record: Record, parts: Sequence[str]) -> ExampleTiles:
     score = "not read" if math.isnan(image.score) else f"score {image.score:.3f}"
     dice = "" if math.isnan(image.dice) else f", Dice {image.dice:.2f}"
     words = f"{image.name}: {image.label}; {image.verdict}, {score}{dice}"
     try:
         every = dict(zip(PARTS, tiles(record, image), strict=True))
     except IntakeError as error:
-        return Example({}, str(error), words)
-    return Example({part: every[part] for part in parts}, "", words)
-
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LIMIT_S = 120
+        return ExampleTiles({}, str(error), words)
+    return ExampleTiles({part: every[part] for part in parts}, "", words)
 
 
 def print_pdf(html: Path, pdf: Path) -> None:
     """Raises ValueError if no Chromium is found or it does not print."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         raise ValueError(
             "no Chromium for --pdf: install chromium, or print the HTML from a browser"

@@ -25,6 +25,14 @@ from mammosono.appliance.values import Label
 from mammosono.tools.data.index import Record
 from mammosono.tools.report.evaluation_folder import ImageRow, rle_of
 
+WIDTH_PX = 300
+"""Of a tile: all are shown equally wide, so that tags are equally large."""
+QUALITY = 88
+_FONT, _SCALE, _STROKE = cv2.FONT_HERSHEY_SIMPLEX, 0.8, 2
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+Canvas = NDArray[np.uint8]
+"""RGB [height, width, 3]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -71,16 +79,6 @@ def _first(ranked: Sequence[ImageRow], count: int) -> Choice:
     return Choice(tuple(cases.values())[:count], len(ranked))
 
 
-WIDTH_PX = 300
-"""Of a tile: all are shown equally wide, so that tags are equally large."""
-QUALITY = 88
-_FONT, _SCALE, _STROKE = cv2.FONT_HERSHEY_SIMPLEX, 0.8, 2
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-
-Canvas = NDArray[np.uint8]
-"""RGB [height, width, 3]."""
-
-
 def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
     """JPEGs of the picture, the truth and the findings. Raises IntakeError and OSError."""
     source = read_image(record.image.read_bytes(), record.modality)
@@ -93,11 +91,11 @@ def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
     truth = plain.copy()
     for lesion in image.lesions:
         _draw_truth(truth, lesion, factor)
-    found = plain.copy()
+    detection = plain.copy()
     for finding in image.findings:
-        _draw_outline(found, finding, factor, *_look(finding))
-    _draw_tags(found, image.findings, factor)
-    return _jpeg(plain), _jpeg(truth), _jpeg(found)
+        _draw_outline(detection, finding, factor, *_look(finding))
+    _draw_tags(detection, image.findings, factor)
+    return _jpeg(plain), _jpeg(truth), _jpeg(detection)
 
 
 def _draw_truth(canvas: Canvas, lesion: Mapping[str, Any], factor: float) -> None:

@@ -1,4 +1,4 @@
-"""The curves as SVG: dark lines told apart by dash and marker, so that a grey print still reads.
+"""Plots of the curves as SVG: dark lines that differ by dash and marker, for grey prints too.
 
 Every legend and axis names how many images, lesions or epochs stand behind it.
 """
@@ -76,12 +76,14 @@ def froc(evaluation: StoredEvaluation) -> str:
     for look, name in _looks(evaluation):
         points = evaluation.curves[name]["froc"]
         if points:
-            found = evaluation.metrics["found"]["groups"][name]
-            legend = f"{name}: at 1, {_words(found, 'froc_1')}\nn = {found['lesions']} lesions, "
-            legend += f"{found['n']} images"
+            lesions = evaluation.metrics["found"]["groups"][name]
+            legend = (
+                f"{name}: at 1, {_words(lesions, 'froc_1')}\nn = {lesions['lesions']} lesions, "
+            )
+            legend += f"{lesions['n']} images"
             axes.step(*zip((0, 0), *points, strict=True), where="post", label=legend, **look)
             for rate in (0.25, 0.5, 1, 2):
-                _bar(axes, rate, estimate(found["estimates"][f"froc_{rate:g}"]), look)
+                _bar(axes, rate, estimate(lesions["estimates"][f"froc_{rate:g}"]), look)
     axes.set(xlim=(0, 3), ylim=(0, 1.02))
     return _svg(figure, axes)
 
@@ -109,11 +111,11 @@ def training(rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:
     names = list(dict.fromkeys(key for row in rows for key in row if key != "epoch"))
     validated = [name for name in names if name.startswith("val_")]
     losses = [name for name in LOSS_PARTS if name in names]
-    said = f"epoch (n = {len(rows)})"
-    accuracy = _panel("Accuracy in training; AUC and Dice on val", said, "")
-    loss = _panel("Loss in training, by part", said, "")
-    for (_, axes), shown in ((accuracy, ["accuracy", *validated]), (loss, losses)):
-        for i, name in enumerate(shown):
+    axis = f"epoch (n = {len(rows)})"
+    accuracy = _panel("Accuracy in training; AUC and Dice on val", axis, "")
+    loss = _panel("Loss in training, by part", axis, "")
+    for (_, axes), series in ((accuracy, ["accuracy", *validated]), (loss, losses)):
+        for i, name in enumerate(series):
             points = [(e, float(r[name])) for e, r in zip(epochs, rows, strict=True) if r.get(name)]
             if points:
                 label = name.removeprefix("val_").replace("_", " ")
@@ -139,11 +141,11 @@ def _operating_point(axes: Axes, group: Mapping[str, Any], look: Mapping[str, An
     )
 
 
-def _bar(axes: Axes, x: float, found: Estimate, look: Mapping[str, Any]) -> None:
+def _bar(axes: Axes, x: float, interval: Estimate, look: Mapping[str, Any]) -> None:
     axes.errorbar(
         [x],
-        [found.value],
-        yerr=[[found.value - found.low], [found.high - found.value]],
+        [interval.value],
+        yerr=[[interval.value - interval.low], [interval.high - interval.value]],
         color=look["color"],
         marker=look["marker"],
         linewidth=1,
@@ -181,8 +183,8 @@ def _unit(axes: Axes) -> None:
 
 
 def _words(group: Mapping[str, Any], key: str) -> str:
-    found = estimate(group["estimates"][key])
-    return f"{found.value:.3f} ({found.low:.2f} to {found.high:.2f})"
+    interval = estimate(group["estimates"][key])
+    return f"{interval.value:.3f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
 def _images(group: Mapping[str, Any]) -> str:

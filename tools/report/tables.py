@@ -42,48 +42,6 @@ COMPARABLE = (
     "accuracy, precision and F-score, which would be those of an invented prevalence."
 )
 
-
-def read_paper(path: Path) -> list[dict[str, str]]:
-    """The paper's rows, each by COLUMNS. Raises ValueError if the header differs; OSError."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if tuple(rows.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path.name}: the header must read {','.join(COLUMNS)}")
-        return [{name: (row[name] or "").strip() for name in COLUMNS} for row in rows]
-
-
-class Cell(NamedTuple):
-    """small: what stands below in small print."""
-
-    text: str
-    small: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """printed: whether it is the paper's own."""
-
-    name: str
-    cells: Sequence[Cell]
-    printed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CellTable:
-    """heads: of the names' column too."""
-
-    heads: Sequence[str]
-    rows: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """What the OR gains and costs, and how it is simulated."""
-
-    table: CellTable
-    sentences: Sequence[str]
-
-
 PAIR_NAMES = {
     "tpr": "TPR",
     "tnr": "TNR",
@@ -94,6 +52,47 @@ PAIR_NAMES = {
 }
 
 
+def read_paper(path: Path) -> list[dict[str, str]]:
+    """The paper's rows, each by COLUMNS. Raises ValueError if the header differs; OSError."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path.name}: the header must read {','.join(COLUMNS)}")
+        return [{name: (row[name] or "").strip() for name in COLUMNS} for row in rows]
+
+
+class TableCell(NamedTuple):
+    """small: what stands below in small print."""
+
+    text: str
+    small: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """printed: whether it is the paper's own."""
+
+    name: str
+    cells: Sequence[TableCell]
+    printed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """heads: of the names' column too."""
+
+    heads: Sequence[str]
+    rows: Sequence[TableRow]
+
+
+@dataclass(frozen=True, slots=True)
+class PairsTable:
+    """What the OR gains and costs, and how it is simulated."""
+
+    table: CellTable
+    sentences: Sequence[str]
+
+
 def table_one(
     evaluations: Sequence[StoredEvaluation], paper: Sequence[Mapping[str, str]]
 ) -> CellTable:
@@ -101,26 +100,26 @@ def table_one(
     rows = []
     for line in paper:
         texts = ("not given", "not given", *(line[name] or "–" for name in COLUMNS[1:]))
-        rows.append(Row(line["row"], [Cell(text) for text in texts], printed=True))
+        rows.append(TableRow(line["row"], [TableCell(text) for text in texts], printed=True))
     for evaluation in evaluations:
         rows += _own_rows(evaluation, f"{evaluation.name}: " if len(evaluations) > 1 else "Ours: ")
     return CellTable(["", "n", "Majority baseline", *MEASURES.values()], rows)
 
 
-def _own_rows(evaluation: StoredEvaluation, prefix: str) -> list[Row]:
+def _own_rows(evaluation: StoredEvaluation, prefix: str) -> list[TableRow]:
     rows = []
     for name in evaluation.groups():
         group = evaluation.metrics["groups"][name]
-        n = Cell(f"{group['n']}", f"{group['malignant']} malignant")
-        baseline = Cell(f"{group['majority_baseline']:.3f}")
+        n = TableCell(f"{group['n']}", f"{group['malignant']} malignant")
+        baseline = TableCell(f"{group['majority_baseline']:.3f}")
         figures = (_figure(group["estimates"][key]) for key in MEASURES)
-        rows.append(Row(f"{prefix}{name}", [n, baseline, *figures]))
+        rows.append(TableRow(f"{prefix}{name}", [n, baseline, *figures]))
     pairs = evaluation.metrics["pairs"]
     if pairs:
         count = pairs["malignant"] + pairs["non_malignant"]
-        n = Cell(f"{count} pairs", f"{pairs['malignant']} malignant")
+        n = TableCell(f"{count} pairs", f"{pairs['malignant']} malignant")
         fused = (_figure(pairs["estimates"].get(f"fused.{key}"), "–") for key in MEASURES)
-        rows.append(Row(f"{prefix}fused, simulated pairs", [n, Cell("–"), *fused]))
+        rows.append(TableRow(f"{prefix}fused, simulated pairs", [n, TableCell("–"), *fused]))
     return rows
 
 
@@ -129,13 +128,13 @@ def lesion_table(evaluation: StoredEvaluation) -> CellTable:
     groups = _groups(evaluation)
     columns = groups.values()
     rows = [
-        Row("n, images (cases)", [Cell(f"{g['n']} ({g['cases']})") for g in columns]),
-        Row("n, located lesions", [Cell(f"{g['lesions']}") for g in columns]),
+        TableRow("n, images (cases)", [TableCell(f"{g['n']} ({g['cases']})") for g in columns]),
+        TableRow("n, located lesions", [TableCell(f"{g['lesions']}") for g in columns]),
     ]
     for key, name in LESION_NAMES.items():
         figures = [group["estimates"][key] for group in columns]
         if any(figure["value"] is not None for figure in figures):
-            rows.append(Row(name, [_figure(figure) for figure in figures]))
+            rows.append(TableRow(name, [_figure(figure) for figure in figures]))
     return CellTable(["", *groups], rows)
 
 
@@ -144,13 +143,13 @@ def part_table(evaluation: StoredEvaluation) -> CellTable:
     rows = []
     for group, figures in _groups(evaluation).items():
         for name, part in figures["parts"].items():
-            n = (Cell(f"{part[key]}") for key in ("lesions", "images"))
+            n = (TableCell(f"{part[key]}") for key in ("lesions", "images"))
             cells = (_figure(part["estimates"][key]) for key in PART_NAMES)
-            rows.append(Row(f"{group}, {name}", [*n, *cells]))
+            rows.append(TableRow(f"{group}, {name}", [*n, *cells]))
     return CellTable(["", "n, lesions", "n, images", *PART_NAMES.values()], rows)
 
 
-def pairs_of(evaluation: StoredEvaluation) -> Pairs | None:
+def pairs_of(evaluation: StoredEvaluation) -> PairsTable | None:
     """None if there are no pairs."""
     pairs = evaluation.metrics["pairs"]
     if not pairs:
@@ -158,7 +157,7 @@ def pairs_of(evaluation: StoredEvaluation) -> Pairs | None:
     columns = ("MG", "US", "fused")
     n = f"n = {pairs['malignant']} malignant and {pairs['non_malignant']} other pairs"
     rows = [
-        Row(name, [_figure(pairs["estimates"].get(f"{column}.{key}")) for column in columns])
+        TableRow(name, [_figure(pairs["estimates"].get(f"{column}.{key}")) for column in columns])
         for key, name in PAIR_NAMES.items()
     ]
     sentences = [pairs["protocol"], f"Drawn: {pairs['drawn_protocol']}."]
@@ -168,19 +167,19 @@ def pairs_of(evaluation: StoredEvaluation) -> Pairs | None:
         f"{d['fused']}."
         for name, d in pairs["drawn"].items()
     ]
-    return Pairs(CellTable([n, *columns], rows), sentences)
+    return PairsTable(CellTable([n, *columns], rows), sentences)
 
 
-def _figure(plain: Mapping[str, Any] | None, absent: str = "") -> Cell:
+def _figure(plain: Mapping[str, Any] | None, absent: str = "") -> TableCell:
     """Value, and its interval in small print; `absent` where there is no such figure."""
     if plain is None:
-        return Cell(absent)
+        return TableCell(absent)
     figure = estimate(plain)
     if math.isnan(figure.value):
-        return Cell("–")
-    return Cell(f"{figure.value:.3f}", f"{figure.low:.2f} to {figure.high:.2f}")
+        return TableCell("–")
+    return TableCell(f"{figure.value:.3f}", f"{figure.low:.2f} to {figure.high:.2f}")
 
 
 def _groups(evaluation: StoredEvaluation) -> dict[str, dict[str, Any]]:
-    found = evaluation.metrics["found"]["groups"]
-    return {name: found[name] for name in evaluation.groups() if name in found}
+    figures = evaluation.metrics["found"]["groups"]
+    return {name: figures[name] for name in evaluation.groups() if name in figures}

@@ -1,1 +1,1 @@
-"""The refinements against each other: many small runs, one table."""
+"""Sweep of the refinements: many small runs, one table."""

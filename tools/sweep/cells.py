@@ -16,6 +16,12 @@ from mammosono.tools.data.sample import Sample
 from mammosono.tools.network.config import TrainConfig, preset
 from mammosono.tools.training.datasets import phantom_samples, real_samples, required
 
+View = Literal["denoised", "raw"]
+BATCH = 8
+WARMUP_STEPS = 40
+EMA_DECAY = 0.98
+BASE_GEOMETRY: dict[str, Any] = {"roi_levels": "by_size"}
+
 
 def sweep_material(
     records: Sequence[Record],
@@ -48,13 +54,6 @@ def balanced(records: Sequence[Record], most: int) -> list[Record]:
     return [records[k] for k in sorted(chosen)]
 
 
-View = Literal["denoised", "raw"]
-
-BATCH = 8
-WARMUP_STEPS = 40
-EMA_DECAY = 0.98
-
-
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One thing changed in the base.
@@ -71,8 +70,6 @@ class Cell:
     train: dict[str, Any] = field(default_factory=dict)
     judged: tuple[View, ...] = ("denoised",)
 
-
-BASE_GEOMETRY: dict[str, Any] = {"roi_levels": "by_size"}
 
 CELLS = (
     Cell("base", "alpha 2, huber, RoIs by level, stride 32, both views",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +16,7 @@ from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.augment import plain
 from mammosono.tools.data.sample import Sample
+from mammosono.tools.evaluation.coco import box_average_precision
 from mammosono.tools.evaluation.metrics import auc, dice
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
@@ -58,52 +56,6 @@ def _distance_to(outline: NDArray[np.bool_]) -> NDArray[np.float32]:
     """[H, W] Euclidean distance in px to the nearest pixel of the outline."""
     away = (~outline).astype(np.uint8)
     return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
-
-
-def box_average_precision(
-    truth: Sequence[Boxes], found: Sequence[Boxes], scores: Sequence[NDArray[np.float32]]
-) -> tuple[float, float]:
-    """AP50 and AP50:95 (COCO's 101 points, up to 100 boxes an image), whatever the lesion's kind.
-
-    One entry an image: truth [n, 4] and found [m, 4] xyxy px, scores [m]. (NaN, NaN) without
-    any lesion. Raises ModuleNotFoundError without pycocotools.
-    """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    if not any(len(boxes) for boxes in truth):
-        return float("nan"), float("nan")
-    images = [{"id": k} for k in range(1, len(truth) + 1)]
-    lesions = [entry for k, boxes in enumerate(truth, 1) for entry in _entries(k, boxes)]
-    for number, entry in enumerate(lesions, 1):
-        entry |= {"id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
-    answers = [
-        entry | {"score": float(score)}
-        for k, (boxes, marks) in enumerate(zip(found, scores, strict=True), 1)
-        for entry, score in zip(_entries(k, boxes), marks, strict=True)
-    ]
-    if not answers:
-        return 0.0, 0.0
-    with redirect_stdout(StringIO()):
-        gold = COCO()
-        gold.dataset = {"images": images, "annotations": lesions, "categories": [{"id": 1}]}
-        gold.createIndex()
-        judge = COCOeval(gold, gold.loadRes(answers), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return float(judge.stats[1]), float(judge.stats[0])
-
-
-def _entries(image: int, boxes: Boxes) -> list[dict[str, Any]]:
-    return [
-        {
-            "image_id": image,
-            "category_id": 1,
-            "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
-        }
-        for x0, y0, x1, y1 in boxes
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +148,6 @@ def _union(
 
 def _lesion_boxes(sample: Sample) -> Boxes:
     """[n, 4] px of the network's input."""
-    found = [cv2.boundingRect(lesion.mask) for lesion in sample.lesions if lesion.mask.any()]
-    corners = [(x, y, x + width, y + height) for x, y, width, height in found]
+    rectangles = [cv2.boundingRect(lesion.mask) for lesion in sample.lesions if lesion.mask.any()]
+    corners = [(x, y, x + width, y + height) for x, y, width, height in rectangles]
     return np.array(corners, np.float32).reshape(-1, 4) * np.asarray(sample.enlarge, np.float32)

@@ -25,7 +25,16 @@ from mammosono.tools.training.display import OnStep
 from mammosono.tools.training.loop import Trainer
 
 FIGURES = "figures.json"
-Result = dict[str, Any]
+CellResult = dict[str, Any]
+
+COLUMNS = {
+    "dice": "Dice",
+    "boundary_f": f"boundary F ({TOLERANCE_PX:g} px)",
+    "ap50": "box AP50",
+    "ap": "box AP50:95",
+    "auc": "AUC",
+}
+CellRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +54,7 @@ def sweep(
     seeds: int,
     task: Task,
     on_step: OnStep,
-    on_cell: Callable[[str, Result], None],
+    on_cell: Callable[[str, CellResult], None],
 ) -> bool:
     """Train and measure; the first seed of every cell first. False if stopped by Ctrl-C.
 
@@ -64,7 +73,7 @@ def sweep(
     return True
 
 
-def _run(folder: Path, cell: Cell, seed: int, task: Task, on_step: OnStep) -> Result | None:
+def _run(folder: Path, cell: Cell, seed: int, task: Task, on_step: OnStep) -> CellResult | None:
     """None if stopped."""
     started = monotonic()
     config = cell_config(cell, seed, task.epochs, task.input_size)
@@ -105,16 +114,6 @@ def _viewed(samples: Sequence[Sample], view: View) -> list[Sample]:
     return [with_views(sample, "only" if view == "denoised" else "off") for sample in samples]
 
 
-COLUMNS = {
-    "dice": "Dice",
-    "boundary_f": f"boundary F ({TOLERANCE_PX:g} px)",
-    "ap50": "box AP50",
-    "ap": "box AP50:95",
-    "auc": "AUC",
-}
-Row = dict[str, Any]
-
-
 def finished(out: Path) -> list[dict[str, Any]]:
     """The results of the runs that are done, in the order of the cells and seeds.
 
@@ -130,7 +129,7 @@ def finished(out: Path) -> list[dict[str, Any]]:
     return sorted(results, key=lambda r: (places.get(r["cell"], len(places)), r["seed"]))
 
 
-def rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
+def rows(results: Sequence[Mapping[str, Any]]) -> list[CellRow]:
     """One row for a cell, a view it was judged on and a modality; `mean` and `spread` (sample
     standard deviation over seeds, NaN for one) of each of COLUMNS."""
     groups: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -146,15 +145,15 @@ def rows(results: Sequence[Mapping[str, Any]]) -> list[Row]:
             "what": what[cell],
             "judged": view,
             "modality": modality,
-            "seeds": len(found),
-            "n": found[0]["n"],
-            "mean": {name: fmean(f[name] for f in found) for name in COLUMNS},
+            "seeds": len(seeds),
+            "n": seeds[0]["n"],
+            "mean": {name: fmean(f[name] for f in seeds) for name in COLUMNS},
             "spread": {
-                name: stdev(f[name] for f in found) if len(found) > 1 else math.nan
+                name: stdev(f[name] for f in seeds) if len(seeds) > 1 else math.nan
                 for name in COLUMNS
             },
         }
-        for (cell, view, modality), found in groups.items()
+        for (cell, view, modality), seeds in groups.items()
     ]
 
 
@@ -197,7 +196,7 @@ def _cell(mean: float, spread: float) -> str:
     return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
 
 
-def _rounded(row: Row) -> Row:
+def _rounded(row: CellRow) -> CellRow:
     return {
         key: {k: round(v, 5) for k, v in value.items()} if isinstance(value, dict) else value
         for key, value in row.items()

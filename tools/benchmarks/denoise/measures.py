@@ -1,4 +1,4 @@
-"""What a denoised picture gained and what it lost: pure functions of pictures."""
+"""Measures of a denoised picture, what it gained and what it lost: pure functions of pictures."""
 
 from __future__ import annotations
 

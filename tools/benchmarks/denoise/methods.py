@@ -1,4 +1,4 @@
-"""What is compared: our denoisers, and what anybody can install."""
+"""Methods that are compared: our denoisers, and what anybody can install."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class PictureRow:
     """Crops of one method on one phantom; `correlation` of the whole picture."""
 
     method: str
@@ -275,15 +275,15 @@ def with_calipers(picture: Picture, box: Box) -> Picture:
     return shown
 
 
-def _row(phantom: Phantom, shown: Picture, method: Method) -> Row:
+def _row(phantom: Phantom, shown: Picture, method: Method) -> PictureRow:
     noisy = shown.astype(np.float32)
     result = method.remove(noisy)
     cut = _around(phantom.lesions[0].box)
     correlation = edge_correlation(noisy, result, phantom.clean)
-    return Row(method.name, noisy[cut], result[cut], phantom.clean[cut], correlation)
+    return PictureRow(method.name, noisy[cut], result[cut], phantom.clean[cut], correlation)
 
 
-def compose(rows: Sequence[Row], amplified: int) -> Picture:
+def compose(rows: Sequence[PictureRow], amplified: int) -> Picture:
     """A sheet, uint8 [height, width]: before, after, removed and truth side by side, captioned."""
     side = CROP_PX * ENLARGED
     heads = ("before", "after", f"removed, {amplified} times as strong", "truth")

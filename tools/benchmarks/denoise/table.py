@@ -15,13 +15,27 @@ from rich.table import Table
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.denoise.methods import BM3D, CNN, SKIMAGE_NLM
-from mammosono.tools.benchmarks.workload import Machine, measured_with
+from mammosono.tools.benchmarks.workload import BenchMachine, measured_with
 
 STRENGTHS = (1.0, 2.0)
 """Of a phantom's noise, as factors of the usual."""
 AS_IT_IS = "as it is"
 _CLOSE_DB = 0.5
 _SHARE_OF_TIME = 0.25
+
+SCHEMA = 1
+COLUMNS = ("psnr", "ssim", "edge", "correlation")
+REAL_COLUMNS = ("cnr", "enl", "correlation")
+GIVEN = (
+    "Bilateral, NLM of OpenCV and of scikit-image, BayesShrink and BM3D are given our stabilised "
+    "picture, our estimate of the noise and our way back; the median needs none of it. "
+    "scikit-image computes on one core, the others may use two. BM3D takes noise for white, which "
+    "speckle is not."
+)
+EDGE = (
+    "edge: share of the true steepness left at the lesions' borders. corr: correlation of what was "
+    "removed with edges and details of the truth, 0 for noise alone."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,7 @@ class DenoiseBench:
     """ours: by modality, the method that the service uses. crop_px: side of the pieces."""
 
     day: date
-    machine: Machine
+    machine: BenchMachine
     model: ModelInfo
     threads: int
     ours: dict[Modality, str]
@@ -100,8 +114,8 @@ class DenoiseBench:
 
 def average(values: Iterable[float]) -> Average | None:
     """None if no value is a finite number."""
-    found = [value for value in values if isfinite(value)]
-    return Average(fmean(found), pstdev(found), len(found)) if found else None
+    known = [value for value in values if isfinite(value)]
+    return Average(fmean(known), pstdev(known), len(known)) if known else None
 
 
 def methods_of(shots: Iterable[Shot | CropShot | RealShot], modality: Modality) -> list[str]:
@@ -135,7 +149,7 @@ def difference(
 def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
     """Those of the project: at the largest size, on two cores, against what is public."""
     size = max(bench.sizes)
-    found = []
+    outcomes = []
     for modality, least, words in (
         (Modality.US, -_CLOSE_DB, f"within {_CLOSE_DB} dB of"),
         (Modality.MG, 0.0, "above"),
@@ -144,9 +158,9 @@ def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
         gap = difference(shots, bench.ours[modality], SKIMAGE_NLM)
         ratio = time_ratio(shots, SKIMAGE_NLM, bench.ours[modality])
         name = "ultrasound" if modality is Modality.US else "mammograms"
-        found.append(_goal(f"{name} at {size}: {words} scikit-image's NLM in PSNR", gap, least))
+        outcomes.append(_goal(f"{name} at {size}: {words} scikit-image's NLM in PSNR", gap, least))
         spent = None if ratio is None else 1 / ratio
-        found.append(
+        outcomes.append(
             Goal(
                 f"{name} at {size}: in a quarter of its time",
                 None if spent is None else spent <= _SHARE_OF_TIME,
@@ -155,8 +169,8 @@ def goals(bench: DenoiseBench) -> tuple[Goal, ...]:
         )
     crops = [s for s in bench.crops if s.modality is Modality.MG]
     gap = difference(crops, CNN, BM3D)
-    found.append(_goal("mammograms: the CNN at or above BM3D in PSNR", gap, 0.0))
-    return tuple(found)
+    outcomes.append(_goal("mammograms: the CNN at or above BM3D in PSNR", gap, 0.0))
+    return tuple(outcomes)
 
 
 def _goal(words: str, gap: Average | None, least: float) -> Goal:
@@ -171,20 +185,6 @@ def _picture(shot: Shot | CropShot) -> tuple[object, ...]:
 
 
 AnyShot = TypeVar("AnyShot", CropShot, RealShot)
-
-SCHEMA = 1
-COLUMNS = ("psnr", "ssim", "edge", "correlation")
-REAL_COLUMNS = ("cnr", "enl", "correlation")
-GIVEN = (
-    "Bilateral, NLM of OpenCV and of scikit-image, BayesShrink and BM3D are given our stabilised "
-    "picture, our estimate of the noise and our way back; the median needs none of it. "
-    "scikit-image computes on one core, the others may use two. BM3D takes noise for white, which "
-    "speckle is not."
-)
-EDGE = (
-    "edge: share of the true steepness left at the lesions' borders. corr: correlation of what was "
-    "removed with edges and details of the truth, 0 for noise alone."
-)
 
 
 def as_dict(bench: DenoiseBench) -> dict[str, Any]:
@@ -325,8 +325,8 @@ def _real(bench: DenoiseBench, modality: Modality) -> Table:
 
 
 def _goal_line(goal: Goal) -> str:
-    said = {True: "met", False: "NOT met", None: "not judged"}[goal.met]
-    return f"Goal, {goal.words}: {said} ({goal.found})."
+    verdict = {True: "met", False: "NOT met", None: "not judged"}[goal.met]
+    return f"Goal, {goal.words}: {verdict} ({goal.found})."
 
 
 def _cell(value: Average | None, digits: int) -> str:

@@ -1,1 +1,1 @@
-"""What a board that is not at hand would need, computed from the graphs: never a measurement."""
+"""Prediction of what a board that is not at hand would need, from the graphs: no measurement."""

@@ -37,9 +37,12 @@ _POOLING = frozenset({"Gather", "MatMul"})
 """RoI pooling: rows gathered from the pyramid, then summed by weight."""
 _HALF, _SINGLE = 2, 4
 
+_TRACED_SIDE = 64
+"""px. A trunk computes the same nodes on any picture, and a small one costs nothing."""
+
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class GraphKernel:
     """One launch. ops: the node's operator and those fused behind it, in order.
 
     single: computed in single precision. weights, read, written: bytes; read: activations.
@@ -68,7 +71,7 @@ class StageCost:
     bindings: of each input and output of the graph, which the caller holds.
     """
 
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[GraphKernel, ...]
     scratch: int
     bindings: Mapping[str, int]
 
@@ -101,7 +104,7 @@ def stage_cost(
     Raises ValueError if the shape of a tensor that is needed cannot be inferred.
     """
     buffers = _Buffers(model, inputs)
-    kernels: dict[str, Kernel] = {}
+    kernels: dict[str, GraphKernel] = {}
     for node in model.graph.node:
         if node.op_type in _VIEWS or not buffers.reads(node):
             continue
@@ -159,7 +162,7 @@ class _Buffers:
         return prod(static_shape(name, self.shapes)) * self.bound.get(name, _HALF)
 
 
-def _kernel(node: onnx.NodeProto, single: bool, buffers: _Buffers) -> Kernel:
+def _kernel(node: onnx.NodeProto, single: bool, buffers: _Buffers) -> GraphKernel:
     reads, writes = buffers.reads(node), buffers.root(node.output[0])
     numbers = buffers.weights(node) if node.op_type in _WEIGHED else 0
     written = buffers.size(writes)
@@ -167,14 +170,17 @@ def _kernel(node: onnx.NodeProto, single: bool, buffers: _Buffers) -> Kernel:
     if node.op_type == "Gather":  # the rows that are named, not the table that they stand in
         table, rows = reads
         read = buffers.size(rows) + written // _HALF * buffers.bound.get(table, _HALF)
-    return Kernel(
+    return GraphKernel(
         (node.op_type,), node_flops(node, buffers.shapes), single,
         numbers * (_SINGLE if single else _HALF), read, written, reads, writes,
     )  # fmt: skip
 
 
 def _host(
-    node: onnx.NodeProto, kernel: Kernel, kernels: Mapping[str, Kernel], uses: Mapping[str, int]
+    node: onnx.NodeProto,
+    kernel: GraphKernel,
+    kernels: Mapping[str, GraphKernel],
+    uses: Mapping[str, int],
 ) -> str | None:
     """What the kernel that takes the node in writes so far; None if the node stands alone."""
     alone = [name for name in kernel.reads if name in kernels and uses[name] == 1]
@@ -187,9 +193,9 @@ def _host(
     return None
 
 
-def _fused(first: Kernel, second: Kernel, buffers: _Buffers) -> Kernel:
+def _fused(first: GraphKernel, second: GraphKernel, buffers: _Buffers) -> GraphKernel:
     others = tuple(name for name in second.reads if name != first.writes)
-    return Kernel(
+    return GraphKernel(
         first.ops + second.ops,
         first.flops,
         first.single,
@@ -201,7 +207,7 @@ def _fused(first: Kernel, second: Kernel, buffers: _Buffers) -> Kernel:
     )
 
 
-def _peak(kernels: Iterable[Kernel], buffers: _Buffers) -> int:
+def _peak(kernels: Iterable[GraphKernel], buffers: _Buffers) -> int:
     """Most bytes alive at once: from the kernel that writes a tensor to the last that reads it."""
     ordered = list(kernels)
     last = {name: k for k, kernel in enumerate(ordered) for name in kernel.reads}
@@ -214,10 +220,6 @@ def _peak(kernels: Iterable[Kernel], buffers: _Buffers) -> int:
         for name in [name for name in alive if last.get(name, k) <= k]:
             del alive[name]
     return peak
-
-
-_TRACED_SIDE = 64
-"""px. A trunk computes the same nodes on any picture, and a small one costs nothing."""
 
 
 def blank_network(config: NetworkConfig) -> RefinedMaskRcnn:

@@ -30,8 +30,8 @@ from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 from mammosono.tools.benchmarks.workload import Posted, draw_pair
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import TrunkOnce
-from mammosono.tools.evaluation.figures import Figures, figures
-from mammosono.tools.evaluation.outcome import Outcome, read_outcome
+from mammosono.tools.evaluation.figures import GroupFigures, figures
+from mammosono.tools.evaluation.outcome import ImageOutcome, read_outcome
 
 _FOUND = 4
 """Findings an image is given: more than most have."""
@@ -154,7 +154,7 @@ class CapFigures:
     """What a bundle reaches with these caps. figures: by modality."""
 
     caps: Caps
-    figures: Mapping[Modality, Figures]
+    figures: Mapping[Modality, GroupFigures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def check_on_val(
     engine, model = open_model(bundle or SHIPPED, Runtime(threads=1, name="onnxruntime"))
     try:
         readers, remove = _readers(engine, model), denoiser(engine, model, 1)
-        outcomes: dict[Caps, list[Outcome]] = {caps: [] for caps in readers}
+        outcomes: dict[Caps, list[ImageOutcome]] = {caps: [] for caps in readers}
         narrower: dict[Modality, list[float]] = {}
         for done, record in enumerate(records, start=1):
             image = read_image(record.image.read_bytes(), record.modality)
@@ -225,7 +225,7 @@ def _narrower(image: SourceImage) -> float:
     return narrow.scale / square.scale
 
 
-def _by_modality(outcomes: Sequence[Outcome]) -> dict[Modality, Figures]:
+def _by_modality(outcomes: Sequence[ImageOutcome]) -> dict[Modality, GroupFigures]:
     groups = {m: [o for o in outcomes if o.record.modality is m] for m in Modality}
     return {modality: figures(group) for modality, group in groups.items() if group}
 

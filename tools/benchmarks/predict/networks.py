@@ -1,4 +1,4 @@
-"""Networks whose needs are prediction: the bundle, `middle`, `paper` and its variants.
+"""Networks whose needs are predicted: the bundle, `middle`, `paper` and its variants.
 
 Each variant of the paper's network is counted from a graph with that one change."""
 
@@ -22,14 +22,14 @@ from mammosono.tools.benchmarks.predict.graph import (
 )
 from mammosono.tools.benchmarks.predict.measurements import HostWork, ValCheck, host_work
 from mammosono.tools.benchmarks.predict.prediction import (
-    Board,
     Network,
     Prediction,
+    TargetBoard,
     bundle_network,
     config_network,
     predict,
 )
-from mammosono.tools.benchmarks.workload import Machine, this_machine
+from mammosono.tools.benchmarks.workload import BenchMachine, this_machine
 from mammosono.tools.network.config import NetworkConfig, preset
 from mammosono.tools.network.model import RefinedMaskRcnn, RpnHead
 
@@ -40,6 +40,9 @@ reasoning; sweep, only training can tell. Nothing but `none` is known before the
 
 PAIRED_ANCHORS = ((32.0, 48.0), (64.0, 96.0), (128.0, 192.0), (256.0, 512.0))
 """The paper's five sizes on four levels: two a level, so none is lost."""
+
+PAPER_TARGET_S = 2.0
+"""The network of `paper` is to take less than this on one image, at the planned rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +174,6 @@ def _without_p2(network: RefinedMaskRcnn) -> None:
     )
 
 
-PAPER_TARGET_S = 2.0
-"""The network of `paper` is to take less than this on one image, at the planned rates."""
-
-
 @dataclass(frozen=True, slots=True)
 class BoardPrediction:
     """networks: of the bundle, `middle` and `paper`; variants: of `paper`.
@@ -183,8 +182,8 @@ class BoardPrediction:
     """
 
     day: date
-    machine: Machine
-    board: Board
+    machine: BenchMachine
+    board: TargetBoard
     networks: tuple[Prediction, ...]
     variants: tuple[tuple[Variant, Prediction], ...]
     val: ValCheck | None = None
@@ -195,7 +194,7 @@ class BoardPrediction:
 
 
 def run_prediction(
-    board: Board, bundle: Path | None, on_network: Callable[[int, int], None]
+    board: TargetBoard, bundle: Path | None, on_network: Callable[[int, int], None]
 ) -> BoardPrediction:
     """Predict a bundle, None for the shipped one, and the presets that are larger.
 

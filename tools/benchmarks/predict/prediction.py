@@ -17,7 +17,7 @@ from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import Stage, open_bundle, read_stage
 from mammosono.tools.benchmarks.flops import Flops
 from mammosono.tools.benchmarks.predict.graph import (
-    Kernel,
+    GraphKernel,
     StageCost,
     blank_network,
     denoiser_cost,
@@ -30,6 +30,13 @@ from mammosono.tools.benchmarks.predict.measurements import HostWork
 from mammosono.tools.benchmarks.workload import NETWORK
 from mammosono.tools.export.mixed import fp32_nodes
 from mammosono.tools.network.config import NetworkConfig
+
+PYRAMID = "pyramid"
+"""The binding that stays on the device from the trunk to the other stages."""
+DENOISE_THREADS = 2
+"""Of the reader; the rest of the host's work is counted on one core."""
+PAIR = (Modality.MG, Modality.US)
+"""In the order in which they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class TargetBoard:
     """best, plan, worst: its rates. single: rate of single precision over half precision.
 
     memory: MB that a process has at all, after the system's own.
@@ -89,7 +96,7 @@ class Board:
         return Span(cost(self.best), cost(self.plan), cost(self.worst))
 
 
-NANO = Board(
+NANO = TargetBoard(
     name="Jetson Nano (Maxwell, 10 W mode), TensorRT 8.2, FP16",
     # Dense: ResNet18 to 152, VGG, YOLO and FCN on a Nano ran at 236 to 462 GFLOP/s; 250 to 350 is
     # the rule for large networks, 300 to plan with, 200 when it is hot or the shapes are odd.
@@ -108,7 +115,7 @@ NANO = Board(
 )
 
 
-def kernel_seconds(kernel: Kernel, rates: Rates, single: float) -> float:
+def kernel_seconds(kernel: GraphKernel, rates: Rates, single: float) -> float:
     """The longer of computing and moving: the two overlap, and the rates of large networks hold
     for convolutions whose bytes moved meanwhile."""
     share = single if kernel.single else 1.0
@@ -118,18 +125,10 @@ def kernel_seconds(kernel: Kernel, rates: Rates, single: float) -> float:
     return max(computing, 1e-9 * kernel.moved / rates.bandwidth)
 
 
-def stage_seconds(cost: StageCost, board: Board) -> Span:
+def stage_seconds(cost: StageCost, board: TargetBoard) -> Span:
     return board.span(
         lambda rates: sum(kernel_seconds(k, rates, board.single) for k in cost.kernels)
     )
-
-
-PYRAMID = "pyramid"
-"""The binding that stays on the device from the trunk to the other stages."""
-DENOISE_THREADS = 2
-"""Of the reader; the rest of the host's work is counted on one core."""
-PAIR = (Modality.MG, Modality.US)
-"""In the order in which they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +205,17 @@ def config_network(config: NetworkConfig, name: str) -> Network:
     )
 
 
-def predict(network: Network, work: tuple[HostWork, ...], board: Board) -> Prediction:
+def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) -> Prediction:
     """work: of each image of a pair, in the order in which they are read."""
     stages = {name: stage_seconds(cost, board) for name, cost in network.stages.items()}
     seconds = network_seconds(network, board)
     none = Span(0, 0, 0)
     denoiser = stage_seconds(network.denoiser, board) if network.denoiser else none
-    host = [board.span(partial(_before, one)) for one in work]
-    after = [board.span(partial(_after, one)) for one in work]
+    host = [board.span(partial(_before, each)) for each in work]
+    after = [board.span(partial(_after, each)) for each in work]
     before = [
-        one + (denoiser if modality is Modality.MG else none)
-        for one, modality in zip(host, PAIR, strict=True)
+        each + (denoiser if modality is Modality.MG else none)
+        for each, modality in zip(host, PAIR, strict=True)
     ]
     slower = (host[0] + after[0]).at_least(host[1] + after[1])
     image = seconds + (before[0] + after[0]).at_least(before[1] + after[1])
@@ -230,7 +229,7 @@ def predict(network: Network, work: tuple[HostWork, ...], board: Board) -> Predi
     )  # fmt: skip
 
 
-def network_seconds(network: Network, board: Board) -> Span:
+def network_seconds(network: Network, board: TargetBoard) -> Span:
     total = Span(0, 0, 0)
     for cost in network.stages.values():
         total = total + stage_seconds(cost, board)

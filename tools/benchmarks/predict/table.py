@@ -1,4 +1,4 @@
-"""The prediction for machines (JSON) and for people (terminal)."""
+"""Tables of the prediction for people (terminal), and its figures for machines (JSON)."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ def as_dict(prediction: BoardPrediction) -> dict[str, Any]:
         "day": prediction.day.isoformat(),
         "board": tables.plain(board),
         "host_timed_on": {**tables.plain(prediction.machine), "busy": prediction.machine.busy},
-        "networks": [_network(one) for one in prediction.networks],
+        "networks": [_network(network) for network in prediction.networks],
         "variants_of_paper": [
             {
                 "accuracy": variant.effect,
                 "reason": variant.reason,
-                **_network(one),
+                **_network(network),
             }
-            for variant, one in prediction.variants
+            for variant, network in prediction.variants
         ],
         "val": None if prediction.val is None else _val(prediction.val),
         "target": {"paper_network_s": PAPER_TARGET_S, "met": prediction.target_met},
     }
 
 
-def _network(one: Prediction) -> dict[str, Any]:
-    flops = one.network.flops
+def _network(prediction: Prediction) -> dict[str, Any]:
+    flops = prediction.network.flops
     return {
-        "name": one.network.name,
-        "input_size": list(one.network.geometry.input_size),
+        "name": prediction.network.name,
+        "input_size": list(prediction.network.geometry.input_size),
         "dense_gflop": flops.dense / 1e9,
         "depthwise_gflop": flops.depthwise / 1e9,
         "stages": {
             stage: {**_stage(cost), "seconds": tables.plain(seconds)}
-            for stage, cost, seconds in _each_stage(one)
+            for stage, cost, seconds in _each_stage(prediction)
         },
-        "network_s": tables.plain(one.seconds),
-        "denoiser_s": tables.plain(one.denoiser),
-        "host_s": tables.plain(one.host),
-        "host_here_s": [tables.plain(work) for work in one.work],
-        "image_s": tables.plain(one.image),
-        "pair_s": tables.plain(one.pair),
-        "weights_mb": one.weights,
-        "scratch_mb": one.scratch,
-        "bindings_mb": one.bindings,
-        "peak_mb": tables.plain(one.memory),
+        "network_s": tables.plain(prediction.seconds),
+        "denoiser_s": tables.plain(prediction.denoiser),
+        "host_s": tables.plain(prediction.host),
+        "host_here_s": [tables.plain(work) for work in prediction.work],
+        "image_s": tables.plain(prediction.image),
+        "pair_s": tables.plain(prediction.pair),
+        "weights_mb": prediction.weights,
+        "scratch_mb": prediction.scratch,
+        "bindings_mb": prediction.bindings,
+        "peak_mb": tables.plain(prediction.memory),
     }
 
 
-def _each_stage(one: Prediction) -> Iterator[tuple[str, StageCost, Span]]:
-    for stage, cost in one.network.stages.items():
-        yield stage, cost, one.stages[stage]
-    if one.network.denoiser:
-        yield STAGE, one.network.denoiser, one.denoiser
+def _each_stage(prediction: Prediction) -> Iterator[tuple[str, StageCost, Span]]:
+    for stage, cost in prediction.network.stages.items():
+        yield stage, cost, prediction.stages[stage]
+    if prediction.network.denoiser:
+        yield STAGE, prediction.network.denoiser, prediction.denoiser
 
 
 def _stage(cost: StageCost) -> dict[str, float]:
@@ -96,7 +96,7 @@ def _val(val: ValCheck) -> dict[str, Any]:
             {
                 "proposals": row.caps[0],
                 "findings": row.caps[1],
-                "figures": {m.value: tables.plain(one) for m, one in row.figures.items()},
+                "figures": {m.value: tables.plain(group) for m, group in row.figures.items()},
             }
             for row in val.caps
         ],
@@ -129,8 +129,8 @@ def _parts(prediction: BoardPrediction) -> Iterator[RenderableType]:
             f"! This machine is busy (load {prediction.machine.load:.1f}); host times are "
             "processor times, so they are somewhat too long."
         )
-    for one in prediction.networks:
-        yield _stages(one)
+    for network in prediction.networks:
+        yield _stages(network)
     yield _variants(prediction)
     yield NOT_SHOWN
     yield from (f"- {variant.name}: {variant.reason}." for variant, _ in prediction.variants)
@@ -142,11 +142,11 @@ def _parts(prediction: BoardPrediction) -> Iterator[RenderableType]:
             f"A canvas of {NARROW[0]} x {NARROW[1]} in place of {SQUARE[0]} x {SQUARE[1]} shows "
             f"these images at this share of the scale: {scales} (means)."
         )
-    said = "met on paper" if prediction.target_met else "NOT met"
+    verdict = "met on paper" if prediction.target_met else "NOT met"
     plan = prediction.networks[-1].seconds.plan
     yield (
         f"Target, the network of paper at 1024 in less than {PAPER_TARGET_S:.1f} s an image at "
-        f"{board.plan.dense:.0f} GFLOP/s: {said} ({plan:.2f} s)."
+        f"{board.plan.dense:.0f} GFLOP/s: {verdict} ({plan:.2f} s)."
     )
 
 
