@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammosono.appliance.modality import MAMMOGRAPHY
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise.anscombe import forward
 from mammosono.appliance.pipeline.denoise.estimate import noise_std
@@ -26,7 +27,7 @@ from mammosono.tools.data.truth import read_record
 
 Image = NDArray[np.float32]
 
-PHANTOM_SIZE = (1024, 640)
+PHANTOM_SIZE = MAMMOGRAPHY.phantom_size
 FILMS = 300
 """Of a longer list, so many are taken, spread over it: as many as two cores see often enough."""
 _LABELS = (Label.BENIGN, Label.MALIGNANT, None)
