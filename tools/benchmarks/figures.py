@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from mammosono.appliance.values import ModelInfo
 from mammosono.tools import tables
@@ -259,13 +258,13 @@ def _parts(bench: Bench) -> Iterator[RenderableType]:
     yield f"Target, {target}: {verdict} ({total:.0f} ms)."
 
 
-def _steps(bench: Bench) -> Table:
+def _steps(bench: Bench) -> RenderableType:
     rows = [["Step", "ms", "least - most"]]
     rows += [[step, _number(ms.median), _range(ms)] for step, ms in bench.steps.items()]
     return tables.terminal(rows, "A pair, bytes to document", lines=[1 + STEPS.index("total")])
 
 
-def _network(bench: Bench) -> Table:
+def _network(bench: Bench) -> RenderableType:
     rows = [["Stage", "dense GFLOP", "depthwise", "ms", "GFLOP/s", "least - most"]]
     for name in NETWORK:
         stage = bench.stages[name]
@@ -279,7 +278,7 @@ def _network(bench: Bench) -> Table:
     return tables.terminal(rows, "The network on one image, alone", lines=[1 + len(NETWORK)])
 
 
-def _peers(bench: Bench) -> Table:
+def _peers(bench: Bench) -> RenderableType:
     rows = [["Input", "GFLOP", "ms a pair", "least - most", "times ours", "least - most"]]
     for peer in bench.peers:
         time, ratio = peer.milliseconds, peer.ratio

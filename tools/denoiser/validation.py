@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich import box
 from rich.table import Table
 
 from mammosono.appliance.pipeline.denoise import gaussian
 from mammosono.appliance.pipeline.denoise.network import LARGEST_CHANGE, centred
 from mammosono.tools.denoiser.network import Denoiser, predict
 from mammosono.tools.denoiser.pictures import Picture, clean_patch
+from mammosono.tools.tables import terminal
 
 Image = NDArray[np.float32]
 
@@ -100,10 +100,10 @@ def compare_methods(
 def as_rich(rows: dict[str, dict[str, float]], tried: Sequence[Trial]) -> Table:
     counts = {kind: sum(trial.kind == kind for trial in tried) for kind in KINDS}
     heads = [f"{kind} (n = {count})" for kind, count in counts.items()]
-    table = Table("PSNR gained, dB", *heads, box=box.SIMPLE_HEAD)
-    for name, found in rows.items():
-        table.add_row(name, *(f"{found[kind]:.2f}" if kind in found else "" for kind in KINDS))
-    return table
+    table = [["PSNR gained, dB", *heads]]
+    for name, gain in rows.items():
+        table.append([name, *(f"{gain[kind]:.2f}" if kind in gain else "" for kind in KINDS)])
+    return terminal(table)
 
 
 def _ours(noisy: Image) -> Image:

@@ -10,7 +10,6 @@ from statistics import fmean, median, pstdev
 from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.tools import tables
@@ -285,7 +284,7 @@ def _groups(bench: DenoiseBench) -> Iterator[tuple[Modality, int, list[Shot]]]:
 
 def _phantoms(
     modality: Modality, size: int, strength: float, shots: list[Shot], ours: str
-) -> Table:
+) -> RenderableType:
     n = len({shot.seed for shot in shots})
     title = f"{modality.value} phantoms, {size} x {size} px, {strength:g}x the usual noise, n = {n}"
     rows = [["Method", "PSNR, dB", "SSIM", "edge", "corr", "ms", "times ours"]]
@@ -300,7 +299,7 @@ def _phantoms(
     return tables.terminal(rows, title)
 
 
-def _crops(bench: DenoiseBench) -> Table:
+def _crops(bench: DenoiseBench) -> RenderableType:
     n = len({shot.seed for shot in bench.crops})
     side = bench.crop_px
     title = f"PSNR, dB, on pieces of {side} x {side} px around the lesion, n = {n} of each"
@@ -313,7 +312,7 @@ def _crops(bench: DenoiseBench) -> Table:
     return tables.terminal(rows, title, labels=2, note=note)
 
 
-def _real(bench: DenoiseBench, modality: Modality) -> Table:
+def _real(bench: DenoiseBench, modality: Modality) -> RenderableType:
     own = [shot for shot in bench.real if shot.modality is modality]
     n = len({shot.picture for shot in own})
     title = f"{modality.value}: {n} real pictures of val, over those of the picture as it is"

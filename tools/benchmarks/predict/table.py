@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.tools import tables
@@ -159,7 +158,7 @@ def _rates(prediction: BoardPrediction) -> str:
     return f"dense {dense} GFLOP/s, depthwise {depthwise} GFLOP/s, memory {bandwidth} GB/s"
 
 
-def _networks(prediction: BoardPrediction) -> Table:
+def _networks(prediction: BoardPrediction) -> RenderableType:
     networks = prediction.networks
     sizes = (each.network.geometry.input_size for each in networks)
     rows = [
@@ -177,7 +176,7 @@ def _networks(prediction: BoardPrediction) -> Table:
     return tables.terminal(rows, "An image and a pair")
 
 
-def _stages(prediction: Prediction) -> Table:
+def _stages(prediction: Prediction) -> RenderableType:
     rows = [["MB, ms", "GFLOP", "depthwise", "weights", "moved", "gathered", "scratch", "ms"]]
     for stage, cost, seconds in _each_stage(prediction):
         numbers = _stage(cost)
@@ -189,7 +188,7 @@ def _stages(prediction: Prediction) -> Table:
     return tables.terminal(rows, f"{prediction.network.name}: one run of each stage")
 
 
-def _variants(prediction: BoardPrediction) -> Table:
+def _variants(prediction: BoardPrediction) -> RenderableType:
     base = prediction.networks[-1]
     rows = [["paper with", "GFLOP", "network s", "host s", "accuracy"]]
     for name, each, effect in (
@@ -202,7 +201,7 @@ def _variants(prediction: BoardPrediction) -> Table:
     return tables.terminal(rows, "Savings for paper")
 
 
-def _caps(val: ValCheck) -> Table:
+def _caps(val: ValCheck) -> RenderableType:
     rows = [["Proposals, findings", "Images", "n", "Dice", "AUC", "box hit", "found an image"]]
     for row in val.caps:
         for modality, group in row.figures.items():
