@@ -114,7 +114,7 @@ def test_an_exported_bundle_says_where_its_denoiser_comes_from(exported: Path) -
     bundle = open_bundle(exported)
     manifest: Any = bundle.manifest
     assert set(bundle.stages) == {"trunk", "heads", "masks", STAGE}
-    assert bundle.stages[STAGE].mixed is not None
+    assert "mixed" in bundle.stages[STAGE].variants
     assert manifest["denoiser"] == PROVENANCE
     assert 0 <= manifest["training"]["parity"][f"{STAGE}.noise"] < BOUND
 

@@ -7,9 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mammosono.engines.bundle import Bundle, File
+from mammosono.engines.bundle import Bundle, with_variant
 from mammosono.engines.errors import EngineError
 from mammosono.engines.trt.parity import read_tensors, try_plans
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.export import mixed_rules, rtx, rules
 from mammosono.tools.export.agreement import agreement
 from mammosono.tools.export.overflow import peaks, too_large
@@ -63,7 +64,7 @@ def fp16_reading(subject: Subject) -> Iterator[Check]:
         yield subject.skipped(what, NO_MIXED)
         return
     try:
-        alone(as_mixed(subject.bundle)).close()
+        alone(with_variant(subject.bundle, MIXED)).close()
         with TemporaryDirectory() as folder:
             rounded_bundle = as_rounded(subject, Path(folder))
             with closing(alone(subject.bundle)) as a, closing(alone(rounded_bundle)) as b:
@@ -108,15 +109,6 @@ def tensorrt_rtx(subject: Subject) -> Iterator[Check]:
             wrong = builder.refusals(graph.SerializeToString())
             said = f"{kind}, {builder.version}"
             yield subject.result(name, what, [f"{kind}: {line}" for line in wrong], said)
-
-
-def as_mixed(bundle: Bundle) -> Bundle:
-    """The bundle with its mixed graphs in the place of the others; each stage must have one."""
-    stages = {}
-    for name, stage in bundle.stages.items():
-        assert isinstance(stage.mixed, File)
-        stages[name] = stage._replace(path=stage.mixed.path, sha256=stage.mixed.sha256)
-    return bundle._replace(stages=stages)
 
 
 def as_rounded(subject: Subject, folder: Path) -> Bundle:

@@ -19,6 +19,7 @@ from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import SourceImage
 from mammosono.engines.bundle import Bundle, open_bundle, read_file, read_stage
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.export.noisy import Overheard
 from mammosono.tools.export.variant import alone
 
@@ -57,9 +58,9 @@ class Subject:
         model = model_of(bundle, "check-graphs")
         graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
         mixed = {
-            name: onnx.load_from_string(read_file(stage.mixed))
+            name: onnx.load_from_string(read_file(stage.variants[MIXED]))
             for name, stage in bundle.stages.items()
-            if stage.mixed is not None
+            if MIXED in stage.variants
         }
         # This stage alone: what is wrong with the others is for the checks to say.
         denoising = {name: stage for name, stage in bundle.stages.items() if name == STAGE}
