@@ -16,11 +16,12 @@ from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.pipeline.denoise import network as denoising
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.engines.bundle import Bundle, open_bundle
 from mammosono.engines.errors import BundleError, EngineUnavailable
 from mammosono.engines.interface import Engine
+from mammosono.engines.open import open_engine
+from mammosono.engines.options import EngineOptions
 
 SHIPPED = Path(engines.__file__).parent / "bundles" / "default"
 
@@ -61,14 +62,14 @@ class Model:
     denoises: bool = False
 
 
-def open_model(folder: Path | None, runtime: Runtime) -> tuple[Engine, Model]:
+def open_model(folder: Path | None, options: EngineOptions) -> tuple[Engine, Model]:
     """The engine and the model of a bundle folder; None is the bundle that ships with us.
 
     Raises ModelUnavailable if the bundle is missing, damaged or incomplete, or cannot run here.
     """
     try:
         bundle = open_bundle(folder or SHIPPED)
-        engine = runtime.open(bundle)
+        engine = open_engine(bundle, options)
     except (BundleError, EngineUnavailable) as error:
         raise ModelUnavailable(str(error)) from error
     return engine, model_of(bundle, engine.runtime)

@@ -15,7 +15,6 @@ from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.pipeline.model import Model, open_model
 from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import NO_REGION, findings_of, judge, malignancy
 from mammosono.appliance.values import (
@@ -30,6 +29,7 @@ from mammosono.appliance.values import (
 from mammosono.engines.errors import EngineError, EngineLost
 from mammosono.engines.interface import Engine
 from mammosono.engines.locked import LockedEngine
+from mammosono.engines.options import EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +61,13 @@ class Reader:
 
     @classmethod
     def open(
-        cls, bundle_folder: Path | None = None, runtime: Runtime | None = None,
+        cls, bundle_folder: Path | None = None, options: EngineOptions | None = None,
         denoise: Denoise | None = None,
     ) -> Reader:  # fmt: skip
         """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
-        runtime = runtime or Runtime()
-        engine, model = open_model(bundle_folder, runtime)
-        return cls(engine, model, runtime.threads or 2, denoise)
+        options = options or EngineOptions()
+        engine, model = open_model(bundle_folder, options)
+        return cls(engine, model, options.threads or 2, denoise)
 
     @property
     def model(self) -> ModelInfo:

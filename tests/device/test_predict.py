@@ -25,8 +25,8 @@ from typer.testing import CliRunner
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.flops import Flops
 from mammosono.tools.benchmarks.predict import networks
 from mammosono.tools.benchmarks.predict.graph import (
@@ -412,7 +412,7 @@ def test_with_its_own_caps_a_bundle_reads_val_as_the_reader_does(
     first = val.caps[0]
     assert first.caps == (tiny.GEOMETRY.proposals, tiny.GEOMETRY.findings)
     records = select(read_index(phantom_index), split="val")
-    with Reader.open(bundle, Runtime(threads=1, name="onnxruntime")) as reader:
+    with Reader.open(bundle, EngineOptions(threads=1, runtime="onnxruntime")) as reader:
         whole = evaluate(reader, records)
     for modality, got in first.figures.items():
         wanted = whole.groups[modality.value]

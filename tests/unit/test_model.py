@@ -12,9 +12,9 @@ from fakes import GEOMETRY
 
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.pipeline.model import Model, Normalisation, model_of, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import Bundle, Stage
+from mammosono.engines.options import EngineOptions
 
 MANIFEST: dict[str, Any] = {
     "geometry": GEOMETRY.to_manifest(),
@@ -155,7 +155,7 @@ def test_a_denoiser_of_another_shape_is_refused(bundle):
 
 def test_a_folder_without_a_bundle_is_unavailable_and_no_path_is_told(tmp_path: Path):
     with pytest.raises(ModelUnavailable) as caught:
-        open_model(tmp_path, Runtime(threads=1))
+        open_model(tmp_path, EngineOptions(threads=1))
     assert str(tmp_path) not in str(caught.value)
     assert "manifest.json" in str(caught.value)
 

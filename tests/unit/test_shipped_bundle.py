@@ -23,10 +23,10 @@ from onnx import helper
 from mammosono.appliance.output.rle import decode, encode
 from mammosono.appliance.pipeline.denoise.network import STAGE as DENOISER
 from mammosono.appliance.pipeline.model import SHIPPED, Model, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Rle
 from mammosono.engines.bundle import Bundle, open_bundle
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.commands.shared import TRAINED_SOURCES
 from mammosono.tools.export.parity import BOUND
 from mammosono.tools.export.rules import violations
@@ -41,7 +41,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[tuple[Engine, Model]]:
-    engine, model = open_model(None, Runtime(threads=1))
+    engine, model = open_model(None, EngineOptions(threads=1))
     yield engine, model
     engine.close()
 

@@ -17,10 +17,10 @@ from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.model import SHIPPED, Model, open_model
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle, read_stage
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.figures import (
     Bench,
     Round,
@@ -55,7 +55,7 @@ def run_bench(
     Raises ModelUnavailable, ModelFault, EngineError, or ValueError for a graph without shapes.
     """
     machine = this_machine()
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
     pair, input_size = draw_pair(), model.geometry.input_size
     raw = Reader(engine, model, THREADS, untouched)  # on the same engine
     with Reader(engine, model, THREADS) as reader, _torch_threads(THREADS):

@@ -16,7 +16,7 @@ from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import Engine
 from mammosono.engines.open import open_engine
-from mammosono.engines.worker.supervisor import SupervisedEngine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.figures import Spread, spread
 from mammosono.tools.benchmarks.workload import draw_pair
 
@@ -57,9 +57,10 @@ def worker_overhead(
     Raises BundleError, EngineUnavailable or EngineFault; ModelUnavailable.
     """
     bundle = open_bundle(bundle_folder or SHIPPED)
+    options = EngineOptions("onnxruntime", threads)
     with (
-        closing(open_engine(bundle, threads, "onnxruntime")) as direct,
-        closing(SupervisedEngine(python, bundle, threads=threads, runtime="onnxruntime")) as worker,
+        closing(open_engine(bundle, options)) as direct,
+        closing(open_engine(bundle, options._replace(worker_python=python))) as worker,
     ):
         model = model_of(bundle, direct.runtime)
         network = _network(direct, model, threads)

@@ -17,9 +17,9 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.prepare import Denoise, denoiser
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.evaluation.detection_metrics import LesionFigures, lesion_figures, located
 from mammosono.tools.evaluation.figures import GroupCurves, GroupFigures, curves, figures
@@ -59,7 +59,7 @@ def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Rea
     They share one engine, whose trunk runs once for both; closing either closes it. Raises
     ModelUnavailable.
     """
-    opened, model = open_model(bundle, Runtime())
+    opened, model = open_model(bundle, EngineOptions())
     engine = TrunkOnce(opened)
     own = denoiser(engine, model, THREADS)
     remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}

@@ -22,9 +22,9 @@ import numpy as np
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.evaluation.evaluate import OnImage
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
@@ -232,7 +232,7 @@ def choose_for_bundle(
 
     Raises ModelUnavailable, IntakeError, ModelFault, and ValueError as `choose_jointly` does.
     """
-    engine, model = open_model(bundle, Runtime())
+    engine, model = open_model(bundle, EngineOptions())
     # With the operating point out of reach a verdict says only whether the device could clear it.
     silent = replace(model, operating_point=dict.fromkeys(Modality, 1.0))
     with Reader(engine, silent) as reader:

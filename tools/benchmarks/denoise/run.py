@@ -22,9 +22,9 @@ from mammosono.appliance.pipeline.denoise import Gaussian
 from mammosono.appliance.pipeline.denoise.network import network
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.model import Model, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Box, Label, Modality
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.denoise.measures import (
     cnr,
     edge_correlation,
@@ -88,7 +88,7 @@ def run_bench_denoise(
     cannot be used, and where the peers are not installed.
     """
     machine = this_machine()
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
     cv2.setNumThreads(THREADS)
     with closing(engine):
         cnn = _of_run(denoiser) if denoiser else cnn_of(engine, model)
@@ -241,7 +241,7 @@ class PictureRow:
 
 def draw_pictures(folder: Path, bundle: Path | None) -> None:
     """Write denoise-mg.png and denoise-us.png. Raises ModelUnavailable, EngineError, OSError."""
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
     with closing(engine):
         methods = {
             Modality.MG: our_methods(Modality.MG, cnn_of(engine, model))[:1],

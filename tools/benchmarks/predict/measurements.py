@@ -21,12 +21,12 @@ from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED, Model, model_of, open_model
 from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import findings_of, judge, malignancy
 from mammosono.appliance.values import ImageReading, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.workload import Posted, draw_pair
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import TrunkOnce
@@ -199,7 +199,7 @@ def check_on_val(
     records = select(read_index(index), split="val", sources=sources)
     if not records:
         raise ValueError("the index has no val image of these sources: check --source")
-    engine, model = open_model(bundle or SHIPPED, Runtime(threads=1, name="onnxruntime"))
+    engine, model = open_model(bundle or SHIPPED, EngineOptions(threads=1, runtime="onnxruntime"))
     try:
         readers, remove = _readers(engine, model), denoiser(engine, model, 1)
         outcomes: dict[Caps, list[ImageOutcome]] = {caps: [] for caps in readers}
