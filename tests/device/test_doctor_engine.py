@@ -275,7 +275,7 @@ def test_a_missing_bundle_and_a_manifest_that_lacks_a_number_fail(tmp_path: Path
     del content["operating_points"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
     line, bundle = check_bundle(tmp_path / "bundle")
-    assert_line(line, State.FAIL, "operating_points", remedy="export")
+    assert_line(line, State.FAIL, "operating_point of MG is missing", remedy="export")
     assert bundle is None
 
 

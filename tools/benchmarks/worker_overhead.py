@@ -9,8 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.pipeline.detector.detector import Detector
-from mammosono.appliance.pipeline.model import SHIPPED, Model, model_of
+from mammosono.appliance.pipeline.model import SHIPPED, Model, detectors, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle
@@ -93,13 +92,13 @@ def _network(direct: Engine, model: Model, threads: int) -> Callable[[Engine], f
     """Milliseconds that an engine takes over both canvases of the pair."""
     images = [read_image(posted.data, posted.modality) for posted in draw_pair()]
     remove = denoiser(direct, model, threads)
-    canvases = [prepare(image, model, remove, Stopwatch()).canvas for image in images]
+    canvases = [(i.modality, prepare(i, model, remove, Stopwatch()).canvas) for i in images]
 
     def run(engine: Engine) -> float:
-        detector = Detector(engine, model.geometry)
+        each = detectors(engine, model)
         begin = perf_counter()
-        for canvas in canvases:
-            detector.detect(canvas, finding_threshold=0.0)
+        for modality, canvas in canvases:
+            each[modality].detect(canvas, finding_threshold=0.0)
         return (perf_counter() - begin) * 1e3
 
     return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -64,7 +64,7 @@ def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Rea
     own = denoiser(engine, model, THREADS)
     remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}
     once = _DenoisedOnce(remove[denoising])
-    everything = replace(model, finding_threshold=dict.fromkeys(Modality, LOWEST))
+    everything = model.everywhere(finding_threshold=LOWEST)
     return Reader(engine, model, THREADS, once), Reader(engine, everything, THREADS, once)
 
 

@@ -13,7 +13,7 @@ specificity. But a study may hold that test alone. So each must keep a sensitivi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,7 @@ def choose_for_bundle(
     """
     engine, model = open_model(bundle, EngineOptions())
     # With the operating point out of reach a verdict says only whether the device could clear it.
-    silent = replace(model, operating_point=dict.fromkeys(Modality, 1.0))
+    silent = model.everywhere(operating_point=1.0)
     with Reader(engine, silent) as reader:
         scores, truth = read_scores(reader, records, progress)
     return as_plain(choose_jointly(scores, truth, target), records, target)

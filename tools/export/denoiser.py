@@ -29,18 +29,18 @@ def export_denoiser(network: Denoiser, size: tuple[int, int], folder: Path) -> d
 
 
 def compare_denoiser(
-    network: Denoiser, engine: Engine, noisy: Iterable[NDArray[Any]]
+    network: Denoiser, engine: Engine, noisy: Iterable[NDArray[Any]], stage: str = STAGE
 ) -> dict[str, float]:
     """Largest relative difference between torch and the graph over these inputs [1, 1, H, W].
 
     Raises ParityError above `mammosono.tools.export.parity.BOUND`, and where there is no input.
     """
-    key = f"{STAGE}.noise"
+    key = f"{stage}.noise"
     worst: float | None = None
     for tensor in noisy:
         with torch.inference_mode():
             wanted = network.eval()(torch.from_numpy(tensor)).numpy()
-        got = np.asarray(engine.run(STAGE, {"noisy": tensor})["noise"])
+        got = np.asarray(engine.run(stage, {"noisy": tensor})["noise"])
         difference = float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-6))
         # Unlike max, this keeps a NaN, which the bound then refuses.
         worst = difference if worst is None else float(np.maximum(worst, difference))

@@ -114,13 +114,13 @@ def _choose(
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
     """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
-    engine = Overheard(OnnxEngine(bundle))
+    model = model_of(bundle, "export")
+    engine = Overheard(OnnxEngine(bundle), model)
     try:
-        model = model_of(bundle, engine.runtime)
         canvases = _canvases(val, engine, model)
-        parity = compare(TorchEngine(network), engine, canvases, model.geometry)
+        parity = compare(TorchEngine(network), engine, canvases, model.of(Modality.MG).geometry)
         if cleaner is not None:
-            parity |= compare_denoiser(cleaner, engine, tuple(engine.noisy))
+            parity |= compare_denoiser(cleaner, engine, engine.noisy[STAGE])
         chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
     finally:
         engine.close()

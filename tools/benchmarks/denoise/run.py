@@ -104,7 +104,10 @@ def run_bench_denoise(
 
 def cnn_of(engine: Engine, model: Model) -> Gaussian | None:
     """The bundle's denoising network, None if it has none."""
-    return network(engine, model.geometry.input_size) if model.denoises else None
+    own = model.modalities.get(Modality.MG)
+    if own is None or own.denoiser is None:
+        return None
+    return network(engine, own.geometry.input_size, own.denoiser)
 
 
 def _of_run(run: Path) -> Gaussian:
@@ -192,7 +195,7 @@ def _real(
     if not chosen:
         raise ValueError("the index has no lesion with a mask in val; name its --source")
     for done, record in enumerate(chosen, start=1):
-        image, lesion = _working(record, model.geometry.input_size)
+        image, lesion = _working(record, model.of(record.modality).geometry.input_size)
         around = ring(lesion) & (image > 0)
         if lesion.any() and around.any():
             before = cnr(image, lesion, around), enl(image, around)
