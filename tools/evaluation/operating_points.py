@@ -305,10 +305,18 @@ def enter(bundle: Path, chosen: Mapping[str, Any]) -> str:
     changes. Metrics in the manifest were measured at other points: it says at which.
     Returns the bundle's new sha256. Raises BundleError.
     """
-    before = dict(open_bundle(bundle).manifest)
+    opened = open_bundle(bundle)
+    before = dict(opened.manifest)
     training = dict(before.get("training", {}))
     if "metrics" in training:
-        training.setdefault("metrics_operating_points", before["operating_points"])
+        earlier = {code: entry["operating_point"] for code, entry in opened.modalities.items()}
+        training.setdefault("metrics_operating_points", earlier)
     after = {**before, **chosen, **({"training": training} if training else {})}
+    if before["schema"] != 1:  # where each modality has its own entry
+        points = after.pop("operating_points")
+        after["modalities"] = {
+            code: {**entry, **({"operating_point": points[code]} if code in points else {})}
+            for code, entry in opened.modalities.items()
+        }
     write_manifest(bundle, after)
     return open_bundle(bundle).sha256

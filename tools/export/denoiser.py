@@ -17,7 +17,9 @@ from mammosono.tools.export.graphs import export_stage
 from mammosono.tools.export.parity import BOUND, ParityError
 
 
-def export_denoiser(network: Denoiser, size: tuple[int, int], folder: Path) -> dict[str, Any]:
+def export_denoiser(
+    network: Denoiser, size: tuple[int, int], folder: Path, file: str = f"{STAGE}.onnx"
+) -> dict[str, Any]:
     """Write the graph for pictures of this size (height, width) and return its manifest entry.
 
     Raises ValueError if the network cannot take the size.
@@ -25,7 +27,7 @@ def export_denoiser(network: Denoiser, size: tuple[int, int], folder: Path) -> d
     multiple = 2 ** len(network.down)
     if size[0] % multiple or size[1] % multiple:
         raise ValueError(f"the denoiser's input must be multiples of {multiple}, not {size}")
-    return export_stage(network, {"noisy": torch.zeros(1, 1, *size)}, folder / f"{STAGE}.onnx")
+    return export_stage(network, {"noisy": torch.zeros(1, 1, *size)}, folder / file)
 
 
 def compare_denoiser(
