@@ -352,7 +352,7 @@ def test_the_denoiser_takes_its_time_before_the_mammograms_network_alone() -> No
 def test_two_networks_share_the_scratch_and_no_weights(tmp_path: Path) -> None:
     """As the engine has it: one scratch buffer of the largest stage, whosever it is."""
     folder = drawn_networks(tmp_path / "two", {"MG": ((96, 64), 1), "US": ((64, 128), 2)})
-    film, probe = bundle_networks(folder)
+    probe, film = bundle_networks(folder)
     both = predict(film, WORK, BOARD)
     alone = [predict(replace(one, beside=()), WORK, BOARD) for one in (film, probe)]
     assert both.weights == pytest.approx(alone[0].weights + alone[1].weights)
