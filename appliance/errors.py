@@ -17,6 +17,7 @@ ApplianceError                    code, HTTP status, title; the message names th
     NoImages                      422 missing_modality
     TooManyImages                 422 too_many_files
     StudyConflict                 409 study_conflict
+    ModalityNotRead               422 modality_not_read
     UnknownStudy                  404 unknown_study
     UnknownImage                  404 unknown_image
     StudyNotRead                  409 study_not_read
@@ -133,6 +134,12 @@ class UnknownImage(StudyError):
 
 class StudyNotRead(StudyError):
     code, status, title = "study_not_read", 409, "The study has no pictures"
+
+
+class ModalityNotRead(StudyError):
+    """The bundle holds no network for such an image: never a reason for a "negative"."""
+
+    code, title = "modality_not_read", "The model reads no images of this modality"
 
 
 class BodyTooLarge(StudyError):

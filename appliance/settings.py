@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mammosono.appliance.pipeline.runtime import Runtime, RuntimeName
 from mammosono.appliance.telemetry.logs import LogFormat
+from mammosono.engines.options import EngineOptions
 
 MIB = 1024 * 1024
 
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the network; unset, one for each core."
     )
-    runtime: RuntimeName = Field(
+    runtime: Literal["auto", "tensorrt", "onnxruntime"] = Field(
         default="auto",
         description="tensorrt, onnxruntime, or auto: TensorRT where its module is installed.",
     )
@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of the TensorRT plans built on this device; unset, `plans` in the "
         "bundle's folder.",
+    )
+    variant: str | None = Field(
+        default=None,
+        description="Variant of the bundle's graphs for onnxruntime to run, as mixed; unset, its "
+        "own graphs.",
     )
     worker_python: Path | None = Field(
         default=None,
@@ -141,8 +146,10 @@ class Settings(BaseSettings):
             return system
         return Path.home() / ".local" / "state" / "mammosono"
 
-    def network(self) -> Runtime:
-        """Where the network is computed."""
-        return Runtime(
-            self.threads, self.runtime, self.plans, self.worker_python, self.run_deadline_s
-        )
+    def engine(self) -> EngineOptions:
+        """How and where the network is computed; each of its options is a setting."""
+        texts = {name: getattr(self, name) for name in ("plans", "worker_python")}
+        values = {name: getattr(self, name) for name in EngineOptions._fields} | {
+            name: str(path) if path else None for name, path in texts.items()
+        }
+        return EngineOptions(**values)

@@ -1,42 +1,38 @@
-"""Which runtime runs a bundle on this machine."""
+"""The engine of a bundle: its runtime, in this process or in a worker's."""
 
 import importlib
-from typing import Optional
 
-from mammosono.engines.bundle import Bundle
+from mammosono.engines.bundle import Bundle, with_variant
 from mammosono.engines.errors import EngineUnavailable
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import RUNTIMES, EngineOptions
 
-RUNTIMES = ("auto", "tensorrt", "onnxruntime")
+DEFAULT = EngineOptions()
 
 
-def open_engine(
-    bundle: Bundle,
-    threads: Optional[int] = None,
-    runtime: str = "auto",
-    plans: Optional[str] = None,
-) -> Engine:
-    """The engine of a bundle in this process.
+def open_engine(bundle: Bundle, options: EngineOptions = DEFAULT) -> Engine:
+    """Raises EngineUnavailable or BundleError with the remedy."""
+    if options.runtime not in RUNTIMES:
+        raise EngineUnavailable(
+            "no runtime %r; use one of: %s" % (options.runtime, ", ".join(RUNTIMES))
+        )
+    if options.worker_python is not None:
+        from mammosono.engines.worker.supervisor import SupervisedEngine
 
-    threads: of the CPU, for onnxruntime; every core if None.
-    runtime: "tensorrt", "onnxruntime", or "auto": TensorRT where its module is installed. A box
-        that has TensorRT never falls back to its CPU unasked: it would answer, forty times slower.
-    plans: folder of the plans built on this device; `plans` in the bundle's own folder if None.
-
-    Raises EngineUnavailable or BundleError with the remedy.
-    """
-    if runtime not in RUNTIMES:
-        raise EngineUnavailable("no runtime %r; use one of: %s" % (runtime, ", ".join(RUNTIMES)))
+        return SupervisedEngine(bundle, options)
+    if options.variant is not None:
+        bundle = with_variant(bundle, options.variant)
+    runtime = options.runtime
     if runtime == "auto":
         runtime = "tensorrt" if _installed("tensorrt") else "onnxruntime"
     if runtime == "tensorrt":
         from mammosono.engines.trt.engine import TensorRtEngine
         from mammosono.engines.trt.plan import plans_of
 
-        return TensorRtEngine(bundle, plans or plans_of(bundle))
+        return TensorRtEngine(bundle, options.plans or plans_of(bundle))
     from mammosono.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(bundle, threads)
+    return OnnxEngine(bundle, options.threads)
 
 
 def _installed(module: str) -> bool:

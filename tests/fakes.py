@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.detector.anchors import anchors_by_level
 from mammosono.appliance.pipeline.detector.boxes import encode
+from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.model import Model, Normalisation
+from mammosono.appliance.pipeline.model import ModalityModel, Model, Normalisation
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
@@ -149,13 +150,19 @@ class FakeEngine(Engine):
 
 def fake_model(geometry: Geometry = GEOMETRY, *, head_weight: float = 0.5) -> Model:
     """A model for the fake engine: findings from 0.3, positive from 0.5."""
+    own = ModalityModel(
+        network="fake",
+        stages=DetectorStages(),
+        geometry=geometry,
+        normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
+        denoiser=None,
+        finding_threshold=0.3,
+        head_weight=head_weight,
+        operating_point=0.5,
+    )
     return Model(
         ModelInfo("fake", "1.0", "ab" * 32, "fake 1.0", {m.value: 0.5 for m in Modality}),
-        geometry,
-        Normalisation((1.0, 99.7), 0.35, 0.25),
-        dict.fromkeys(Modality, head_weight),
-        dict.fromkeys(Modality, 0.3),
-        dict.fromkeys(Modality, 0.5),
+        dict.fromkeys(Modality, own),
     )
 
 

@@ -24,9 +24,9 @@ from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.model import Model, open_model
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Modality, Rle
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 
 FILE = Path(__file__).with_name("golden") / "demo_pair.json"
 KEPT = ("label", "score", "lesion_score", "box", "area_px", "mask")
@@ -84,7 +84,7 @@ def _finding(one: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    engine, model = open_model(None, Runtime(threads=1))
+    engine, model = open_model(None, EngineOptions(threads=1))
     read = read_demo_pair(engine, model)
     if not any(image["findings"] for image in read):
         sys.exit("error: this bundle finds nothing in the demo's pair: there is no mask to keep")

@@ -105,6 +105,49 @@ def drawn_bundle(folder: Path, *, denoiser: bool = False) -> Path:
     return folder
 
 
+def drawn_networks(folder: Path, networks: Mapping[str, tuple[tuple[int, int], int]]) -> Path:
+    """A bundle of schema 2. networks: by modality its network's canvas (height, width) and the
+    seed of its weights; modalities of one canvas and seed share a network."""
+    folder.mkdir(exist_ok=True)
+    entries: dict[str, Any] = {}
+    modalities: dict[str, Any] = {}
+    for code, (size, seed) in networks.items():
+        name = f"n{size[0]}x{size[1]}-{seed}"
+        if name not in entries:
+            geometry = tiny.geometry(input_size=size)
+            made = folder / "made"
+            made.mkdir()
+            drawn = drawn_network(tiny.network(geometry=geometry), seed)
+            stages = {own: dict(entry) for own, entry in export_stages(drawn, made).items()}
+            for own, entry in stages.items():
+                entry["file"] = f"{name}.{own}.onnx"
+                (made / f"{own}.onnx").rename(folder / entry["file"])
+            made.rmdir()
+            entries[name] = {
+                "stages": stages,
+                "geometry": geometry.to_manifest(),
+                "normalisation": {"percentiles": [1.0, 99.5], "mean": 0.3, "std": 0.2},
+            }
+        modalities[code] = {
+            "network": name,
+            "finding_threshold": 0.3,
+            "score": {"rule": "head-and-finding", "head_weight": 0.5},
+            "operating_point": 0.3,
+        }
+    write_manifest(
+        folder,
+        {
+            "schema": 2,
+            "kind": "refined-mask-rcnn/1",
+            "name": "tiny",
+            "version": "1",
+            "networks": entries,
+            "modalities": modalities,
+        },
+    )
+    return folder
+
+
 def finished_run(folder: Path, network: RefinedMaskRcnn) -> Path:
     """A run folder of `train` with all that `export` looks at."""
     folder.mkdir()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mammosono.appliance.output.report import html_report
     from mammosono.appliance.output.save import save_reading
     from mammosono.appliance.pipeline.reader import Reader
-    from mammosono.appliance.pipeline.runtime import Runtime
     from mammosono.appliance.values import (
         Finding,
         ImageReading,
@@ -33,23 +32,25 @@ if TYPE_CHECKING:
         SourceImage,
         Verdict,
     )
+    from mammosono.engines.options import EngineOptions
 
 _MODULES = {
-    "": ("__version__",),
+    ".": ("__version__",),
     ".errors": ("ApplianceError", "IntakeError", "ModelFault", "ModelUnavailable"),
     ".intake": ("read_image",),
     ".output.document": ("Result",),
     ".output.report": ("html_report",),
     ".output.save": ("save_reading",),
     ".pipeline.reader": ("Reader",),
-    ".pipeline.runtime": ("Runtime",),
     ".values": (
         "Finding", "ImageReading", "Label", "Modality", "Reading", "SourceImage", "Verdict",
     ),
+    "..engines.options": ("EngineOptions",),
 }  # fmt: skip
 
 __all__ = [
     "ApplianceError",
+    "EngineOptions",
     "Finding",
     "ImageReading",
     "IntakeError",
@@ -60,7 +61,6 @@ __all__ = [
     "Reader",
     "Reading",
     "Result",
-    "Runtime",
     "SourceImage",
     "Verdict",
     "__version__",
@@ -73,5 +73,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"mammosono.appliance{module}"), name)
+            return getattr(import_module(module, "mammosono.appliance"), name)
     raise AttributeError(f"module 'mammosono' has no attribute {name!r}")

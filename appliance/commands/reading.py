@@ -122,7 +122,7 @@ def _read(images: Sequence[SourceImage], bundle: Path | None) -> Reading:
     try:
         with (
             Console(stderr=True).status(f"Reading {len(images)} images"),
-            Reader.open(chosen.bundle, chosen.network()) as reader,
+            Reader.open(chosen.bundle, chosen.engine()) as reader,
         ):
             return reader.read(images)
     except ApplianceError as error:

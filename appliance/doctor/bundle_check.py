@@ -26,8 +26,8 @@ def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
     """Every hash is computed anew; None if the bundle cannot be used."""
     try:
         bundle = open_bundle(folder or SHIPPED)
-        beside = (bundle.parity, *(stage.mixed for stage in bundle.stages.values()))
-        for file in filter(None, beside):
+        variants = [file for stage in bundle.stages.values() for file in stage.variants.values()]
+        for file in (*variants, *([bundle.parity] if bundle.parity else [])):
             read_file(file)
         model_of(bundle, runtime="")
     except (BundleError, ModelUnavailable) as error:

@@ -20,6 +20,7 @@ from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.security import tokens
 from mammosono.appliance.security.exposure import wants_tls
 from mammosono.appliance.security.tokens import Tokens
+from mammosono.engines.open import open_engine
 
 if TYPE_CHECKING:
     from mammosono.appliance.settings import Settings
@@ -51,7 +52,7 @@ def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
         lambda: bundle_line,
         partial(bundle_check.plans, bundle, settings.plans, python, tensorrt=tensorrt),
         partial(
-            self_test, bundle, settings.network().open,
+            self_test, bundle, lambda made: open_engine(made, settings.engine()),
             worker=settings.worker_python is not None, serving=serving.ready,
         ),
         partial(service.port, serving, settings.port),

@@ -109,5 +109,5 @@ def open_spool(settings: Settings, audit_writer: AuditWriter) -> Spool:
 
 
 def reader_process(settings: Settings) -> ReaderProcess:
-    opening = Opening(settings.bundle, settings.network(), settings.reader_memory_bytes)
+    opening = Opening(settings.bundle, settings.engine(), settings.reader_memory_bytes)
     return ReaderProcess(opening, Patience(study=settings.study_deadline_s))

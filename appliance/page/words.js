@@ -116,6 +116,7 @@ const STEPS = {
   invalid_study_id: "Change the reference.",
   unknown_part: "Load the page again.",
   missing_modality: "Choose at least one image.",
+  modality_not_read: "Leave this image out: the model that is installed reads none of its kind.",
   too_many_files: "Remove images until four of a kind are left.",
   empty_file: ANOTHER_FILE,
   unsupported_format: ANOTHER_FILE,

@@ -1,9 +1,9 @@
-"""What the manifest says about using the network: geometry, grey levels, scores, thresholds."""
+"""What the manifest says about reading each modality: network, grey levels, scores, thresholds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono import engines
-from mammosono.appliance.errors import ModelUnavailable
-from mammosono.appliance.pipeline.denoise import network as denoising
+from mammosono.appliance.errors import ModalityNotRead, ModelUnavailable
+from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Modality, ModelInfo
-from mammosono.engines.bundle import Bundle, open_bundle
+from mammosono.engines.bundle import Bundle, Network, Stage, open_bundle
 from mammosono.engines.errors import BundleError, EngineUnavailable
 from mammosono.engines.interface import Engine
+from mammosono.engines.open import open_engine
+from mammosono.engines.options import EngineOptions
+
+KIND = "refined-mask-rcnn/1"
+"""Of the bundles that this appliance reads: the stages of the Detector, and how they answer."""
+RULE = "head-and-finding"
+"""How an image's score is made of the network's answers: `verdict.malignancy`."""
 
 SHIPPED = Path(engines.__file__).parent / "bundles" / "default"
 
@@ -43,80 +49,148 @@ class Normalisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A bundle as the reader uses it.
+class ModalityModel:
+    """How the images of one modality are read.
 
-    head_weight: by modality, the whole-image head's share in a malignancy score; the rest is the
-    finding's own. finding_threshold: lowest lesion score of a finding that is reported.
-    All chosen on validation data.
-    denoises: the bundle has a stage that denoises mammograms.
+    network: the manifest's name of the network that reads them; stages: its stages' names.
+    denoiser: the stage that denoises these images; None is the appliance's own way.
+    finding_threshold: lowest lesion score of a finding that is reported.
+    head_weight: the whole-image head's share in a malignancy score; the rest is the finding's own.
+    operating_point: lowest score of a positive image. All three were chosen on validation data.
     """
 
-    info: ModelInfo
+    network: str
+    stages: DetectorStages
     geometry: Geometry
     normalisation: Normalisation
-    head_weight: Mapping[Modality, float]
-    finding_threshold: Mapping[Modality, float]
-    operating_point: Mapping[Modality, float]
-    denoises: bool = False
+    denoiser: str | None
+    finding_threshold: float
+    head_weight: float
+    operating_point: float
 
 
-def open_model(folder: Path | None, runtime: Runtime) -> tuple[Engine, Model]:
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle as the reader uses it; `modalities` holds those that it can read."""
+
+    info: ModelInfo
+    modalities: Mapping[Modality, ModalityModel]
+
+    def everywhere(self, **changes: Any) -> Model:
+        """The same with these fields of every modality's changed."""
+        changed = {m: replace(own, **changes) for m, own in self.modalities.items()}
+        return replace(self, modalities=changed)
+
+    def of(self, modality: Modality) -> ModalityModel:
+        """Raises ModalityNotRead if the bundle holds nothing for such images."""
+        if modality not in self.modalities:
+            read = ", ".join(each.value for each in self.modalities)
+            raise ModalityNotRead(
+                f"This appliance's model reads {read} and no {modality.value}; nothing can be said "
+                f"of such an image. Leave it out, or install a bundle that reads {modality.value}."
+            )
+        return self.modalities[modality]
+
+
+def detectors(engine: Engine, model: Model) -> dict[Modality, Detector]:
+    """A modality's own, or one for all that a network serves."""
+    each = {
+        own.network: Detector(engine, own.geometry, own.stages) for own in model.modalities.values()
+    }
+    return {modality: each[own.network] for modality, own in model.modalities.items()}
+
+
+def open_model(folder: Path | None, options: EngineOptions) -> tuple[Engine, Model]:
     """The engine and the model of a bundle folder; None is the bundle that ships with us.
 
     Raises ModelUnavailable if the bundle is missing, damaged or incomplete, or cannot run here.
     """
     try:
         bundle = open_bundle(folder or SHIPPED)
-        engine = runtime.open(bundle)
+        engine = open_engine(bundle, options)
     except (BundleError, EngineUnavailable) as error:
         raise ModelUnavailable(str(error)) from error
     return engine, model_of(bundle, engine.runtime)
 
 
 def model_of(bundle: Bundle, runtime: str) -> Model:
-    """Raises ModelUnavailable if the manifest lacks a number or one makes no sense."""
-    try:
-        manifest: Mapping[str, Any] = bundle.manifest
-        grey = manifest["normalisation"]
-        points = {m: float(manifest["operating_points"][m.value]) for m in Modality}
-        weights = {m: float(manifest["image_score"][m.value]["head_weight"]) for m in Modality}
-        thresholds = {m: float(manifest["finding_thresholds"][m.value]) for m in Modality}
-        # Written so that NaN, which json reads and no score reaches, is refused as well.
-        if not all(0 <= v <= 1 for each in (points, weights, thresholds) for v in each.values()):
-            raise ValueError("a threshold or weight of a score is outside 0..1")
-        low, high = (float(v) for v in grey["percentiles"])
-        mean, std = float(grey["mean"]), float(grey["std"])
-        if not (0 <= low < high <= 100 and isfinite(mean) and 0 < std < inf):
-            raise ValueError("the normalisation's numbers make no sense")
-        geometry = Geometry.from_manifest(manifest["geometry"])
-        return Model(
-            ModelInfo(
-                bundle.name,
-                bundle.version,
-                bundle.sha256,
-                runtime,
-                {m.value: point for m, point in points.items()},
-            ),
-            geometry,
-            Normalisation((low, high), mean, std),
-            weights,
-            thresholds,
-            points,
-            _denoises(bundle, geometry),
+    """Raises ModelUnavailable if the bundle is of another kind, or if its manifest lacks a number
+    or one makes no sense."""
+    if bundle.kind != KIND:
+        raise ModelUnavailable(
+            f"the bundle is of kind {bundle.kind} and this version reads {KIND}; update the "
+            "software or use another bundle"
         )
-    except (KeyError, TypeError, ValueError) as error:
+    try:
+        modalities = {
+            Modality(code): _modality_model(bundle, Modality(code), entry)
+            for code, entry in bundle.modalities.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise ModelUnavailable(
             f"the bundle's manifest cannot be used: {reason}; export the bundle anew"
         ) from error
+    if not modalities:
+        raise ModelUnavailable(
+            "the bundle's manifest cannot be used: it reads no modality; export the bundle anew"
+        )
+    points = {modality.value: each.operating_point for modality, each in modalities.items()}
+    info = ModelInfo(bundle.name, bundle.version, bundle.sha256, runtime, points)
+    return Model(info, modalities)
 
 
-def _denoises(bundle: Bundle, geometry: Geometry) -> bool:
-    stage = bundle.stages.get(denoising.STAGE)
-    if stage is None:
-        return False
+def _modality_model(bundle: Bundle, modality: Modality, entry: Mapping[str, Any]) -> ModalityModel:
+    name = _of(modality, entry, "network")
+    if name not in bundle.networks:
+        raise ValueError(f"network {name} of {modality.value} is not in the bundle")
+    network = bundle.networks[name]
+    geometry = Geometry.from_manifest(network.entry["geometry"])
+    score = _of(modality, entry, "score")
+    if score["rule"] != RULE:
+        raise ValueError(f"the score's rule {score['rule']} of {modality.value} is unknown")
+    threshold, weight, point = numbers = (
+        float(_of(modality, entry, "finding_threshold")),
+        float(_of(modality, score, "head_weight")),
+        float(_of(modality, entry, "operating_point")),
+    )
+    # Written so that NaN, which json reads and no score reaches, is refused as well.
+    if not all(0 <= value <= 1 for value in numbers):
+        raise ValueError("a threshold or weight of a score is outside 0..1")
+    denoiser = entry.get("denoise")
+    if denoiser is not None:
+        denoiser = _denoiser(bundle.stages[network.stages[denoiser]], modality, geometry)
+    return ModalityModel(
+        name, _stages(network, name), geometry, _normalisation(network.entry["normalisation"]),
+        denoiser, threshold, weight, point,
+    )  # fmt: skip
+
+
+def _of(modality: Modality, entry: Mapping[str, Any], key: str) -> Any:
+    if key not in entry:
+        raise KeyError(f"{key} of {modality.value}")
+    return entry[key]
+
+
+def _stages(network: Network, name: str) -> DetectorStages:
+    missing = [stage for stage in DetectorStages._fields if stage not in network.stages]
+    if missing:
+        raise KeyError(f"stage {', '.join(missing)} of network {name}")
+    return DetectorStages(*(network.stages[stage] for stage in DetectorStages._fields))
+
+
+def _normalisation(entry: Mapping[str, Any]) -> Normalisation:
+    low, high = (float(v) for v in entry["percentiles"])
+    mean, std = float(entry["mean"]), float(entry["std"])
+    if not (0 <= low < high <= 100 and isfinite(mean) and 0 < std < inf):
+        raise ValueError("the normalisation's numbers make no sense")
+    return Normalisation((low, high), mean, std)
+
+
+def _denoiser(stage: Stage, modality: Modality, geometry: Geometry) -> str:
+    if modality is not Modality.MG:
+        raise ValueError(f"{modality.value} is denoised without a network, not by {stage.name}")
     picture = ("float32", (1, 1, *geometry.input_size))
     if (dict(stage.inputs), dict(stage.outputs)) != ({"noisy": picture}, {"noise": picture}):
         raise ValueError(f"stage {stage.name} does not fit the network's input")
-    return True
+    return stage.name

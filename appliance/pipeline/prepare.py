@@ -38,11 +38,16 @@ def denoiser(engine: Engine, model: Model, threads: int) -> Denoise:
 
     The function raises EngineError if that network fails.
     """
-    gaussian = network(engine, model.geometry.input_size) if model.denoises else None
+    networks = {
+        modality: network(engine, each.geometry.input_size, each.denoiser)
+        for modality, each in model.modalities.items()
+        if each.denoiser is not None
+    }
 
     def remove(
         working: NDArray[np.float32], modality: Modality, peak: float
     ) -> tuple[NDArray[np.float32], DenoiseRecord]:
+        gaussian = networks.get(modality)
         return denoise(working, modality, peak=peak, threads=threads, gaussian=gaussian)
 
     return remove
@@ -52,15 +57,17 @@ def prepare(image: SourceImage, model: Model, remove: Denoise, watch: Stopwatch)
     """Cut the image to what the network sees, remove its noise, and place it.
 
     Area reduction keeps the noise model (only its gain falls), so the noise is removed at network
-    scale: what the network could not see is not paid for. Raises what `remove` raises.
+    scale: what the network could not see is not paid for. Raises what `remove` raises, and
+    ModalityNotRead.
     """
+    own = model.of(image.modality)
     with watch.lap("frame"):
-        place = frame(image.pixels, image.modality, model.geometry.input_size)
+        place = frame(image.pixels, image.modality, own.geometry.input_size)
         working = place.cut(image.pixels)
     with watch.lap("denoise"):
         clean, record = remove(working, image.modality, float(2**image.bits - 1))
     with watch.lap("frame"):
-        grey = model.normalisation
+        grey = own.normalisation
         canvas = grey.standardise(place.place(grey.levels(clean)))
         pictures = Pictures(
             to_grey(image.pixels, image.window),

@@ -11,11 +11,9 @@ from typing import Protocol
 
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
-from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.fusion import fuse
-from mammosono.appliance.pipeline.model import Model, open_model
+from mammosono.appliance.pipeline.model import Model, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import NO_REGION, findings_of, judge, malignancy
 from mammosono.appliance.values import (
@@ -30,6 +28,7 @@ from mammosono.appliance.values import (
 from mammosono.engines.errors import EngineError, EngineLost
 from mammosono.engines.interface import Engine
 from mammosono.engines.locked import LockedEngine
+from mammosono.engines.options import EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +56,17 @@ class Reader:
         self._engine, self._model = LockedEngine(engine), model
         self._protocol = protocol
         self._denoise = denoise or denoiser(self._engine, model, threads)
-        self._detector = Detector(self._engine, model.geometry)
+        self._detectors = detectors(self._engine, model)
 
     @classmethod
     def open(
-        cls, bundle_folder: Path | None = None, runtime: Runtime | None = None,
+        cls, bundle_folder: Path | None = None, options: EngineOptions | None = None,
         denoise: Denoise | None = None,
     ) -> Reader:  # fmt: skip
         """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
-        runtime = runtime or Runtime()
-        engine, model = open_model(bundle_folder, runtime)
-        return cls(engine, model, runtime.threads or 2, denoise)
+        options = options or EngineOptions()
+        engine, model = open_model(bundle_folder, options)
+        return cls(engine, model, options.threads or 2, denoise)
 
     @property
     def model(self) -> ModelInfo:
@@ -76,8 +75,11 @@ class Reader:
     def read(self, images: Sequence[SourceImage]) -> Reading:
         """Read a study of at least one image; once more, if the engine is lost meanwhile.
 
-        Raises ModelFault if the network fails or answers with NaN: that is never a "negative".
+        Raises ModelFault if the network fails or answers with NaN, and ModalityNotRead if the
+        bundle has no network for one of the images: that is never a "negative".
         """
+        for image in images:
+            self._model.of(image.modality)
         try:
             return self._read_again_if_lost(images)
         except EngineLost as error:
@@ -120,13 +122,13 @@ class Reader:
     def _read_one(
         self, index: int, image: SourceImage, prepared: Prepared, watch: Stopwatch
     ) -> ImageReading:
-        threshold = self._model.finding_threshold[image.modality]
-        seen = self._detector.detect(prepared.canvas, threshold, watch.add)
+        own = self._model.of(image.modality)
+        detector = self._detectors[image.modality]
+        seen = detector.detect(prepared.canvas, own.finding_threshold, watch.add)
         with watch.lap("findings"):
-            score, _ = malignancy(seen, self._model.head_weight[image.modality])
-            point = self._model.operating_point[image.modality]
-            verdict, said = judge(score, point, prepared.frame)
-            findings = findings_of(image, prepared.frame, seen, self._model)
+            score, _ = malignancy(seen, own.head_weight)
+            verdict, said = judge(score, own.operating_point, prepared.frame)
+            findings = findings_of(image, prepared.frame, seen, own)
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
         if verdict is Verdict.POSITIVE and not outlined:
             said = (*said, NO_REGION)

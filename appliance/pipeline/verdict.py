@@ -9,7 +9,7 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.pipeline.measure import describe
-from mammosono.appliance.pipeline.model import Model
+from mammosono.appliance.pipeline.model import ModalityModel
 from mammosono.appliance.values import Finding, Label, SourceImage, Verdict
 
 NO_BREAST = "No breast was found in this image; a negative cannot be given."
@@ -38,7 +38,7 @@ def judge(score: float, operating_point: float, frame: Frame) -> tuple[Verdict, 
 
 
 def findings_of(
-    image: SourceImage, frame: Frame, seen: Detections, model: Model
+    image: SourceImage, frame: Frame, seen: Detections, model: ModalityModel
 ) -> tuple[Finding, ...]:
     """Findings in px of the image as posted, the most malignant first.
 
@@ -46,10 +46,10 @@ def findings_of(
     than benign by itself; and the highest-scoring one of a positive image always is, so that a
     positive verdict points somewhere. A region without a single pixel is no finding.
     """
-    _, scores = malignancy(seen, model.head_weight[image.modality])
+    _, scores = malignancy(seen, model.head_weight)
     size = (image.height, image.width)
     boxes = frame.to_image(seen.boxes, size)
-    point = model.operating_point[image.modality]
+    point = model.operating_point
     findings: list[Finding] = []
     for k in np.argsort(-scores, kind="stable"):
         crop, left, top = paste(seen.masks[k], boxes[k], size, model.geometry.mask_threshold)

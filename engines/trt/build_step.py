@@ -19,7 +19,7 @@ from mammosono.engines.trt.builder import BuildLog, Built, build, has_half
 from mammosono.engines.trt.device import Device, this_device
 from mammosono.engines.trt.engine import TensorRtEngine
 from mammosono.engines.trt.parity import read_tensors, try_plans
-from mammosono.engines.trt.plan import Sidecar, write_plan
+from mammosono.engines.trt.plan import MIXED, Sidecar, write_plan
 from mammosono.engines.trt.timings import read_timings, write_timings
 
 TELL_EVERY_S = 0.5
@@ -75,8 +75,9 @@ def try_staged(bundle: Bundle, staging: str) -> None:
 def _graph(trt: Any, stage: Stage, precision: str) -> Tuple[str, bytes, str]:
     """What is built: precision, graph, the graph's sha256."""
     if precision == "fp16" and not has_half(trt):
-        if stage.mixed is not None:
-            return "mixed", read_file(stage.mixed), stage.mixed.sha256
+        mixed = stage.variants.get(MIXED)
+        if mixed is not None:
+            return MIXED, read_file(mixed), mixed.sha256
         precision = "fp32"
     return precision, read_stage(stage), stage.sha256
 

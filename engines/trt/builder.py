@@ -78,7 +78,7 @@ def build(
 ) -> Built:
     """Build the plan of `stage`.
 
-    onnx: the graph; where the builder no longer chooses precision, `stage.mixed`'s for "mixed".
+    onnx: the graph; where the builder no longer chooses precision, a variant's, as "mixed".
     precision: "fp16" lets layers run in half precision, but for those of `stage.fp32`.
     workspace_mb: what one layer may use of the device's memory, MiB.
     timings: timing cache of an earlier build on this device, b"" for none.

@@ -59,8 +59,8 @@ def stages_in_order(bundle: Bundle) -> List[Stage]:
 
 
 def reads(stage: Stage, other: Stage) -> bool:
-    """Whether an input of `stage` is an output of `other`."""
-    return bool(set(stage.inputs) & set(other.outputs))
+    """Whether an input of `stage` is an output of `other`, of the same network."""
+    return stage.network == other.network and bool(set(stage.inputs) & set(other.outputs))
 
 
 def try_plans(
@@ -76,11 +76,11 @@ def try_plans(
     figures: Dict[str, Figures] = {stage.name: {} for stage in stages}
     reasons: Dict[str, str] = {}
     for case in sorted({name.split("/")[0] for name in tensors}):
-        kept: Dict[str, Tensor] = {}
+        kept: Dict[str, Dict[str, Tensor]] = {}  # by network
         for stage in stages:
             if not _reached(stage, case, tensors):
                 continue
-            inputs = _inputs(stage, case, tensors, kept)
+            inputs = _inputs(stage, case, tensors, kept.setdefault(stage.network, {}))
             if inputs is None:
                 reasons.setdefault(stage.name, "a stage before it failed")
                 continue
@@ -92,12 +92,18 @@ def try_plans(
             except EngineFault as error:
                 reasons.setdefault(stage.name, str(error))
                 continue
-            kept.update(more)
+            kept[stage.network].update(more)
             wanted = _stored(stage, "out", stage.outputs, case, tensors)
-            figures[stage.name] = worst(figures[stage.name], measure(wanted, outputs))
+            figures[stage.name] = worst(
+                figures[stage.name], measure(wanted, outputs, stage.tolerances)
+            )
     return [
-        Verdict(s.name, figures[s.name], reasons.get(s.name) or outside(figures[s.name]))
-        for s in stages
+        Verdict(
+            stage.name,
+            figures[stage.name],
+            reasons.get(stage.name) or outside(figures[stage.name], stage.tolerances),
+        )
+        for stage in stages
     ]
 
 
@@ -142,7 +148,8 @@ def _stored(
 
 
 def _read_later(stage: Stage, stages: Sequence[Stage]) -> List[str]:
-    return [name for name in stage.outputs if any(name in other.inputs for other in stages)]
+    readers = [other for other in stages if reads(other, stage)]
+    return [name for name in stage.outputs if any(name in other.inputs for other in readers)]
 
 
 def _untried(what: str) -> EngineUnavailable:

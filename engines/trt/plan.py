@@ -23,7 +23,11 @@ from mammosono.engines.errors import EngineUnavailable
 from mammosono.engines.trt.device import Device
 from mammosono.engines.trt.publish import finish
 
-PRECISIONS = ("fp16", "fp32", "mixed")
+PRECISIONS = ("fp16", "fp32")
+"""That TensorRT may choose layer by layer, and single; or else the name of a variant's graph."""
+MIXED = "mixed"
+"""The variant with half-precision types in the graph, where TensorRT takes them from there."""
+
 BUILD = "run: mammosono-tools build-engine BUNDLE"
 
 _SCHEMA = 1
@@ -33,10 +37,10 @@ _LOCK = ".lock"
 class Sidecar(NamedTuple):
     """What is known of a plan.
 
-    onnx_sha256: of the graph it was built from: the stage's, or its mixed one where `precision`
-        is "mixed".
+    onnx_sha256: of the graph it was built from: the stage's, or that of the variant that
+        `precision` names.
     plan_sha256: of the plan's bytes; `write_plan` fills it in.
-    precision: "fp16", "fp32" or "mixed".
+    precision: "fp16", "fp32" or a variant's name, as "mixed".
     created: when, ISO 8601 with the offset.
     log: the lines of the build worth keeping.
     parity: figures of the trial on the bundle's right answers, by name.
@@ -168,14 +172,15 @@ def _check_device(stage: str, built: Device, device: Device) -> None:
 
 
 def _graph_sha256(stage: Stage, precision: str) -> str:
-    if precision == "mixed":
-        return stage.mixed.sha256 if stage.mixed else ""
-    return stage.sha256
+    if precision in PRECISIONS:
+        return stage.sha256
+    variant = stage.variants.get(precision)
+    return variant.sha256 if variant else ""
 
 
 def _parsed(content: Mapping[str, Any]) -> Sidecar:
     fields: Dict[str, Any] = dict(content)
-    if fields.pop("schema") != _SCHEMA or fields["precision"] not in PRECISIONS:
+    if fields.pop("schema") != _SCHEMA or not isinstance(fields["precision"], str):
         raise ValueError("another schema")
     return Sidecar(**dict(fields, device=Device(**fields["device"]), log=tuple(fields["log"])))
 

@@ -14,7 +14,8 @@ from typing import Any, List, Optional
 
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.errors import EngineError
-from mammosono.engines.open import RUNTIMES, open_engine
+from mammosono.engines.open import open_engine
+from mammosono.engines.options import EngineOptions, from_json, to_json
 from mammosono.engines.worker.server import Server, listening
 
 
@@ -31,7 +32,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         bundle = open_bundle(options.bundle)
-        engine = open_engine(bundle, options.threads, options.runtime, options.plans)
+        # This is the process that it was to be run in.
+        engine = open_engine(bundle, from_json(options.options)._replace(worker_python=None))
         try:
             with listening(options.socket) as listener:
                 os.write(notice, b"ready\n")
@@ -53,9 +55,9 @@ def _options(arguments: Optional[List[str]]) -> argparse.Namespace:
     )
     parser.add_argument("--bundle", required=True, help="the bundle's folder")
     parser.add_argument("--socket", required=True, help="Unix socket to make, in a 0700 folder")
-    parser.add_argument("--plans", help="folder of the plans built on this device")
-    parser.add_argument("--threads", type=int, help="of the CPU; one for each core if left out")
-    parser.add_argument("--runtime", choices=RUNTIMES, default="auto")
+    parser.add_argument(
+        "--options", default=to_json(EngineOptions()), metavar="JSON", help="engines.options"
+    )
     parser.add_argument(
         "--lifeline", action="store_true", help="end as soon as standard input, a pipe, is closed"
     )

@@ -3,11 +3,12 @@
 import logging
 import os
 import threading
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.errors import EngineError, EngineFault, EngineLost, EngineUnavailable
 from mammosono.engines.interface import Engine, Tensor
+from mammosono.engines.options import EngineOptions, to_json
 from mammosono.engines.worker.client import WorkerEngine
 from mammosono.engines.worker.process import DYING_S, WorkerProcess
 from mammosono.engines.worker.wire import TooLate
@@ -32,30 +33,28 @@ class SupervisedEngine(Engine):
 
     def __init__(
         self,
-        python: str,
         bundle: Bundle,
+        options: EngineOptions,
         socket_dir: Optional[str] = None,
-        plans: Optional[str] = None,
-        threads: Optional[int] = None,
-        runtime: str = "auto",
-        run_deadline_s: float = 60.0,
         start_deadline_s: float = 120.0,
         heartbeat_s: float = 5.0,
     ) -> None:
         """Start the worker and wait until it can run.
 
-        python: the interpreter that has the runtime.
+        options: `worker_python` is the interpreter that has the runtime; the worker opens its
+            engine by the others.
         socket_dir: where a private folder for the socket is made; the temporary one if None.
-        plans, threads, runtime: as `mammosono.engines.open.open_engine` takes them.
-        run_deadline_s: in which one run must be answered, or the worker counts as hung.
         start_deadline_s: in which a worker must have loaded the bundle.
         heartbeat_s: how often an idle worker is asked whether it lives.
 
-        Raises EngineUnavailable, with the worker's own reason, if it does not start.
+        Raises EngineUnavailable, with the worker's own reason, if it does not start; ValueError
+        if no interpreter is named.
         """
-        self._python, self._bundle, self._socket_dir = python, bundle, socket_dir
-        self._arguments = _arguments(bundle, plans, threads, runtime)
-        self._run_deadline_s, self._start_deadline_s = run_deadline_s, start_deadline_s
+        if options.worker_python is None:
+            raise ValueError("a worker needs the name of its Python")
+        self._python, self._bundle, self._socket_dir = options.worker_python, bundle, socket_dir
+        self._arguments = _arguments(bundle, options)
+        self._run_deadline_s, self._start_deadline_s = options.run_deadline_s, start_deadline_s
         self._heartbeat_s = heartbeat_s
         self._lock = threading.Lock()  # over `_worker`, and over talking to it
         first = self._start()
@@ -149,12 +148,7 @@ class SupervisedEngine(Engine):
                 logger.error("no worker took its place: %s", refused)
 
 
-def _arguments(
-    bundle: Bundle, plans: Optional[str], threads: Optional[int], runtime: str
-) -> List[str]:
-    arguments = ["--bundle", bundle.folder, "--runtime", runtime]
-    given: Dict[str, Any] = {"--plans": plans and os.path.abspath(plans), "--threads": threads}
-    for option, value in given.items():
-        if value is not None:
-            arguments += [option, str(value)]
-    return arguments
+def _arguments(bundle: Bundle, options: EngineOptions) -> List[str]:
+    if options.plans is not None:  # the worker is started in another folder
+        options = options._replace(plans=os.path.abspath(options.plans))
+    return ["--bundle", bundle.folder, "--options", to_json(options)]

@@ -89,7 +89,7 @@ def test_what_is_written_is_what_is_opened(folder: Path) -> None:
 def test_what_a_device_builder_needs_is_optional(folder: Path) -> None:
     bundle = open_bundle(folder)
     assert bundle.parity is None
-    assert all(stage.mixed is None and stage.fp32 == () for stage in bundle.stages.values())
+    assert all(stage.variants == {} and stage.fp32 == () for stage in bundle.stages.values())
 
 
 def test_what_a_device_builder_needs_is_found(folder: Path) -> None:
@@ -106,7 +106,9 @@ def test_what_a_device_builder_needs_is_found(folder: Path) -> None:
     assert bundle.stages["trunk"].fp32 == ("Gemm_0", "/fc/Gemm")
     assert bundle.parity is not None
     assert read_file(bundle.parity) == b"right"
-    assert bundle.stages["trunk"].mixed == (str(folder.resolve() / "trunk.mixed.onnx"), "0" * 64)
+    assert bundle.stages["trunk"].variants == {
+        "mixed": (str(folder.resolve() / "trunk.mixed.onnx"), "0" * 64)
+    }
     (folder / "parity.npz").write_bytes(b"wrong")
     with pytest.raises(BundleError, match=r"parity\.npz: its sha256"):
         read_file(bundle.parity)
@@ -175,7 +177,7 @@ def test_a_manifest_that_is_not_json_is_refused(folder: Path, data: bytes) -> No
     refusal(folder, names="manifest.json: it is not JSON")
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", 1.0, True, None])
+@pytest.mark.parametrize("schema", [0, 3, "1", 1.0, True, None])
 def test_another_schema_is_refused(folder: Path, schema: object) -> None:
     rewrite(folder, {**manifest(), "schema": schema})
     refusal(folder, names="manifest.json: its schema is")

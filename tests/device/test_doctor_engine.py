@@ -24,10 +24,11 @@ from mammosono.appliance.doctor.jetson import jetson_of
 from mammosono.appliance.doctor.self_test import self_test
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.self_test import drawn_pair
 from mammosono.engines.bundle import Bundle, open_bundle
 from mammosono.engines.errors import EngineUnavailable
+from mammosono.engines.open import open_engine
+from mammosono.engines.options import EngineOptions
 from mammosono.engines.trt.device import Device
 from mammosono.engines.trt.plan import Sidecar, write_plan
 
@@ -274,7 +275,7 @@ def test_a_missing_bundle_and_a_manifest_that_lacks_a_number_fail(tmp_path: Path
     del content["operating_points"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
     line, bundle = check_bundle(tmp_path / "bundle")
-    assert_line(line, State.FAIL, "operating_points", remedy="export")
+    assert_line(line, State.FAIL, "operating_point of MG is missing", remedy="export")
     assert bundle is None
 
 
@@ -361,12 +362,12 @@ def test_beside_a_ready_service_or_without_a_bundle_no_engine_is_started(shipped
 
 
 def test_a_real_worker_is_started_and_reads(shipped: Bundle) -> None:
-    runtime = Runtime(threads=1, name="onnxruntime", worker_python=Path(sys.executable))
-    line = self_test(shipped, runtime.open, worker=True, serving=False)
+    options = EngineOptions(threads=1, runtime="onnxruntime", worker_python=sys.executable)
+    line = self_test(shipped, lambda made: open_engine(made, options), worker=True, serving=False)
     assert_line(line, State.OK, "onnxruntime", "worker started in")
 
 
 def test_a_worker_that_cannot_start_fails_with_its_own_reason(shipped: Bundle) -> None:
-    runtime = Runtime(worker_python=Path("/bin/false"))
-    line = self_test(shipped, runtime.open, worker=True, serving=False)
+    options = EngineOptions(worker_python="/bin/false")
+    line = self_test(shipped, lambda made: open_engine(made, options), worker=True, serving=False)
     assert_line(line, State.FAIL, "worker does not start")

@@ -17,7 +17,7 @@ import tiny
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from rich.console import Console
-from tiny_bundle import drawn_network, export_stages
+from tiny_bundle import drawn_network, drawn_networks, export_stages
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
@@ -25,8 +25,9 @@ from typer.testing import CliRunner
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.flops import Flops
 from mammosono.tools.benchmarks.predict import networks
 from mammosono.tools.benchmarks.predict.graph import (
@@ -58,7 +59,7 @@ from mammosono.tools.benchmarks.predict.prediction import (
     Network,
     Rates,
     Span,
-    bundle_network,
+    bundle_networks,
     config_network,
     kernel_seconds,
     predict,
@@ -204,7 +205,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_resnet_traced_without_weights_costs_what_its_exported_graphs_cost(bundle: Path) -> None:
     blank = config_network(tiny.NETWORK, "tiny").stages
-    exported = bundle_network(bundle).stages
+    (network,) = bundle_networks(bundle)
+    exported = network.stages
     assert {name: bare(cost) for name, cost in blank.items()} == {
         name: bare(cost) for name, cost in exported.items()
     }
@@ -347,8 +349,23 @@ def test_the_denoiser_takes_its_time_before_the_mammograms_network_alone() -> No
     assert with_one.own == pytest.approx(without.own + 1 + 2)  # its weights, its input twice
 
 
+def test_two_networks_share_the_scratch_and_no_weights(tmp_path: Path) -> None:
+    """As the engine has it: one scratch buffer of the largest stage, whosever it is."""
+    folder = drawn_networks(tmp_path / "two", {"MG": ((96, 64), 1), "US": ((64, 128), 2)})
+    probe, film = bundle_networks(folder)
+    both = predict(film, WORK, BOARD)
+    alone = [predict(replace(one, beside=()), WORK, BOARD) for one in (film, probe)]
+    assert both.weights == pytest.approx(alone[0].weights + alone[1].weights)
+    assert both.bindings == pytest.approx(alone[0].bindings + alone[1].bindings)
+    assert both.scratch == max(one.scratch for one in alone)
+    assert predict(probe, WORK, BOARD).own == pytest.approx(both.own)
+    assert (film.modalities, probe.modalities) == ((Modality.MG,), (Modality.US,))
+    pair = both.pair.plan
+    assert min(o.pair.plan for o in alone) <= pair <= max(o.pair.plan for o in alone)
+
+
 def test_the_shipped_bundle_is_predicted_with_its_denoiser() -> None:
-    network = bundle_network(SHIPPED)
+    (network,) = bundle_networks(SHIPPED)
     assert set(network.stages) == {"trunk", "heads", "masks"}
     assert network.denoiser is not None
     assert bare(denoiser_cost(network.geometry.input_size)) == bare(network.denoiser)
@@ -412,7 +429,7 @@ def test_with_its_own_caps_a_bundle_reads_val_as_the_reader_does(
     first = val.caps[0]
     assert first.caps == (tiny.GEOMETRY.proposals, tiny.GEOMETRY.findings)
     records = select(read_index(phantom_index), split="val")
-    with Reader.open(bundle, Runtime(threads=1, name="onnxruntime")) as reader:
+    with Reader.open(bundle, EngineOptions(threads=1, runtime="onnxruntime")) as reader:
         whole = evaluate(reader, records)
     for modality, got in first.figures.items():
         wanted = whole.groups[modality.value]

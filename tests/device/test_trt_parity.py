@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from small_graphs import parity_tensors, scaled, sha256, write_bundle
 
+from mammosono.engines.bundle import MEASURES as KNOWN
 from mammosono.engines.bundle import Bundle, Stage, open_bundle, write_manifest
 from mammosono.engines.errors import BundleError, EngineFault, EngineLost, EngineUnavailable
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.engines.onnx_engine import OnnxEngine
+from mammosono.engines.schema1 import TOLERANCES
 from mammosono.engines.trt.parity import Verdict, read_tensors, reads, stages_in_order, try_plans
 from mammosono.engines.trt.tolerances import (
-    BOUNDS,
+    MEASURES,
     TOP,
-    Bound,
-    largest,
     measure,
     outside,
     overlap,
@@ -87,7 +87,8 @@ def test_a_plan_that_computes_what_the_graph_does_passes_with_its_figures(bundle
     # All of the trunk's outputs are looked at, and the pyramid handed on as the device keeps it.
     assert engine.runs[:3] == [("trunk", ()), ("trunk", ("pyramid",)), ("heads", ())]
     assert set(verdicts["trunk"].figures) == {
-        "objectness.overlap", "objectness.largest", "deltas.largest", "image_classes.largest",
+        "objectness.overlap", "objectness.largest_of_best", "deltas.largest_of_best",
+        "image_classes.largest",
     }  # fmt: skip
     assert verdicts["trunk"].figures["objectness.overlap"] == 1.0
     assert 0 < verdicts["masks"].figures["masks.largest"] < 1e-3  # they are stored as halves
@@ -96,8 +97,8 @@ def test_a_plan_that_computes_what_the_graph_does_passes_with_its_figures(bundle
 @pytest.mark.parametrize(
     ("stage", "weight", "figure"),
     [
-        ("trunk", "rpn.weight", "objectness.largest"),
-        ("trunk", "deltas.weight", "deltas.largest"),
+        ("trunk", "rpn.weight", "objectness.largest_of_best"),
+        ("trunk", "deltas.weight", "deltas.largest_of_best"),
         ("trunk", "head.weight", "image_classes.largest"),
         ("heads", "cls.weight", "classes.largest"),
         ("heads", "fc7.weight", "box_deltas.largest"),
@@ -222,9 +223,8 @@ def test_near_ties_may_change_places_but_the_best_must_not_be_lost() -> None:
     lost = right.copy()
     lost[0, :20] = 0
     assert overlap(right, lost) == pytest.approx(0.8)
-    assert "objectness.overlap is 0.8, at least 0.9 is wanted" in outside(
-        measure({"objectness": right}, {"objectness": lost})
-    )
+    figures = measure({"objectness": right}, {"objectness": lost}, TOLERANCES)
+    assert "objectness.overlap is 0.8, at least 0.9 is wanted" in outside(figures, TOLERANCES)
 
 
 def test_boxes_are_compared_where_one_would_be_proposed() -> None:
@@ -235,16 +235,17 @@ def test_boxes_are_compared_where_one_would_be_proposed() -> None:
     near = right.copy()
     near[0, 3, 2] = 0.3
     answers = {"objectness": scores, "deltas": right}
-    assert measure(answers, {"objectness": scores, "deltas": far})["deltas.largest"] == 0.0
-    figures = measure(answers, {"objectness": scores, "deltas": near})
-    assert figures["deltas.largest"] == pytest.approx(0.3)
+    figures = measure(answers, {"objectness": scores, "deltas": far}, TOLERANCES)
+    assert figures["deltas.largest_of_best"] == 0.0
+    figures = measure(answers, {"objectness": scores, "deltas": near}, TOLERANCES)
+    assert figures["deltas.largest_of_best"] == pytest.approx(0.3)
 
 
 def test_an_output_without_a_bound_of_its_own_is_measured_by_its_largest_value() -> None:
     right = np.array([0.0, 50.0, -100.0])
-    figures = measure({"denoised": right}, {"denoised": right + 3.0})
+    figures = measure({"denoised": right}, {"denoised": right + 3.0}, TOLERANCES)
     assert figures == {"denoised.relative": pytest.approx(0.03)}
-    assert outside(figures) == "denoised.relative is 0.03, at most 0.02 is wanted"
+    assert outside(figures, TOLERANCES) == "denoised.relative is 0.03, at most 0.02 is wanted"
     assert relative(np.zeros(3), np.zeros(3)) == 0.0
 
 
@@ -256,11 +257,15 @@ def test_of_two_cases_the_worse_counts() -> None:
     assert worst({}, one) == one
 
 
-@pytest.mark.parametrize("at_least", [True, False])
-def test_no_bound_holds_for_nan(at_least: bool) -> None:
-    bound = Bound("largest", largest, 0.5, at_least=at_least)
-    assert not bound.holds(float("nan"))
-    assert bound.holds(0.5)
+@pytest.mark.parametrize("kind", KNOWN)
+def test_no_bound_holds_for_nan(kind: str) -> None:
+    bounds = {"masks": {kind: 0.5}}
+    assert outside({f"masks.{kind}": float("nan")}, bounds)
+    assert not outside({f"masks.{kind}": 0.5}, bounds)
+
+
+def test_a_manifest_may_bound_what_is_measured_and_nothing_else() -> None:
+    assert set(KNOWN) == set(MEASURES)
 
 
 def test_every_output_of_the_shipped_stages_has_bounds_of_its_own() -> None:
@@ -269,4 +274,6 @@ def test_every_output_of_the_shipped_stages_has_bounds_of_its_own() -> None:
     shipped = open_bundle(Path(engines.__file__).parent / "bundles" / "default")
     named = {name for stage in shipped.stages.values() for name in stage.outputs}
     # The denoiser's stage is one that a bundle may do without.
-    assert (named | {"noise"}) - {"pyramid"} == set(BOUNDS)
+    assert (named | {"noise"}) - {"pyramid"} == set(TOLERANCES)
+    for stage in shipped.stages.values():
+        assert set(stage.tolerances) == set(stage.outputs) - {"pyramid"}

@@ -26,7 +26,9 @@ from mammosono.engines.trt.plan import (
 DEVICE = Device("NVIDIA Tegra X1", "5.3", "8.2.1.8", "32.7.1", "ab" * 32)
 ONNX, MIXED = "1" * 64, "2" * 64
 TENSORS = {"x": ("float32", (1,))}
-TRUNK = Stage("trunk", "trunk.onnx", ONNX, TENSORS, TENSORS, mixed=File("mixed.onnx", MIXED))
+TRUNK = Stage(
+    "trunk", "trunk.onnx", ONNX, TENSORS, TENSORS, variants={"mixed": File("mixed.onnx", MIXED)}
+)
 PLAN = b"what TensorRT serialised"
 SIDECAR = Sidecar(DEVICE, ONNX, "fp16", "2026-11-22T14:03:46+00:00", ("31 s",), {"masks.mean": 0.1})
 
@@ -86,8 +88,10 @@ def test_a_plan_of_another_graph_is_refused(folder: str) -> None:
 def test_a_plan_of_mixed_precision_belongs_to_the_mixed_graph(folder: str) -> None:
     write_plan(folder, "trunk", PLAN, SIDECAR._replace(precision="mixed", onnx_sha256=MIXED))
     assert read_plan(folder, TRUNK, DEVICE) == PLAN
-    refused(folder, "was built from another graph", stage=TRUNK._replace(mixed=None))
+    refused(folder, "was built from another graph", stage=TRUNK._replace(variants={}))
     write_plan(folder, "trunk", PLAN, SIDECAR._replace(precision="mixed", onnx_sha256=ONNX))
+    refused(folder, "was built from another graph")
+    write_plan(folder, "trunk", PLAN, SIDECAR._replace(precision="int8", onnx_sha256=MIXED))
     refused(folder, "was built from another graph")
 
 
@@ -137,7 +141,7 @@ def test_another_users_plan_is_refused(folder: str, monkeypatch: pytest.MonkeyPa
     "change",
     [
         {"schema": 2},
-        {"precision": "int8"},
+        {"precision": 8},
         {"device": {}},
         {"device": None},
         {"log": 3},

@@ -28,6 +28,7 @@ import numpy as np
 from fake_trt import fake_plan, installed
 from mammosono.engines.bundle import open_bundle, read_stage
 from mammosono.engines.open import open_engine
+from mammosono.engines.options import EngineOptions
 from mammosono.engines.trt.device import this_device
 from mammosono.engines.trt.plan import Sidecar, write_plan
 
@@ -40,7 +41,7 @@ with installed("8.2") as gpu:
     for stage in bundle.stages.values():
         sidecar = Sidecar(this_device(), stage.sha256, "fp16", "2026-11-22")
         write_plan(plans, stage.name, fake_plan(read_stage(stage)), sidecar)
-    engine = open_engine(bundle, plans=plans)
+    engine = open_engine(bundle, EngineOptions(plans=plans))
     kept = engine.run("trunk", {"image": image}, keep=["pyramid"])
     answer = engine.run("heads", dict(samples, pyramid=kept["pyramid"]))
     engine.close()

@@ -22,10 +22,13 @@ from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine
 from mammosono.engines.locked import LockedEngine
 from mammosono.engines.onnx_engine import OnnxEngine
+from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker.supervisor import SupervisedEngine
 from mammosono.tools.export.denoiser import export_denoiser
 
 Arrays = dict[str, NDArray[Any]]
+
+ONE_THREAD = EngineOptions("onnxruntime", threads=1)
 
 # Two releases of onnxruntime sum in another order.
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
@@ -36,14 +39,14 @@ def in_process(bundle: Bundle) -> Engine:
 
 
 def in_a_worker(bundle: Bundle) -> Engine:
-    return SupervisedEngine(sys.executable, bundle, threads=1, runtime="onnxruntime")
+    return SupervisedEngine(bundle, ONE_THREAD._replace(worker_python=sys.executable))
 
 
 def in_a_worker_of_36(bundle: Bundle) -> Engine:
     python, reason = python36_with_onnxruntime()
     if not python:
         pytest.skip(reason)
-    engine = SupervisedEngine(python, bundle, threads=1, runtime="onnxruntime")
+    engine = SupervisedEngine(bundle, ONE_THREAD._replace(worker_python=python))
     assert engine.runtime == "onnxruntime 1.10.0 cpu"
     return engine
 

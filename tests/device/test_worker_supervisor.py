@@ -21,6 +21,7 @@ from worker_stub import RUNS
 
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.errors import EngineFault, EngineLost, EngineUnavailable
+from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker import supervisor
 from mammosono.engines.worker.supervisor import SupervisedEngine
 
@@ -42,7 +43,9 @@ def start(bundle: Bundle, tmp_path: Path) -> Iterator[Start]:
         def started(**knobs: Any) -> SupervisedEngine:
             knobs = {"heartbeat_s": NEVER, **knobs}
             python = knobs.pop("python", None) or stub_python(tmp_path)
-            engine = SupervisedEngine(python, knobs.pop("bundle", bundle), **knobs)
+            given = {name: knobs.pop(name) for name in EngineOptions._fields if name in knobs}
+            options = EngineOptions(worker_python=python, **given)
+            engine = SupervisedEngine(knobs.pop("bundle", bundle), options, **knobs)
             stack.callback(engine.close)
             return engine
 
@@ -289,11 +292,14 @@ def test_closing_ends_the_worker_and_leaves_nothing(start: Start, tmp_path: Path
 PARENT = """
 import sys, threading
 from mammosono.engines.bundle import open_bundle
+from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker.supervisor import SupervisedEngine
 made = []
 # In a thread that ends, as a web server's threads do: the worker must not end with it.
 thread = threading.Thread(
-    target=lambda: made.append(SupervisedEngine(sys.argv[1], open_bundle(sys.argv[2])))
+    target=lambda: made.append(
+        SupervisedEngine(open_bundle(sys.argv[2]), EngineOptions(worker_python=sys.argv[1]))
+    )
 )
 thread.start()
 thread.join()

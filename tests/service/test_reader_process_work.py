@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,14 @@ from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.studies.reader_process.job import Opening
 from mammosono.appliance.studies.reader_process.process import COMMAND
 from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
+from mammosono.engines.options import EngineOptions
 
-ONE_THREAD = Runtime(threads=1, name="onnxruntime")
+ONE_THREAD = EngineOptions(threads=1, runtime="onnxruntime")
 
 
 class Child:
@@ -44,7 +43,7 @@ class Child:
         self.process = subprocess.Popen(
             COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.say(open=asdict(opening))
+        self.say(open=opening.document())
 
     def say(self, **order: Any) -> None:
         assert self.process.stdin is not None
@@ -71,7 +70,7 @@ class Child:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
-    child = Child(Opening(runtime=ONE_THREAD))
+    child = Child(Opening(options=ONE_THREAD))
     assert "ready" in child.hear()
     yield child
     assert child.end() == 0
@@ -88,7 +87,7 @@ def test_the_process_answers_what_the_reader_answers(
     mammogram, ultrasound = pair
     answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
     images = decode([(Modality.MG, mammogram), (Modality.US, ultrasound)], Stopwatch())
-    with Reader.open(runtime=ONE_THREAD) as reader:
+    with Reader.open(options=ONE_THREAD) as reader:
         wanted = Result.of("s", reader.read(images)).document()
 
     timings = answer["done"].pop("timings_ms")
@@ -145,7 +144,7 @@ def test_a_bundle_that_cannot_be_used_is_told_and_the_process_ends(tmp_path: Pat
 def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=700 * 2**20))
+    child = Child(Opening(options=ONE_THREAD, memory_bytes=700 * 2**20))
     assert "ready" in child.hear()
     noise = np.random.default_rng(0).integers(0, 2**16, (7000, 7000), np.uint16)
     (tmp_path / "large.png").write_bytes(
@@ -163,7 +162,7 @@ def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses
     tmp_path: Path,
 ) -> None:
     """Over each such file the decoder loses its pixels, 9 MiB here."""
-    child = Child(Opening(runtime=ONE_THREAD, memory_bytes=700 * 2**20))
+    child = Child(Opening(options=ONE_THREAD, memory_bytes=700 * 2**20))
     assert "ready" in child.hear()
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8)
     coded = bytearray(lossless_jpeg(noise))
@@ -189,9 +188,8 @@ def test_it_ends_with_the_service_even_by_kill(tmp_path: Path) -> None:
     start = (
         "import subprocess, sys, json, time\n"
         "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
-        'p.stdin.write(b\'{"open": {"bundle": null, "memory_bytes": null, "runtime": \'\n'
-        '  b\'{"threads": 1, "name": "onnxruntime", "plans": null, \'\n'
-        '  b\'"worker_python": null, "run_deadline_s": 60}}}\\n\'); p.stdin.flush()\n'
+        'p.stdin.write(b\'{"open": {"bundle": null, "memory_bytes": null, "options": \'\n'
+        '  b\'{"threads": 1, "runtime": "onnxruntime"}}}\\n\'); p.stdin.flush()\n'
         "p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen(

@@ -18,8 +18,8 @@ from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Label, Modality
+from mammosono.engines.options import EngineOptions
 
 MAMMOGRAM = files.png(phantom(Modality.MG, 3, Label.MALIGNANT, height=320, width=240).pixels)
 ULTRASOUND = files.png(phantom(Modality.US, 5, Label.BENIGN, height=240, width=280).pixels)
@@ -46,7 +46,7 @@ def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) 
     Result.model_validate_json(response.content)
     over_http = response.json()
 
-    reader = Reader.open(runtime=Runtime(threads=1))
+    reader = Reader.open(options=EngineOptions(threads=1))
     images = [read_image(MAMMOGRAM, Modality.MG), read_image(ULTRASOUND, Modality.US)]
     direct = Result.of(over_http["id"], reader.read(images)).document()
     reader.close()

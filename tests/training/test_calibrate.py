@@ -182,9 +182,15 @@ def test_the_device_reaches_the_stated_sensitivity_with_the_chosen_numbers(
     chosen = validation.calibrated(sensitivity)
     model = replace(
         fake_model(),
-        head_weight={m: c.image_score.weight for m, c in chosen.items()},
-        finding_threshold={m: c.finding_threshold for m, c in chosen.items()},
-        operating_point={m: c.operating_point.threshold for m, c in chosen.items()},
+        modalities={
+            modality: replace(
+                fake_model().of(modality),
+                head_weight=numbers.image_score.weight,
+                finding_threshold=numbers.finding_threshold,
+                operating_point=numbers.operating_point.threshold,
+            )
+            for modality, numbers in chosen.items()
+        },
     )
     with Reader(validation.engine(), model) as reader:
         readings = [

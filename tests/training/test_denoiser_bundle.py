@@ -113,10 +113,12 @@ def exported(
 def test_an_exported_bundle_says_where_its_denoiser_comes_from(exported: Path) -> None:
     bundle = open_bundle(exported)
     manifest: Any = bundle.manifest
-    assert set(bundle.stages) == {"trunk", "heads", "masks", STAGE}
-    assert bundle.stages[STAGE].mixed is not None
+    assert set(bundle.networks["shared"].stages) == {"trunk", "heads", "masks", STAGE}
+    assert "mixed" in bundle.stages[f"shared.{STAGE}"].variants
+    assert manifest["modalities"]["MG"]["denoise"] == STAGE
+    assert "denoise" not in manifest["modalities"]["US"]
     assert manifest["denoiser"] == PROVENANCE
-    assert 0 <= manifest["training"]["parity"][f"{STAGE}.noise"] < BOUND
+    assert 0 <= manifest["training"]["parity"][f"shared.{STAGE}.noise"] < BOUND
 
 
 def test_a_reader_of_it_denoises_with_the_network(
@@ -134,8 +136,8 @@ def test_the_whole_of_a_bundle_is_lost_if_its_denoiser_is(exported: Path, tmp_pa
 
     folder = tmp_path / "tiny"
     shutil.copytree(exported, folder)
-    (folder / f"{STAGE}.onnx").unlink()
-    with pytest.raises(BundleError, match=f"{STAGE}.onnx: not found"):
+    (folder / f"shared.{STAGE}.onnx").unlink()
+    with pytest.raises(BundleError, match=rf"shared\.{STAGE}\.onnx: not found"):
         open_bundle(folder)
 
 

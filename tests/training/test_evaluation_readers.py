@@ -13,10 +13,10 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, ImageReading, Label, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import Tensor
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.evaluation import evaluate
 from mammosono.tools.evaluation.evaluate import LOWEST, Denoising, open_readers
 
@@ -93,7 +93,7 @@ def test_the_trunk_runs_once_for_both_readers_and_for_every_picture_anew(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages: list[str] = []
-    engine, model = open_model(bundle, Runtime())
+    engine, model = open_model(bundle, EngineOptions())
     run = engine.run
 
     def counting(stage: str, *rest: Any) -> dict[str, Tensor]:

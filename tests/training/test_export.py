@@ -24,7 +24,7 @@ from mammosono.tools.export.parity import BOUND, ParityError
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training.checkpoint import BadRun
 
-CHOSEN = ("image_score", "finding_thresholds", "operating_points", "operating_points_chosen")
+CHOSEN = ("modalities", "operating_points_chosen")
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,15 @@ def manifest(bundle: Path) -> dict[str, Any]:
     return entries
 
 
+def stages_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [s for network in manifest["networks"].values() for s in network["stages"].values()]
+
+
 def exported(
-    run: Path, out: Path, records: Sequence[Record], on_image: Any = lambda *_: None
+    run: Path | dict[Modality, Path],
+    out: Path,
+    records: Sequence[Record],
+    on_image: Any = lambda *_: None,
 ) -> dict[str, Any]:
     return export_bundle(
         run, out, records, ["phantom"],
@@ -78,8 +85,8 @@ def test_the_reader_reads_a_phantom_with_the_bundle(
 def test_the_bundle_is_what_its_manifest_names_and_nothing_else(
     bundle: Path, manifest: dict[str, Any]
 ) -> None:
-    stages = manifest["stages"].values()
-    named = [*stages, *(stage["mixed"] for stage in stages), manifest["parity"]]
+    stages = stages_of(manifest)
+    named = [*stages, *(stage["variants"]["mixed"] for stage in stages), manifest["parity"]]
     assert {file.name for file in bundle.iterdir()} == {"manifest.json"} | {
         entry["file"] for entry in named
     }
@@ -93,8 +100,9 @@ def test_the_bundle_is_what_its_manifest_names_and_nothing_else(
 
 
 def test_the_geometry_is_the_one_that_was_trained_with(manifest: dict[str, Any]) -> None:
-    assert manifest["geometry"] == as_json(tiny.GEOMETRY.to_manifest())
-    grey = manifest["normalisation"]
+    shared = manifest["networks"]["shared"]
+    assert shared["geometry"] == as_json(tiny.GEOMETRY.to_manifest())
+    grey = shared["normalisation"]
     assert (grey["mean"], grey["std"]) == (tiny.TRAIN.mean, tiny.TRAIN.std)
     assert grey["percentiles"] == list(tiny.TRAIN.percentiles)
 
@@ -103,7 +111,8 @@ def test_the_provenance_says_what_was_trained_on_what(
     manifest: dict[str, Any], records: Sequence[Record]
 ) -> None:
     training = manifest["training"]
-    assert training["config"] == as_json(asdict(replace(tiny.TRAIN, epochs=1)))
+    config = as_json(asdict(replace(tiny.TRAIN, epochs=1)))
+    assert training["networks"] == {"shared": {"config": config}}
     assert training["sources"] == ["phantom"]
     assert training["split_sha256"] == split_hash(records)
     assert training["images"] == {"train": 12, "val": 6, "test": 6}
@@ -139,7 +148,7 @@ def test_the_operating_points_reach_the_stated_sensitivity_on_val(
     assert "0.9" in said["for"]
     groups = manifest["training"]["metrics"]["val"]["groups"]
     for modality in ("MG", "US"):
-        assert 0 <= manifest["operating_points"][modality] <= 1
+        assert 0 <= manifest["modalities"][modality]["operating_point"] <= 1
         # Measured anew by the device's reader, with what the manifest holds.
         assert (
             groups[modality]["estimates"]["tpr"]["value"] == said["reached"][modality]["tpr"] == 1
@@ -148,6 +157,56 @@ def test_the_operating_points_reach_the_stated_sensitivity_on_val(
             said["reached"][modality]["tnr"], abs=1e-4
         )
         assert said["reached"][modality]["n"] == 3
+
+
+def test_one_network_serves_both_modalities_and_every_output_has_its_bounds(
+    manifest: dict[str, Any],
+) -> None:
+    assert (manifest["schema"], manifest["kind"]) == (2, "refined-mask-rcnn/1")
+    assert {m: e["network"] for m, e in manifest["modalities"].items()} == {
+        "MG": "shared",
+        "US": "shared",
+    }
+    assert set(manifest["networks"]["shared"]["stages"]) == {"trunk", "heads", "masks"}
+    for stage in stages_of(manifest):
+        assert set(stage["tolerances"]) == set(stage["outputs"]) - {"pyramid"}
+
+
+def test_two_runs_make_a_bundle_with_a_network_for_each(
+    tiny_run: Path, records: Sequence[Record], tmp_path: Path
+) -> None:
+    geometry = tiny.geometry(input_size=(64, 96))
+    wide = finished_run(tmp_path / "wide", drawn_network(tiny.network(geometry=geometry), 2))
+    out = tmp_path / "out"
+    manifest = exported({Modality.MG: tiny_run, Modality.US: wide}, out, records)
+    sizes = {m: n["geometry"]["input_size"] for m, n in as_json(manifest)["networks"].items()}
+    assert sizes == {"mammogram": [96, 64], "ultrasound": [64, 96]}
+    assert {m: e["network"] for m, e in manifest["modalities"].items()} == {
+        "MG": "mammogram",
+        "US": "ultrasound",
+    }
+    parity = manifest["training"]["parity"]
+    assert {key.split(".")[0] for key in parity} == {"mammogram", "ultrasound"}
+    assert len(parity) == 14
+    images = [read_image(r.image.read_bytes(), r.modality) for r in (records[0], records[-1])]
+    with Reader.open(out) as reader:
+        assert len(reader.read(images).images) == 2
+
+
+def test_a_run_of_one_modality_makes_a_bundle_of_it_without_a_word_of_the_other(
+    records: Sequence[Record], tmp_path: Path
+) -> None:
+    run = finished_run(tmp_path / "run", drawn_network())
+    checkpoint.write_config(run, replace(tiny.TRAIN, modalities=("MG",)))
+    manifest = exported(run, tmp_path / "out", records)
+    assert set(manifest["modalities"]) == {"MG"}
+    assert manifest["training"]["images"] == {"train": 6, "val": 3, "test": 3}
+    assert set(manifest["operating_points_chosen"]["reached"]) == {"MG"}
+    only_us = [record for record in records if record.modality is Modality.US]
+    with pytest.raises(ValueError, match="trained for MG and the index has no val image of it"):
+        exported(run, tmp_path / "none", only_us)
+    with pytest.raises(ValueError, match="the run for US was trained for MG"):
+        exported({Modality.US: run}, tmp_path / "none", records)
 
 
 def test_nothing_of_the_machine_it_was_made_on_is_in_the_bundle(
@@ -165,7 +224,7 @@ def test_nothing_of_the_machine_it_was_made_on_is_in_the_bundle(
             yield value
 
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for stage in manifest["stages"].values():
+    for stage in stages_of(manifest):
         del stage["fp32"]  # names of nodes, which begin with a stroke
     assert not [text for text in texts(manifest) if text.startswith(("/", "~")) or "\\" in text]
     for file in bundle.iterdir():

@@ -53,9 +53,9 @@ def tensors(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
 def test_every_stage_has_its_nodes_and_its_mixed_graph(bundle: Bundle) -> None:
     for name, stage in bundle.stages.items():
         assert list(stage.fp32) == fp32_nodes(name, onnx.load(stage.path))
-        assert stage.mixed is not None
-        assert Path(stage.mixed.path).name == f"{name}.mixed.onnx"
-        assert onnx.load_from_string(read_file(stage.mixed)).graph.node
+        mixed = stage.variants["mixed"]
+        assert Path(mixed.path).name == f"{name}.mixed.onnx"
+        assert onnx.load_from_string(read_file(mixed)).graph.node
 
 
 def test_all_else_of_the_bundle_is_as_it_was(plain: Path, bundle: Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,66 @@ import numpy as np
 import pytest
 from fakes import GEOMETRY
 
-from mammosono.appliance.errors import ModelUnavailable
-from mammosono.appliance.pipeline.model import Model, Normalisation, model_of, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.appliance.errors import ModalityNotRead, ModelUnavailable
+from mammosono.appliance.pipeline.detector.detector import DetectorStages
+from mammosono.appliance.pipeline.model import (
+    ModalityModel,
+    Model,
+    Normalisation,
+    model_of,
+    open_model,
+)
 from mammosono.appliance.values import Modality
-from mammosono.engines.bundle import Bundle, Stage
+from mammosono.engines.bundle import as_bundle
+from mammosono.engines.options import EngineOptions
 
-MANIFEST: dict[str, Any] = {
+SIZE = {"dtype": "float32", "shape": [1, 1, *GEOMETRY.input_size]}
+
+
+def stage(inputs: Any = None, outputs: Any = None) -> dict[str, Any]:
+    """The model looks at the denoiser's tensors alone; the engine at all."""
+    tensors = {"inputs": inputs or {"x": SIZE}, "outputs": outputs or {"y": SIZE}}
+    return {"file": "x.onnx", "sha256": "ab" * 32, **tensors}
+
+
+NETWORK: dict[str, Any] = {
     "geometry": GEOMETRY.to_manifest(),
     "normalisation": {"percentiles": [1.0, 99.7], "mean": 0.35, "std": 0.25},
-    "image_score": {"MG": {"head_weight": 0.4}, "US": {"head_weight": 0.0}},
-    "finding_thresholds": {"MG": 0.2, "US": 0.3},
-    "operating_points": {"MG": 0.41, "US": 1.0},
+    "stages": {
+        "trunk": stage(),
+        "heads": stage(),
+        "masks": stage(),
+        "clean": stage({"noisy": SIZE}, {"noise": SIZE}),
+    },
 }
+WIDE = replace(GEOMETRY, input_size=(96, 128))
+MANIFEST: dict[str, Any] = {
+    "schema": 2,
+    "kind": "refined-mask-rcnn/1",
+    "name": "compact",
+    "version": "1.0.0",
+    "networks": {"film": NETWORK, "probe": {**NETWORK, "geometry": WIDE.to_manifest()}},
+    "modalities": {
+        "MG": {
+            "network": "film",
+            "denoise": "clean",
+            "finding_threshold": 0.2,
+            "score": {"rule": "head-and-finding", "head_weight": 0.4},
+            "operating_point": 0.41,
+        },
+        "US": {
+            "network": "probe",
+            "finding_threshold": 0.3,
+            "score": {"rule": "head-and-finding", "head_weight": 0.0},
+            "operating_point": 1.0,
+        },
+    },
+}
+FILM, MG = ("networks", "film"), ("modalities", "MG")
 
 
 def model(manifest: dict[str, Any]) -> Model:
-    bundle = Bundle("/nowhere", "compact", "1.0.0", manifest, {}, "cd" * 32)
-    return model_of(bundle, "fake 1.0")
+    return model_of(as_bundle("/nowhere", manifest, "cd" * 32), "fake 1.0")
 
 
 def refusal(manifest: dict[str, Any]) -> str:
@@ -58,52 +101,129 @@ def without(*path: str) -> dict[str, Any]:
     return manifest
 
 
-def test_it_holds_what_the_manifest_says():
+def test_each_modality_has_its_own_network_and_numbers():
     one = model(MANIFEST)
-    assert one.geometry == GEOMETRY
-    assert one.normalisation == Normalisation((1.0, 99.7), 0.35, 0.25)
-    assert one.head_weight == {Modality.MG: 0.4, Modality.US: 0.0}
-    assert one.finding_threshold == {Modality.MG: 0.2, Modality.US: 0.3}
-    assert one.operating_point == {Modality.MG: 0.41, Modality.US: 1.0}
+    assert one.of(Modality.MG) == ModalityModel(
+        network="film",
+        stages=DetectorStages("film.trunk", "film.heads", "film.masks"),
+        geometry=GEOMETRY,
+        normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
+        denoiser="film.clean",
+        finding_threshold=0.2,
+        head_weight=0.4,
+        operating_point=0.41,
+    )
+    assert one.of(Modality.US) == ModalityModel(
+        network="probe",
+        stages=DetectorStages("probe.trunk", "probe.heads", "probe.masks"),
+        geometry=WIDE,
+        normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
+        denoiser=None,
+        finding_threshold=0.3,
+        head_weight=0.0,
+        operating_point=1.0,
+    )
     assert (one.info.name, one.info.version, one.info.sha256) == ("compact", "1.0.0", "cd" * 32)
     assert one.info.runtime == "fake 1.0"
     assert one.info.operating_points == {"MG": 0.41, "US": 1.0}
 
 
-@pytest.mark.parametrize("key", sorted(MANIFEST))
-def test_a_missing_part_is_named(key):
-    assert f"{key} is missing" in refusal(without(key))
+def test_one_network_may_serve_every_modality():
+    one = model(changed("modalities", "US", "network", to="film"))
+    assert one.of(Modality.US).stages == one.of(Modality.MG).stages
+    assert one.of(Modality.US).denoiser is None
+
+
+def test_a_modality_that_the_bundle_lacks_is_refused_by_name_and_never_read():
+    one = model(without("modalities", "US"))
+    assert set(one.modalities) == {Modality.MG}
+    assert one.info.operating_points == {"MG": 0.41}
+    with pytest.raises(ModalityNotRead, match=r"reads MG and no US; .* Leave it out, or install"):
+        one.of(Modality.US)
+
+
+def test_a_manifest_of_schema_1_reads_as_the_same_model():
+    """Its one network's stages have plain names; all numbers are where the other has them."""
+    stages = dict(NETWORK["stages"])
+    stages["denoise_mg"] = stages.pop("clean")
+    old = model(
+        {
+            "schema": 1,
+            "name": "compact",
+            "version": "1.0.0",
+            "geometry": NETWORK["geometry"],
+            "normalisation": NETWORK["normalisation"],
+            "stages": stages,
+            "image_score": {"MG": {"head_weight": 0.4}, "US": {"head_weight": 0.0}},
+            "finding_thresholds": {"MG": 0.2, "US": 0.3},
+            "operating_points": {"MG": 0.41, "US": 1.0},
+        }
+    )
+    new = model(changed("modalities", "US", "network", to="film"))
+    assert old.info == new.info
+    for modality in Modality:
+        plain = replace(new.of(modality), network="compact", stages=DetectorStages())
+        if plain.denoiser is not None:
+            plain = replace(plain, denoiser="denoise_mg")
+        assert old.of(modality) == plain
+
+
+def test_a_bundle_of_another_kind_is_refused_with_the_remedy():
+    with pytest.raises(ModelUnavailable, match=r"of kind yolo/3 and this version reads refined-"):
+        model(changed("kind", to="yolo/3"))
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "named"),
     [
-        ("geometry", "box_weights"),
-        ("geometry", "findings"),
-        ("normalisation", "std"),
-        ("operating_points", "US"),
-        ("finding_thresholds", "MG"),
-        ("image_score", "MG", "head_weight"),
+        ((*FILM, "geometry"), "geometry"),
+        ((*FILM, "geometry", "box_weights"), "box_weights"),
+        ((*FILM, "geometry", "findings"), "findings"),
+        ((*FILM, "normalisation"), "normalisation"),
+        ((*FILM, "normalisation", "std"), "std"),
+        ((*FILM, "stages", "heads"), "stage heads of network film"),
+        ((*FILM, "stages", "clean"), "clean"),
+        ((*MG, "network"), "network of MG"),
+        ((*MG, "finding_threshold"), "finding_threshold of MG"),
+        ((*MG, "score"), "score of MG"),
+        ((*MG, "score", "rule"), "rule"),
+        ((*MG, "score", "head_weight"), "head_weight of MG"),
+        ((*MG, "operating_point"), "operating_point of MG"),
     ],
-    ids="/".join,
 )
-def test_a_missing_number_is_named(path):
+def test_what_is_missing_is_named(path, named):
     message = refusal(without(*path))
-    assert path[-1] in message
-    assert "missing" in message
+    assert named in message
+    assert "is missing" in message
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), "high", None, [0.5]])
 @pytest.mark.parametrize(
     "path",
-    [
-        ("operating_points", "MG"),
-        ("finding_thresholds", "US"),
-        ("image_score", "MG", "head_weight"),
-    ],
+    [(*MG, "operating_point"), (*MG, "finding_threshold"), (*MG, "score", "head_weight")],
     ids="/".join,
 )
 def test_a_score_outside_zero_to_one_is_refused_for_no_image_would_ever_reach_it(path, value):
+    refusal(changed(*path, to=value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("modalities",), {}),
+        (("modalities", "MR"), MANIFEST["modalities"]["MG"]),
+        (MG, None),
+        (MG, []),
+        ((*MG, "network"), "other"),
+        ((*MG, "network"), []),
+        ((*MG, "score"), 0.4),
+        ((*MG, "score", "rule"), "median"),
+        ((*MG, "denoise"), "other"),
+        ((*MG, "denoise"), {}),
+        (("modalities", "US", "denoise"), "clean"),
+    ],
+)
+def test_a_modality_that_makes_no_sense_is_refused(path, value):
     refusal(changed(*path, to=value))
 
 
@@ -120,42 +240,33 @@ def test_a_score_outside_zero_to_one_is_refused_for_no_image_would_ever_reach_it
     ],
 )
 def test_grey_levels_that_make_no_sense_are_refused(key, value):
-    refusal(changed("normalisation", key, to=value))
+    refusal(changed(*FILM, "normalisation", key, to=value))
 
 
 @pytest.mark.parametrize("value", [None, 3, [], "strides", {}])
 def test_a_geometry_that_is_none_is_refused(value):
-    refusal(changed("geometry", to=value))
+    refusal(changed(*FILM, "geometry", to=value))
 
 
 def test_a_geometry_with_an_unknown_number_or_ill_fitting_lists_is_refused():
-    assert "soft_nms" in refusal(changed("geometry", "soft_nms", to=True))
-    assert "anchor_sizes" in refusal(changed("geometry", "anchor_sizes", to=[[16.0]]))
+    assert "soft_nms" in refusal(changed(*FILM, "geometry", "soft_nms", to=True))
+    assert "anchor_sizes" in refusal(changed(*FILM, "geometry", "anchor_sizes", to=[[16.0]]))
 
 
-def fourth(noisy: tuple[int, ...], name: str = "noise") -> Bundle:
-    """A bundle with a denoiser's stage."""
-    tensors = {"noisy": ("float32", noisy)}, {name: ("float32", noisy)}
-    stages = {"denoise_mg": Stage("denoise_mg", "/nowhere/x.onnx", "ab" * 32, *tensors)}
-    return Bundle("/nowhere", "compact", "1.0.0", MANIFEST, stages, "cd" * 32)
-
-
-def test_it_denoises_where_the_bundle_has_a_stage_for_it_that_takes_the_networks_input():
-    assert not model(MANIFEST).denoises
-    assert model_of(fourth((1, 1, *GEOMETRY.input_size)), "fake 1.0").denoises
+SMALL = {"dtype": "float32", "shape": [1, 1, 64, 64]}
 
 
 @pytest.mark.parametrize(
-    "bundle", [fourth((1, 1, 64, 64)), fourth((1, 1, *GEOMETRY.input_size), "clean")]
+    "wrong", [stage({"noisy": SMALL}, {"noise": SMALL}), stage({"noisy": SIZE}, {"clean": SIZE})]
 )
-def test_a_denoiser_of_another_shape_is_refused(bundle):
-    with pytest.raises(ModelUnavailable, match="denoise_mg does not fit"):
-        model_of(bundle, "fake 1.0")
+def test_a_denoiser_of_another_shape_is_refused(wrong):
+    message = refusal(changed(*FILM, "stages", "clean", to=wrong))
+    assert "film.clean does not fit" in message
 
 
 def test_a_folder_without_a_bundle_is_unavailable_and_no_path_is_told(tmp_path: Path):
     with pytest.raises(ModelUnavailable) as caught:
-        open_model(tmp_path, Runtime(threads=1))
+        open_model(tmp_path, EngineOptions(threads=1))
     assert str(tmp_path) not in str(caught.value)
     assert "manifest.json" in str(caught.value)
 

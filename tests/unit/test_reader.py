@@ -7,18 +7,20 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fakes import FakeEngine, Lesion, Scene, fake_model
+from fakes import GEOMETRY, FakeEngine, Lesion, Scene, fake_model
 
-from mammosono.appliance.errors import ModelFault
+from mammosono.appliance.errors import ModalityNotRead, ModelFault
 from mammosono.appliance.modality import StudyProtocol
 from mammosono.appliance.output import rle
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise import denoise
+from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.verdict import NO_BREAST, NO_REGION
 from mammosono.appliance.values import Label, Modality, Reading, SourceImage, Verdict
 from mammosono.engines.errors import EngineLost
+from mammosono.engines.interface import Engine
 
 MG, US = Modality.MG, Modality.US
 SIZES = {MG: (300, 210), US: (200, 260)}
@@ -87,7 +89,7 @@ def test_a_finding_stands_where_the_network_saw_it_in_the_image_as_posted():
     model = fake_model()
     reading = read(*PAIR, scenes=[MALIGNANT])
     for image, seen in zip(PAIR, reading.images, strict=True):
-        place = frame(image.pixels, image.modality, model.geometry.input_size)
+        place = frame(image.pixels, image.modality, model.of(image.modality).geometry.input_size)
         (found,) = seen.findings
         box = np.array([MALIGNANT.lesions[0].box], np.float32)
         expected = place.to_image(box, image.pixels.shape)[0]
@@ -114,11 +116,11 @@ def test_pictures_are_8_bit_and_of_the_size_posted():
 def test_what_the_network_is_fed_and_the_user_shown_is_denoised(image):
     model, engine = fake_model(), FakeEngine([CALM])
     reading = Reader(engine, model, threads=1).read([image])
-    place = frame(image.pixels, image.modality, model.geometry.input_size)
+    place = frame(image.pixels, image.modality, model.of(image.modality).geometry.input_size)
     raw = place.cut(image.pixels)
     clean, record = denoise(raw, image.modality, peak=255, threads=1)
     canvas = engine.inputs_of("trunk")[0]["image"][0, 0]
-    grey = model.normalisation
+    grey = model.of(image.modality).normalisation
     assert np.array_equal(canvas, grey.standardise(place.place(grey.levels(clean))))
     assert not np.array_equal(canvas, grey.standardise(place.place(grey.levels(raw))))
     assert np.array_equal(reading.pictures[0].denoised, place.restore(clean, image.pixels))
@@ -266,3 +268,38 @@ def test_a_reader_says_which_model_it_uses_and_closes_its_engine():
         assert reader.model.name == "fake"
         assert reader.read(PAIR).model == reader.model
     assert engine.closed
+
+
+def test_an_image_of_a_modality_that_the_bundle_lacks_is_an_error_and_never_a_negative():
+    """Before anything is computed; an image of the other modality alone is read, incomplete."""
+    model = fake_model()
+    alone = replace(model, modalities={MG: model.of(MG)})
+    engine = FakeEngine([MALIGNANT])
+    reader = Reader(engine, alone, threads=1)
+    with pytest.raises(ModalityNotRead, match="no US; nothing can be said of such an image"):
+        reader.read(PAIR)
+    assert not engine.calls
+    reading = reader.read([posted(MG)])
+    assert (reading.verdict, reading.incomplete) == (P, True)
+
+
+def test_each_modality_is_read_by_its_own_network_on_its_own_canvas():
+    wide = replace(GEOMETRY, input_size=(96, 128))
+    model = fake_model()
+    stages = DetectorStages("probe.trunk", "probe.heads", "probe.masks")
+    other = replace(model.of(US), network="probe", geometry=wide, stages=stages)
+    film, probe = FakeEngine([MALIGNANT]), FakeEngine([CALM], wide)
+
+    class Both(Engine):
+        def run(self, stage, inputs, keep=()):
+            network, own = ("", stage) if "." not in stage else stage.split(".")
+            return {"": film, "probe": probe}[network].run(own, inputs, keep)
+
+        def close(self):
+            film.close()
+
+    both = replace(model, modalities={MG: model.of(MG), US: other})
+    reading = Reader(Both(), both, threads=1).read((posted(MG), posted(US), posted(MG, 2)))
+    assert [image.verdict for image in reading.images] == [P, N, P]
+    shapes = [[c["image"].shape[2:] for c in e.inputs_of("trunk")] for e in (film, probe)]
+    assert shapes == [[(128, 96), (128, 96)], [(96, 128)]]

@@ -20,7 +20,13 @@ from mammosono.appliance.values import DenoiseRecord, Modality
 from mammosono.engines.errors import EngineLost
 from mammosono.engines.interface import Tensor
 
-MODEL: Model = replace(fake_model(), denoises=True)
+MODEL: Model = replace(
+    fake_model(),
+    modalities={
+        **fake_model().modalities,
+        Modality.MG: replace(fake_model().of(Modality.MG), denoiser=STAGE),
+    },
+)
 
 
 class Denoising(FakeEngine):

@@ -23,10 +23,10 @@ from onnx import helper
 from mammosono.appliance.output.rle import decode, encode
 from mammosono.appliance.pipeline.denoise.network import STAGE as DENOISER
 from mammosono.appliance.pipeline.model import SHIPPED, Model, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
-from mammosono.appliance.values import Rle
+from mammosono.appliance.values import Modality, Rle
 from mammosono.engines.bundle import Bundle, open_bundle
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.commands.shared import TRAINED_SOURCES
 from mammosono.tools.export.parity import BOUND
 from mammosono.tools.export.rules import violations
@@ -41,7 +41,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[tuple[Engine, Model]]:
-    engine, model = open_model(None, Runtime(threads=1))
+    engine, model = open_model(None, EngineOptions(threads=1))
     yield engine, model
     engine.close()
 
@@ -73,7 +73,8 @@ def test_the_manifest_says_what_a_shipped_stage_takes_and_gives(bundle: Bundle, 
 def test_the_shapes_are_those_of_the_manifests_geometry(
     bundle: Bundle, opened: tuple[Engine, Model]
 ) -> None:
-    geometry = opened[1].geometry
+    geometry = opened[1].of(Modality.MG).geometry
+    assert opened[1].of(Modality.US).geometry == geometry
     trunk, heads, masks = (bundle.stages[name] for name in STAGES)
     assert trunk.inputs["image"][1] == (1, 1, *geometry.input_size)
     assert trunk.outputs["pyramid"] == heads.inputs["pyramid"] == masks.inputs["pyramid"]
@@ -127,7 +128,8 @@ def test_a_number_of_the_geometry_that_is_lost_would_be_noticed(
     lost: dict[str, Any], opened: tuple[Engine, Model], expected: list[dict[str, Any]]
 ) -> None:
     engine, model = opened
-    wrong = replace(model, geometry=replace(model.geometry, **lost))
+    geometry = model.of(Modality.MG).geometry
+    wrong = model.everywhere(geometry=replace(geometry, **lost))
     assert golden.differences(expected, golden.read_demo_pair(engine, wrong))
 
 

@@ -72,7 +72,10 @@ def test_a_film_with_a_breast_below_the_point_is_negative_without_a_word():
 
 def labels(*lesions, image: float = 0.0, head_weight: float = 0.0) -> list[Label]:
     model = fake_model(head_weight=head_weight)
-    return [f.label for f in findings_of(IMAGE, FRAME, seen(*lesions, image=image), model)]
+    return [
+        f.label
+        for f in findings_of(IMAGE, FRAME, seen(*lesions, image=image), model.of(IMAGE.modality))
+    ]
 
 
 B, M = Label.BENIGN, Label.MALIGNANT
@@ -113,7 +116,7 @@ def test_a_positive_image_with_findings_names_one_malignant_and_a_negative_one_n
     lesions, whole, weight
 ):
     model, what = fake_model(head_weight=weight), seen(*lesions, image=whole)
-    found = findings_of(IMAGE, FRAME, what, model)
+    found = findings_of(IMAGE, FRAME, what, model.of(IMAGE.modality))
     verdict, _ = judge(malignancy(what, weight)[0], POINT, FRAME)
     malignant = [f for f in found if f.label is M]
     if verdict is Verdict.POSITIVE and found:
@@ -126,7 +129,9 @@ def test_a_positive_image_with_findings_names_one_malignant_and_a_negative_one_n
 
 
 def test_findings_carry_boxes_masks_and_measures_of_the_image_as_posted():
-    (found,) = findings_of(IMAGE, FRAME, seen((0.1, 0.8)), fake_model(head_weight=0.5))
+    (found,) = findings_of(
+        IMAGE, FRAME, seen((0.1, 0.8)), fake_model(head_weight=0.5).of(IMAGE.modality)
+    )
     # Input px 10..26 x 30..60 at half scale, the crop's corner at (40, 20).
     assert found.box == pytest.approx((60, 80, 92, 140))
     assert found.score == pytest.approx(0.4)
@@ -142,21 +147,23 @@ def test_findings_carry_boxes_masks_and_measures_of_the_image_as_posted():
 
 def test_a_box_over_the_images_edge_is_cut_there():
     image = replace(IMAGE, pixels=np.zeros((300, 80), np.uint8))
-    (found,) = findings_of(image, FRAME, seen((0.1, 0.8)), fake_model())
+    (found,) = findings_of(image, FRAME, seen((0.1, 0.8)), fake_model().of(IMAGE.modality))
     assert found.box == pytest.approx((60, 80, 80, 140))
     assert found.area_px == 20 * 60
 
 
 def test_a_finding_without_a_pixel_in_the_image_is_none():
     outside = replace(IMAGE, pixels=np.zeros((70, 50), np.uint8))
-    assert findings_of(outside, FRAME, seen((0.1, 0.8)), fake_model()) == ()
+    assert findings_of(outside, FRAME, seen((0.1, 0.8)), fake_model().of(IMAGE.modality)) == ()
     faint = replace(seen((0.1, 0.8)), masks=np.full((1, 56, 56), 0.4, np.float32))
-    assert findings_of(IMAGE, FRAME, faint, fake_model()) == ()
+    assert findings_of(IMAGE, FRAME, faint, fake_model().of(IMAGE.modality)) == ()
 
 
 def test_of_the_findings_that_have_pixels_the_first_is_the_one_named():
     what = seen((0.1, 0.9), (0.7, 0.2), (0.8, 0.1), image=1.0)
     masks = what.masks.copy()
     masks[0] = 0
-    found = findings_of(IMAGE, FRAME, replace(what, masks=masks), fake_model(head_weight=0.6))
+    found = findings_of(
+        IMAGE, FRAME, replace(what, masks=masks), fake_model(head_weight=0.6).of(IMAGE.modality)
+    )
     assert [f.label for f in found] == [M, B]

@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
+from mammosono.engines.options import EngineOptions
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.workload import Posted, draw_pair, read_pair
 
@@ -122,7 +122,10 @@ def _overhead(
     client: Client, pair: tuple[Posted, ...], rounds: int, bundle: Path | None
 ) -> Overhead:
     service, bare = [], []
-    with client() as http, Reader.open(bundle or SHIPPED, Runtime(name="onnxruntime")) as reader:
+    with (
+        client() as http,
+        Reader.open(bundle or SHIPPED, EngineOptions(runtime="onnxruntime")) as reader,
+    ):
         for round_ in range(rounds + 1):
             started = time.perf_counter()
             post(http, pair).raise_for_status()

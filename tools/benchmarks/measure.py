@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.detector.detector import Detector
-from mammosono.appliance.pipeline.model import SHIPPED, Model, open_model
+from mammosono.appliance.pipeline.model import SHIPPED, Model, detectors, open_model
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import open_bundle, read_stage
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.figures import (
     Bench,
     Round,
@@ -55,11 +56,11 @@ def run_bench(
     Raises ModelUnavailable, ModelFault, EngineError, or ValueError for a graph without shapes.
     """
     machine = this_machine()
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
-    pair, input_size = draw_pair(), model.geometry.input_size
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
+    pair, input_size = draw_pair(), model.of(Modality.MG).geometry.input_size
     raw = Reader(engine, model, THREADS, untouched)  # on the same engine
     with Reader(engine, model, THREADS) as reader, _torch_threads(THREADS):
-        detector, canvases = Detector(engine, model.geometry), _canvases(pair, engine, model)
+        each, canvases = detectors(engine, model), _canvases(pair, engine, model)
         product = matrix_product()
         peers = [Peer(USUAL_SIZE), Peer(input_size)] if with_peer else []
         rounds = []
@@ -67,7 +68,7 @@ def run_bench(
             one = Round(
                 read_pair(reader, pair),
                 read_pair(raw, pair),
-                _alone(detector, canvases),
+                _alone(each, canvases),
                 product(),
                 tuple(peer.read(pair) for peer in peers),
             )
@@ -88,7 +89,7 @@ def _summary(
         day=date.today(),
         machine=machine,
         model=model.info,
-        input_size=model.geometry.input_size,
+        input_size=model.of(Modality.MG).geometry.input_size,
         images=tuple(posted.size for posted in pair),
         threads=THREADS,
         runs=len(rounds),
@@ -112,17 +113,21 @@ def stage_flops(folder: Path) -> dict[str, Flops]:
     }
 
 
-def _canvases(pair: tuple[Posted, ...], engine: Engine, model: Model) -> list[NDArray[np.float32]]:
+def _canvases(
+    pair: tuple[Posted, ...], engine: Engine, model: Model
+) -> list[tuple[Modality, NDArray[np.float32]]]:
     remove = denoiser(engine, model, THREADS)
     images = [read_image(posted.data, posted.modality) for posted in pair]
-    return [prepare(image, model, remove, Stopwatch()).canvas for image in images]
+    return [(i.modality, prepare(i, model, remove, Stopwatch()).canvas) for i in images]
 
 
-def _alone(detector: Detector, canvases: Sequence[NDArray[np.float32]]) -> dict[str, float]:
+def _alone(
+    each: Mapping[Modality, Detector], canvases: Sequence[tuple[Modality, NDArray[np.float32]]]
+) -> dict[str, float]:
     """Milliseconds of each stage over all canvases, with masks for every one of them."""
     watch = Stopwatch()
-    for canvas in canvases:
-        detector.detect(canvas, finding_threshold=0.0, clock=watch.add)
+    for modality, canvas in canvases:
+        each[modality].detect(canvas, finding_threshold=0.0, clock=watch.add)
     milliseconds = watch.milliseconds()
     return {stage: milliseconds[stage] for stage in NETWORK}
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from time import perf_counter
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.pipeline.detector.detector import Detector
-from mammosono.appliance.pipeline.model import SHIPPED, Model, model_of
+from mammosono.appliance.pipeline.model import SHIPPED, Model, detectors, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import Engine
 from mammosono.engines.open import open_engine
-from mammosono.engines.worker.supervisor import SupervisedEngine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.figures import Spread, spread
 from mammosono.tools.benchmarks.workload import draw_pair
 
@@ -57,9 +56,10 @@ def worker_overhead(
     Raises BundleError, EngineUnavailable or EngineFault; ModelUnavailable.
     """
     bundle = open_bundle(bundle_folder or SHIPPED)
+    options = EngineOptions("onnxruntime", threads)
     with (
-        closing(open_engine(bundle, threads, "onnxruntime")) as direct,
-        closing(SupervisedEngine(python, bundle, threads=threads, runtime="onnxruntime")) as worker,
+        closing(open_engine(bundle, options)) as direct,
+        closing(open_engine(bundle, options._replace(worker_python=python))) as worker,
     ):
         model = model_of(bundle, direct.runtime)
         network = _network(direct, model, threads)
@@ -92,13 +92,13 @@ def _network(direct: Engine, model: Model, threads: int) -> Callable[[Engine], f
     """Milliseconds that an engine takes over both canvases of the pair."""
     images = [read_image(posted.data, posted.modality) for posted in draw_pair()]
     remove = denoiser(direct, model, threads)
-    canvases = [prepare(image, model, remove, Stopwatch()).canvas for image in images]
+    canvases = [(i.modality, prepare(i, model, remove, Stopwatch()).canvas) for i in images]
 
     def run(engine: Engine) -> float:
-        detector = Detector(engine, model.geometry)
+        each = detectors(engine, model)
         begin = perf_counter()
-        for canvas in canvases:
-            detector.detect(canvas, finding_threshold=0.0)
+        for modality, canvas in canvases:
+            each[modality].detect(canvas, finding_threshold=0.0)
         return (perf_counter() - begin) * 1e3
 
     return run

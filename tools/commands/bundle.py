@@ -10,13 +10,24 @@ import typer
 from rich.console import Console
 
 from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
-from mammosono.tools.console import bar, bars, refusals
+from mammosono.tools.console import bar, bars, fail, refusals
 
 
 def export(
-    run: Annotated[Path, typer.Option(metavar="RUN", help="Run folder of `train`.")],
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to write.")],
     data: Index,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Run folder of `train`: one network for what it was trained for."
+        ),
+    ] = None,
+    mammogram_run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Instead: of a network for mammograms alone.")
+    ] = None,
+    ultrasound_run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Instead: of one for ultrasound alone.")
+    ] = None,
     source: Sources = None,
     name: Annotated[str, typer.Option(help="The model's name.")] = "compact",
     version: Annotated[str, typer.Option(help="The model's version.")] = "1.0.0",
@@ -34,19 +45,25 @@ def export(
     Refused if onnxruntime and torch differ on real images by more than the stated bound.
     """
     console = Console()
+    if (run is None) == (mammogram_run is None and ultrasound_run is None):
+        fail("give --run, or --mammogram-run and --ultrasound-run, or one of these two")
     with refusals():
+        from mammosono.appliance.values import Modality
         from mammosono.tools.data.index import read_index
         from mammosono.tools.export.export import export_bundle
 
+        own = {Modality.MG: mammogram_run, Modality.US: ultrasound_run}
+        runs = run or {modality: each for modality, each in own.items() if each}
         with bars(console) as told:
             manifest = export_bundle(
-                run, out, read_index(data), source or TRAINED_SOURCES,
+                runs, out, read_index(data), source or TRAINED_SOURCES,
                 name=name, version=version, sensitivity=sensitivity, on_image=told,
                 denoiser_run=denoiser,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)
-    console.print(f"operating points: {manifest['operating_points']}", highlight=False)
+    points = {code: entry["operating_point"] for code, entry in manifest["modalities"].items()}
+    console.print(f"operating points: {points}", highlight=False)
     console.print(f"Bundle: {out}", highlight=False, soft_wrap=True)
 
 
@@ -58,11 +75,14 @@ def half_precision(
     `export` writes them itself; this is for a bundle made before it did. Graphs and numbers stay.
     """
     with refusals():
+        from mammosono.engines.bundle import open_bundle
         from mammosono.tools.export.half_precision import add_half_precision
 
         manifest = add_half_precision(bundle)
-    for stage, entry in manifest["stages"].items():
-        typer.echo(f"{stage}: {entry['mixed']['file']}, {len(entry['fp32'])} nodes at FP32")
+        stages = open_bundle(bundle).stages
+    for name, stage in stages.items():
+        mixed = Path(stage.variants["mixed"].path).name
+        typer.echo(f"{name}: {mixed}, {len(stage.fp32)} nodes at FP32")
     typer.echo(f"Stored tensors: {manifest['parity']['file']}")
 
 

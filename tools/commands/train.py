@@ -33,6 +33,12 @@ class PrecisionName(str, Enum):
     fp16 = "fp16"
 
 
+class Modalities(str, Enum):
+    MG = "MG"
+    US = "US"
+    both = "both"
+
+
 class Denoised(str, Enum):
     both = "both"
     only = "only"
@@ -55,6 +61,10 @@ def train(
         ),
     ] = None,
     source: Sources = None,
+    modality: Annotated[
+        Modalities | None,
+        typer.Option(help="Whose images to learn from, and alone to read.  [default: both]"),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Passes over the data.")
     ] = None,
@@ -126,28 +136,34 @@ def train(
         "batch_size": batch,
         "micro_batch": micro_batch,
         "views": denoised and denoised.value,
+        "modalities": modality and _CODES[modality],
         "patience": patience,
         "seed": seed,
         "precision": precision and precision.value,
     }
     input_size = None if size is None else network_size(size)
     with refusals():
-        from mammosono.tools.data.index import read_index
+        from mammosono.tools.data.index import read_index, select
         from mammosono.tools.denoiser.training import best_denoiser
         from mammosono.tools.denoiser.validation import with_network
         from mammosono.tools.training.checkpoint import DataMark, best_network
         from mammosono.tools.training.datasets import split_material
         from mammosono.tools.training.devices import close_fabric, open_fabric
         from mammosono.tools.training.display import show_epoch, step_bar
+        from mammosono.tools.training.exportable import gaps
         from mammosono.tools.training.loop import Trainer
 
         chosen = _configured(preset and preset.value, config, given, input_size)
         sources = source or TRAINED_SOURCES
         start = best_network(initial, chosen.network).state_dict() if initial else None
-        records = read_index(data)
+        records = [
+            record for record in read_index(data) if record.modality.value in chosen.modalities
+        ]
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
+        for line in gaps(select(records, sources=sources), chosen.modalities):
+            console.print(f"Not to be exported later: {line}", highlight=False)
         with bar(console, "reading images") as on_sample:
             train_samples, val_samples = split_material(
                 records,
@@ -179,6 +195,13 @@ def train(
     if trainer.stopped_early:
         console.print(f"No better on val for {chosen.patience} looks: ended.", highlight=False)
     console.print("Trained. Next: mammosono-tools export", highlight=False)
+
+
+_CODES: dict[Modalities, tuple[str, ...]] = {
+    Modalities.MG: ("MG",),
+    Modalities.US: ("US",),
+    Modalities.both: ("MG", "US"),
+}
 
 
 def network_size(text: str) -> tuple[int, int]:

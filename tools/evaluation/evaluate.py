@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,9 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.prepare import Denoise, denoiser
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.evaluation.detection_metrics import LesionFigures, lesion_figures, located
 from mammosono.tools.evaluation.figures import GroupCurves, GroupFigures, curves, figures
@@ -59,12 +59,12 @@ def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Rea
     They share one engine, whose trunk runs once for both; closing either closes it. Raises
     ModelUnavailable.
     """
-    opened, model = open_model(bundle, Runtime())
+    opened, model = open_model(bundle, EngineOptions())
     engine = TrunkOnce(opened)
     own = denoiser(engine, model, THREADS)
     remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}
     once = _DenoisedOnce(remove[denoising])
-    everything = replace(model, finding_threshold=dict.fromkeys(Modality, LOWEST))
+    everything = model.everywhere(finding_threshold=LOWEST)
     return Reader(engine, model, THREADS, once), Reader(engine, everything, THREADS, once)
 
 

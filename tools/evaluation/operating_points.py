@@ -13,7 +13,7 @@ specificity. But a study may hold that test alone. So each must keep a sensitivi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ import numpy as np
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
 from mammosono.tools.evaluation.evaluate import OnImage
 from mammosono.tools.evaluation.metrics import Bools, Floats, auc
@@ -232,9 +232,9 @@ def choose_for_bundle(
 
     Raises ModelUnavailable, IntakeError, ModelFault, and ValueError as `choose_jointly` does.
     """
-    engine, model = open_model(bundle, Runtime())
+    engine, model = open_model(bundle, EngineOptions())
     # With the operating point out of reach a verdict says only whether the device could clear it.
-    silent = replace(model, operating_point=dict.fromkeys(Modality, 1.0))
+    silent = model.everywhere(operating_point=1.0)
     with Reader(engine, silent) as reader:
         scores, truth = read_scores(reader, records, progress)
     return as_plain(choose_jointly(scores, truth, target), records, target)
@@ -305,10 +305,18 @@ def enter(bundle: Path, chosen: Mapping[str, Any]) -> str:
     changes. Metrics in the manifest were measured at other points: it says at which.
     Returns the bundle's new sha256. Raises BundleError.
     """
-    before = dict(open_bundle(bundle).manifest)
+    opened = open_bundle(bundle)
+    before = dict(opened.manifest)
     training = dict(before.get("training", {}))
     if "metrics" in training:
-        training.setdefault("metrics_operating_points", before["operating_points"])
+        earlier = {code: entry["operating_point"] for code, entry in opened.modalities.items()}
+        training.setdefault("metrics_operating_points", earlier)
     after = {**before, **chosen, **({"training": training} if training else {})}
+    if before["schema"] != 1:  # where each modality has its own entry
+        points = after.pop("operating_points")
+        after["modalities"] = {
+            code: {**entry, **({"operating_point": points[code]} if code in points else {})}
+            for code, entry in opened.modalities.items()
+        }
     write_manifest(bundle, after)
     return open_bundle(bundle).sha256

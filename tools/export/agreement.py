@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.detector.boxes import iou
-from mammosono.appliance.pipeline.detector.detector import Detections, Detector
+from mammosono.appliance.pipeline.detector.detector import Detections, Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.engines.interface import Engine
@@ -91,12 +91,13 @@ def agreement(
     other: Engine,
     canvases: Iterable[tuple[NDArray[np.float32], float]],
     geometry: Geometry,
+    stages: DetectorStages | None = None,
 ) -> Agreement:
     """Read every canvas [H, W], given with its finding threshold, by both engines.
 
     Raises EngineFault.
     """
-    detectors = [Detector(engine, geometry) for engine in (reference, other)]
+    detectors = [Detector(engine, geometry, stages) for engine in (reference, other)]
     seen = Agreement()
     for canvas, threshold in canvases:
         a, b = (detector.detect(canvas, threshold - MARGIN) for detector in detectors)

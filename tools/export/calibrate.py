@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.detector.detector import Detections, Detector
 from mammosono.appliance.pipeline.detector.paste import paste
-from mammosono.appliance.pipeline.model import Model
+from mammosono.appliance.pipeline.model import Model, detectors
 from mammosono.appliance.pipeline.prepare import Denoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality
@@ -57,15 +57,16 @@ def calibrate(
     sensitivity: float,
     on_image: Callable[[int, int], None],
 ) -> dict[Modality, Calibration]:
-    """Choose each modality's numbers on `records` for a stated sensitivity of its verdict.
+    """Choose the numbers of each of the model's modalities on `records`, which are of no other, for
+    a stated sensitivity of its verdict.
 
     Raises ValueError if a modality has no malignant or no other image, or none with a lesion
     mask, or if a mask does not fit its image; IntakeError if an image cannot be read.
     """
-    detector, remove = Detector(engine, model.geometry), denoiser(engine, model, 2)
-    seen: dict[Modality, list[_Seen]] = {modality: [] for modality in Modality}
+    each, remove = detectors(engine, model), denoiser(engine, model, 2)
+    seen: dict[Modality, list[_Seen]] = {modality: [] for modality in model.modalities}
     for done, record in enumerate(records, start=1):
-        seen[record.modality].append(_look(detector, model, remove, record))
+        seen[record.modality].append(_look(each[record.modality], model, remove, record))
         on_image(done, len(records))
     return {m: _choose(m, images, sensitivity) for m, images in seen.items()}
 
@@ -105,7 +106,7 @@ def _look(detector: Detector, model: Model, remove: Denoise, record: Record) -> 
     if truth is not None and truth.any():
         boxes = prepared.frame.to_image(detections.boxes, size)
         crops = [
-            paste(mask, box, size, model.geometry.mask_threshold)
+            paste(mask, box, size, model.of(record.modality).geometry.mask_threshold)
             for mask, box in zip(detections.masks, boxes, strict=True)
         ]
         overlaps = np.array([_dice_at(t, truth, crops, detections.lesion) for t in GRID])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mammosono.engines.bundle import Bundle, File
+from mammosono.engines.bundle import Bundle, with_variant
 from mammosono.engines.errors import EngineError
 from mammosono.engines.trt.parity import read_tensors, try_plans
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.export import mixed_rules, rtx, rules
 from mammosono.tools.export.agreement import agreement
-from mammosono.tools.export.overflow import peaks, too_large
+from mammosono.tools.export.overflow import Peaks, peaks, too_large
 from mammosono.tools.export.rounding import rounded
 from mammosono.tools.export.subject import Check, Subject
 from mammosono.tools.export.variant import alone, variant
@@ -42,9 +43,14 @@ def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
 
 def fp16_range(subject: Subject) -> Iterator[Check]:
     what = "FP16 range"
+    seen: Peaks = {}
     try:
-        canvases = [canvas for canvas, _ in subject.canvases]
-        seen = peaks(subject.bundle, canvases, subject.model.geometry, subject.noisy)
+        for network in subject.networks():
+            canvases = [canvas for canvas, _ in network.canvases]
+            noisy = {name: each for name, each in subject.noisy.items() if name in network.stages}
+            own = network.own
+            bundle = stages_alone(subject.bundle, network.stages)
+            seen |= peaks(bundle, canvases, own.geometry, noisy, own.stages)
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return
@@ -63,15 +69,21 @@ def fp16_reading(subject: Subject) -> Iterator[Check]:
         yield subject.skipped(what, NO_MIXED)
         return
     try:
-        alone(as_mixed(subject.bundle)).close()
+        alone(with_variant(subject.bundle, MIXED)).close()
         with TemporaryDirectory() as folder:
             rounded_bundle = as_rounded(subject, Path(folder))
             with closing(alone(subject.bundle)) as a, closing(alone(rounded_bundle)) as b:
-                seen = agreement(a, b, subject.canvases, subject.model.geometry)
+                seen = {
+                    network.name: agreement(
+                        a, b, network.canvases, network.own.geometry, network.own.stages
+                    )
+                    for network in subject.networks()
+                }
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return
-    yield subject.result("", what, seen.broken, seen.figures)
+    for name, one in seen.items():
+        yield subject.result(name, what, one.broken, one.figures)
 
 
 def stored_tensors(subject: Subject) -> Iterator[Check]:
@@ -110,13 +122,8 @@ def tensorrt_rtx(subject: Subject) -> Iterator[Check]:
             yield subject.result(name, what, [f"{kind}: {line}" for line in wrong], said)
 
 
-def as_mixed(bundle: Bundle) -> Bundle:
-    """The bundle with its mixed graphs in the place of the others; each stage must have one."""
-    stages = {}
-    for name, stage in bundle.stages.items():
-        assert isinstance(stage.mixed, File)
-        stages[name] = stage._replace(path=stage.mixed.path, sha256=stage.mixed.sha256)
-    return bundle._replace(stages=stages)
+def stages_alone(bundle: Bundle, names: Collection[str]) -> Bundle:
+    return bundle._replace(stages={name: bundle.stages[name] for name in names})
 
 
 def as_rounded(subject: Subject, folder: Path) -> Bundle:

@@ -17,7 +17,9 @@ from mammosono.tools.export.graphs import export_stage
 from mammosono.tools.export.parity import BOUND, ParityError
 
 
-def export_denoiser(network: Denoiser, size: tuple[int, int], folder: Path) -> dict[str, Any]:
+def export_denoiser(
+    network: Denoiser, size: tuple[int, int], folder: Path, file: str = f"{STAGE}.onnx"
+) -> dict[str, Any]:
     """Write the graph for pictures of this size (height, width) and return its manifest entry.
 
     Raises ValueError if the network cannot take the size.
@@ -25,22 +27,22 @@ def export_denoiser(network: Denoiser, size: tuple[int, int], folder: Path) -> d
     multiple = 2 ** len(network.down)
     if size[0] % multiple or size[1] % multiple:
         raise ValueError(f"the denoiser's input must be multiples of {multiple}, not {size}")
-    return export_stage(network, {"noisy": torch.zeros(1, 1, *size)}, folder / f"{STAGE}.onnx")
+    return export_stage(network, {"noisy": torch.zeros(1, 1, *size)}, folder / file)
 
 
 def compare_denoiser(
-    network: Denoiser, engine: Engine, noisy: Iterable[NDArray[Any]]
+    network: Denoiser, engine: Engine, noisy: Iterable[NDArray[Any]], stage: str = STAGE
 ) -> dict[str, float]:
     """Largest relative difference between torch and the graph over these inputs [1, 1, H, W].
 
     Raises ParityError above `mammosono.tools.export.parity.BOUND`, and where there is no input.
     """
-    key = f"{STAGE}.noise"
+    key = f"{stage}.noise"
     worst: float | None = None
     for tensor in noisy:
         with torch.inference_mode():
             wanted = network.eval()(torch.from_numpy(tensor)).numpy()
-        got = np.asarray(engine.run(STAGE, {"noisy": tensor})["noise"])
+        got = np.asarray(engine.run(stage, {"noisy": tensor})["noise"])
         difference = float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-6))
         # Unlike max, this keeps a NaN, which the bound then refuses.
         worst = difference if worst is None else float(np.maximum(worst, difference))

@@ -1,9 +1,9 @@
-"""A run folder in, a bundle folder out; refused unless the graphs compute what torch does."""
+"""Run folders in, a bundle folder out; refused unless the graphs compute what torch does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.appliance.pipeline.model import Model, model_of
+from mammosono.appliance.pipeline.model import KIND, RULE, Model, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
@@ -23,6 +23,7 @@ from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import MANIFEST, open_bundle, write_manifest
 from mammosono.engines.interface import Engine
 from mammosono.engines.onnx_engine import OnnxEngine
+from mammosono.engines.schema1 import TOLERANCES
 from mammosono.tools.data.index import SPLITS, Record, select, split_hash
 from mammosono.tools.denoiser.network import Denoiser
 from mammosono.tools.denoiser.training import best_denoiser
@@ -34,6 +35,7 @@ from mammosono.tools.export.graphs import export_stage
 from mammosono.tools.export.half_precision import add_half_precision
 from mammosono.tools.export.noisy import Overheard
 from mammosono.tools.export.parity import compare
+from mammosono.tools.export.variant import Named
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -43,12 +45,25 @@ from mammosono.tools.training.checkpoint import best_network
 from mammosono.tools.training.datasets import required
 
 PARITY_IMAGES = 8
+SHARED = "shared"
+"""Name of the one network that reads every modality."""
+OWN = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
 OnImage = Callable[[str, int, int], None]
 """Told what is being done, how many images are done, and of how many."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trained:
+    """A network of the bundle: its name there, whose images it reads, and where it comes from."""
+
+    name: str
+    modalities: tuple[Modality, ...]
+    config: TrainConfig
+    network: RefinedMaskRcnn
+
+
 def export_bundle(
-    run: Path,
+    runs: Path | Mapping[Modality, Path],
     out: Path,
     records: Sequence[Record],
     sources: Sequence[str],
@@ -59,31 +74,33 @@ def export_bundle(
     on_image: OnImage,
     denoiser_run: Path | None = None,
 ) -> dict[str, Any]:
-    """Write the bundle of a run's best checkpoint into `out` and return its manifest.
+    """Write the bundle of runs' best checkpoints into `out` and return its manifest.
 
+    runs: one whose network reads every modality that it was trained for and val has images of; or
+        one for each modality, each then read by a network of its own.
     denoiser_run: of `train-denoiser`; None for a bundle without the mammogram's network.
     records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
     `out` is touched when the bundle is complete: a refused one leaves there what was there.
     Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
     """
-    config = checkpoint.read_config(run)
-    network = best_network(run, config.network)
+    val = required(records, "val", sources)
+    trained = _trained(runs, {record.modality for record in val})
+    read = {modality for one in trained for modality in one.modalities}
+    records = [record for record in records if record.modality in read]
     val, test = (required(records, split, sources) for split in ("val", "test"))
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".export-", dir=out) as temporary:
         folder = Path(temporary)
-        manifest = _draft(config, network, folder, name, version)
+        manifest = _draft(trained, folder, name, version)
         cleaner = None
         if denoiser_run is not None:
-            cleaner, provenance = best_denoiser(denoiser_run)
-            size = config.network.geometry.input_size
-            manifest["stages"][STAGE] = export_denoiser(cleaner, size, folder)
-            manifest["denoiser"] = provenance
+            cleaner, manifest["denoiser"] = best_denoiser(denoiser_run)
+            _add_denoiser(manifest, trained, cleaner, folder)
         write_manifest(folder, manifest)
-        parity, chosen = _choose(network, cleaner, folder, val, sensitivity, on_image)
+        parity, chosen = _choose(trained, cleaner, folder, val, sensitivity, on_image)
         _enter(manifest, chosen, sensitivity)
         manifest["training"] = {
-            "config": asdict(config),
+            "networks": {one.name: {"config": asdict(one.config)} for one in trained},
             "sources": list(sources),
             "split_sha256": split_hash(select(records, sources=sources)),
             "images": {
@@ -104,8 +121,33 @@ def export_bundle(
     return manifest
 
 
+def _trained(runs: Path | Mapping[Modality, Path], seen: Collection[Modality]) -> list[_Trained]:
+    """seen: the modalities of the validation images."""
+    if isinstance(runs, Path):
+        config = checkpoint.read_config(runs)
+        own = tuple(m for m in Modality if m.value in config.modalities and m in seen)
+        if not own:
+            raise ValueError(
+                f"the run was trained for {' and '.join(config.modalities)} and the index has no "
+                "val image of it: name its own sources with --source"
+            )
+        return [_Trained(SHARED, own, config, best_network(runs, config.network))]
+    found = []
+    for modality, run in runs.items():
+        config = checkpoint.read_config(run)
+        if modality.value not in config.modalities:
+            raise ValueError(
+                f"the run for {modality.value} was trained for {' and '.join(config.modalities)}"
+            )
+        if modality not in seen:
+            raise ValueError(f"the index has no val image of {modality.value}: check --source")
+        network = best_network(run, config.network)
+        found.append(_Trained(OWN[modality], (modality,), config, network))
+    return found
+
+
 def _choose(
-    network: RefinedMaskRcnn,
+    trained: Sequence[_Trained],
     cleaner: Denoiser | None,
     folder: Path,
     val: Sequence[Record],
@@ -114,13 +156,19 @@ def _choose(
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
     """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
-    engine = Overheard(OnnxEngine(bundle))
+    model = model_of(bundle, "export")
+    engine = Overheard(OnnxEngine(bundle), model)
+    parity: dict[str, float] = {}
     try:
-        model = model_of(bundle, engine.runtime)
         canvases = _canvases(val, engine, model)
-        parity = compare(TorchEngine(network), engine, canvases, model.geometry)
+        for one in trained:
+            own = [canvas for modality, canvas in canvases if modality in one.modalities]
+            graphs = Named(engine, bundle.networks[one.name].stages)
+            compared = compare(TorchEngine(one.network), graphs, own, one.config.network.geometry)
+            parity |= {f"{one.name}.{key}": value for key, value in compared.items()}
         if cleaner is not None:
-            parity |= compare_denoiser(cleaner, engine, tuple(engine.noisy))
+            for stage, noisy in engine.noisy.items():
+                parity |= compare_denoiser(cleaner, engine, noisy, stage)
         chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
     finally:
         engine.close()
@@ -136,53 +184,85 @@ def _measure(
     return {key: measured[key] for key in ("groups", "pairs")}
 
 
-def _draft(
-    config: TrainConfig, network: RefinedMaskRcnn, out: Path, name: str, version: str
-) -> dict[str, Any]:
-    geometry = config.network.geometry
-    inputs = stage_inputs(geometry, config.network.fpn_channels)
-    stages = {
-        stage: export_stage(module, inputs[stage], out / f"{stage}.onnx")
-        for stage, module in (
-            ("trunk", TrunkStage(network)),
-            ("heads", HeadsStage(network)),
-            ("masks", MasksStage(network)),
-        )
-    }
+def _draft(trained: Sequence[_Trained], out: Path, name: str, version: str) -> dict[str, Any]:
+    """The manifest, its numbers still to be chosen."""
     return {
-        "schema": 1,
+        "schema": 2,
+        "kind": KIND,
         "name": name,
         "version": version,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "classes": ["benign", "malignant"],
-        "modalities": [modality.value for modality in Modality],
+        "networks": {one.name: _network(one, out) for one in trained},
+        "modalities": {
+            modality.value: {
+                "network": one.name,
+                "finding_threshold": 0.5,
+                "score": {"rule": RULE, "head_weight": 0.5},
+                "operating_point": 0.5,
+            }
+            for one in trained
+            for modality in one.modalities
+        },
+    }
+
+
+def _network(one: _Trained, out: Path) -> dict[str, Any]:
+    config = one.config
+    inputs = stage_inputs(config.network.geometry, config.network.fpn_channels)
+    stages = {
+        stage: _bounded(export_stage(module, inputs[stage], out / f"{one.name}.{stage}.onnx"))
+        for stage, module in (
+            ("trunk", TrunkStage(one.network)),
+            ("heads", HeadsStage(one.network)),
+            ("masks", MasksStage(one.network)),
+        )
+    }
+    return {
         "stages": stages,
-        "geometry": geometry.to_manifest(),
+        "geometry": config.network.geometry.to_manifest(),
         "normalisation": {
             "percentiles": list(config.percentiles),
             "mean": config.mean,
             "std": config.std,
         },
-        "image_score": {m.value: {"head_weight": 0.5} for m in Modality},
-        "finding_thresholds": {m.value: 0.5 for m in Modality},
-        "operating_points": {m.value: 0.5 for m in Modality},
     }
+
+
+def _add_denoiser(
+    manifest: dict[str, Any], trained: Sequence[_Trained], cleaner: Denoiser, folder: Path
+) -> None:
+    """Raises ValueError if no network reads mammograms or the input's size does not fit."""
+    for one in trained:
+        if Modality.MG in one.modalities:
+            size = one.config.network.geometry.input_size
+            entry = export_denoiser(cleaner, size, folder, f"{one.name}.{STAGE}.onnx")
+            manifest["networks"][one.name]["stages"][STAGE] = _bounded(entry)
+            manifest["modalities"][Modality.MG.value]["denoise"] = STAGE
+            return
+    raise ValueError("the denoiser is for mammograms, and the bundle reads none")
+
+
+def _bounded(entry: dict[str, Any]) -> dict[str, Any]:
+    """A stage's entry with the bounds of what a plan's answers may be off by."""
+    named = {name: TOLERANCES[name] for name in entry["outputs"] if name in TOLERANCES}
+    return {**entry, "tolerances": named}
 
 
 def _enter(
     manifest: dict[str, Any], chosen: dict[Modality, Calibration], sensitivity: float
 ) -> None:
     for modality, values in chosen.items():
-        key = modality.value
-        manifest["image_score"][key] = {
-            "head_weight": values.image_score.weight,
-            "rule": "score = w * whole-image head + (1 - w) * most malignant finding; "
-            "w by AUC on val",
-            "val_auc": round(values.image_score.auc, 4),
-        }
-        manifest["finding_thresholds"][key] = values.finding_threshold
-        # Not rounded: it lies midway between two scores, which may be closer than any rounding.
-        manifest["operating_points"][key] = values.operating_point.threshold
+        manifest["modalities"][modality.value].update(
+            finding_threshold=values.finding_threshold,
+            score={
+                "rule": RULE,
+                "head_weight": values.image_score.weight,
+                "val_auc": round(values.image_score.auc, 4),
+            },
+            # Not rounded: it lies midway between two scores, which may be closer than any rounding.
+            operating_point=values.operating_point.threshold,
+        )
     manifest["operating_points_chosen"] = {
         "on": "val",
         "for": f"sensitivity of at least {sensitivity:g} of each modality",
@@ -197,9 +277,11 @@ def _enter(
     }
 
 
-def _canvases(records: Sequence[Record], engine: Engine, model: Model) -> list[NDArray[np.float32]]:
+def _canvases(
+    records: Sequence[Record], engine: Engine, model: Model
+) -> list[tuple[Modality, NDArray[np.float32]]]:
     """Real images, spread over the list so that both modalities are among them."""
     step = -(-len(records) // PARITY_IMAGES)
     images = [read_image(r.image.read_bytes(), r.modality) for r in records[::step]]
     remove = denoiser(engine, model, 2)
-    return [prepare(image, model, remove, Stopwatch()).canvas for image in images]
+    return [(i.modality, prepare(i, model, remove, Stopwatch()).canvas) for i in images]

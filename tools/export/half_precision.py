@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
+from mammosono.engines.bundle import Bundle, Stage, open_bundle, read_stage, write_manifest
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.export.mixed import fp32_nodes, to_mixed
 from mammosono.tools.export.parity_tensors import parity_tensors
 
@@ -29,12 +31,17 @@ def add_half_precision(folder: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = copy.deepcopy(dict(bundle.manifest))
     with TemporaryDirectory(prefix=".half-", dir=folder) as name:
         temporary = Path(name)
-        for stage in bundle.stages.values():
+        for network, own, stage in each_stage(bundle):
             model = onnx.load_from_string(read_stage(stage))
-            names = fp32_nodes(stage.name, model)
+            names = fp32_nodes(own, model)
             file = temporary / f"{stage.name}.mixed.onnx"
             file.write_bytes(to_mixed(model, names).SerializeToString())
-            manifest["stages"][stage.name].update(fp32=names, mixed=_entry(file))
+            if manifest["schema"] == 1:
+                manifest["stages"][own].update(fp32=names, mixed=_entry(file))
+            else:
+                entry = manifest["networks"][network]["stages"][own]
+                entry["fp32"] = names
+                entry.setdefault("variants", {})[MIXED] = _entry(file)
         np.savez_compressed(temporary / PARITY, **parity_tensors(bundle))  # type: ignore[arg-type]
         manifest["parity"] = _entry(temporary / PARITY)
         # The manifest last: until it is there, the bundle is the one that it was.
@@ -42,6 +49,13 @@ def add_half_precision(folder: Path) -> dict[str, Any]:
             file.replace(folder / file.name)
     write_manifest(folder, manifest)
     return manifest
+
+
+def each_stage(bundle: Bundle) -> Iterator[tuple[str, str, Stage]]:
+    """Its network's name, its own name in that network, and the stage."""
+    for name, network in bundle.networks.items():
+        for own, stage in network.stages.items():
+            yield name, own, bundle.stages[stage]
 
 
 def _entry(file: Path) -> dict[str, str]:

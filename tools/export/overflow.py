@@ -11,8 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.appliance.pipeline.detector.detector import Detector
+from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.engines.bundle import Bundle, read_stage
 from mammosono.engines.interface import Engine, Tensor
@@ -32,11 +31,12 @@ def peaks(
     bundle: Bundle,
     canvases: Sequence[NDArray[np.float32]],
     geometry: Geometry,
-    noisy: Sequence[NDArray[np.float32]] = (),
+    noisy: Mapping[str, Sequence[NDArray[np.float32]]],
+    stages: DetectorStages | None = None,
 ) -> Peaks:
     """The largest magnitude, over all canvases [H, W], of every tensor that is FP16 on a device.
 
-    noisy: [1, 1, H, W], for the denoiser's stage.
+    noisy: [1, 1, H, W], for each denoiser's stage. stages: as Detector takes them.
     Raises EngineFault if a stage answers with NaN or Inf, EngineUnavailable.
     """
     graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
@@ -49,9 +49,10 @@ def peaks(
         watching = _Watching(engine)
         try:
             for canvas in canvases:
-                Detector(watching, geometry).detect(canvas, EVERY)
-            for tensor in noisy:
-                watching.run(STAGE, {"noisy": tensor})
+                Detector(watching, geometry, stages).detect(canvas, EVERY)
+            for stage, tensors in noisy.items():
+                for tensor in tensors:
+                    watching.run(stage, {"noisy": tensor})
         finally:
             engine.close()
     return watching.seen

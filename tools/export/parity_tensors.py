@@ -14,12 +14,11 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms.demo import demo_phantom
-from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.model import model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import SourceImage
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 from mammosono.tools.export.variant import alone
@@ -40,8 +39,8 @@ def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
     """`<case>/<stage>/in/<tensor>` and `<case>/<stage>/out/<tensor>`: floats float16, rows int32.
 
     The answers are those of the FP32 graphs to exactly the inputs as they are stored. An input
-    without a tensor is what an earlier stage of the case kept under that name (the pyramid). The
-    denoiser's stage has the mammogram's case alone.
+    without a tensor is what an earlier stage of the case kept under that name (the pyramid). A
+    denoiser's stage has the case alone of the modality that it denoises.
     Raises ValueError if a stage was not reached or answered with more than float16 holds;
     EngineError, ModelUnavailable.
     """
@@ -49,13 +48,17 @@ def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
     engine = alone(bundle)
     try:
         model = model_of(bundle, engine.runtime)
-        for case in CASES:
+        denoisers = {own.denoiser for own in model.modalities.values()}
+        for case, modality in CASES.items():
+            if modality not in model.modalities:
+                continue
+            own = model.of(modality)
             recorder = _Recorder(engine, case, stored)
             remove = denoiser(recorder, model, 1)
             canvas = prepare(phantom_image(case), model, remove, Stopwatch()).canvas
-            Detector(recorder, model.geometry).detect(canvas, EVERY)
-            for stage in bundle.stages:
-                if stage == STAGE and CASES[case] is not Modality.MG:
+            Detector(recorder, own.geometry, own.stages).detect(canvas, EVERY)
+            for stage in bundle.networks[own.network].stages.values():
+                if stage in denoisers and stage != own.denoiser:
                     continue
                 if not any(name.startswith(f"{case}/{stage}/out/") for name in stored):
                     raise ValueError(f"stage {stage} finds nothing to do on the {case} phantom")

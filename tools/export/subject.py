@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +13,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.appliance.pipeline.model import Model, model_of
+from mammosono.appliance.pipeline.model import ModalityModel, Model, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import SourceImage
+from mammosono.appliance.values import Modality, SourceImage
 from mammosono.engines.bundle import Bundle, open_bundle, read_file, read_stage
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.export.noisy import Overheard
 from mammosono.tools.export.variant import alone
 
@@ -37,19 +37,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NetworkSubject:
+    """name: "" of the only one. own: of one of its modalities; what is asked of it here is all
+    their. stages: names. canvases: [H, W], each with its finding threshold."""
+
+    name: str
+    own: ModalityModel
+    stages: tuple[str, ...]
+    canvases: Sequence[tuple[NDArray[np.float32], float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
     """One opened bundle with all that the checks look at.
 
-    mixed: empty where the bundle has none. canvases: [H, W], each with its finding threshold.
-    noisy: [1, 1, H, W], what the denoiser's stage was fed for them; empty where there is none.
+    mixed: empty where the bundle has none. canvases: [H, W], each with its modality.
+    noisy: [1, 1, H, W], what each denoiser's stage was fed for them.
     """
 
     bundle: Bundle
     model: Model
     graphs: Mapping[str, ModelProto]
     mixed: Mapping[str, ModelProto]
-    canvases: Sequence[tuple[NDArray[np.float32], float]]
-    noisy: Sequence[NDArray[np.float32]] = ()
+    canvases: Sequence[tuple[Modality, NDArray[np.float32]]]
+    noisy: Mapping[str, Sequence[NDArray[np.float32]]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, images: Sequence[SourceImage]) -> Subject:
@@ -57,19 +68,38 @@ class Subject:
         model = model_of(bundle, "check-graphs")
         graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
         mixed = {
-            name: onnx.load_from_string(read_file(stage.mixed))
+            name: onnx.load_from_string(read_file(stage.variants[MIXED]))
             for name, stage in bundle.stages.items()
-            if stage.mixed is not None
+            if MIXED in stage.variants
         }
-        # This stage alone: what is wrong with the others is for the checks to say.
-        denoising = {name: stage for name, stage in bundle.stages.items() if name == STAGE}
-        with closing(Overheard(alone(bundle._replace(stages=denoising)))) as engine:
+        # These stages alone: what is wrong with the others is for the checks to say.
+        used = {own.denoiser for own in model.modalities.values()}
+        denoising = {name: stage for name, stage in bundle.stages.items() if name in used}
+        with closing(Overheard(alone(bundle._replace(stages=denoising)), model)) as engine:
             remove = denoiser(engine, model, 1)
             canvases = [
-                (prepare(i, model, remove, Stopwatch()).canvas, model.finding_threshold[i.modality])
-                for i in images
+                (image.modality, prepare(image, model, remove, Stopwatch()).canvas)
+                for image in images
+                if image.modality in model.modalities
             ]
         return cls(bundle, model, graphs, mixed, canvases, engine.noisy)
+
+    def networks(self) -> list[NetworkSubject]:
+        """Each network with what is its own."""
+        found = {own.network: own for own in self.model.modalities.values()}
+        return [
+            NetworkSubject(
+                name if len(found) > 1 else "",
+                own,
+                tuple(self.bundle.networks[name].stages.values()),
+                [
+                    (canvas, self.model.of(modality).finding_threshold)
+                    for modality, canvas in self.canvases
+                    if self.model.of(modality).network == name
+                ],
+            )
+            for name, own in found.items()
+        ]
 
     def result(self, stage: str, what: str, wrong: Sequence[str], said: str = "") -> Check:
         return self._check(stage, what, "fail" if wrong else "ok", tuple(wrong) or (said,))

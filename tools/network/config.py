@@ -116,6 +116,8 @@ class TrainConfig:
     """Learning rate of a pretrained encoder as a share of the rest's."""
     views: Literal["both", "only", "off"] = "both"
     """What is drawn of a sample: before and after denoising, only after, or only before."""
+    modalities: tuple[Literal["MG", "US"], ...] = ("MG", "US")
+    """Whose images it learns from, and alone reads."""
     percentiles: tuple[float, float] = (1.0, 99.7)
     """Grey levels of a working image that become 0 and 1."""
     mean: float = 0.35
@@ -129,6 +131,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is at least 1")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ValueError("micro_batch is at least 1")
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ValueError("modalities names MG, US or both, each once")
         if not 0 <= self.phantom_share <= 1:
             raise ValueError("phantom_share is a share from 0 to 1")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.denoise import Gaussian
-from mammosono.appliance.values import Label
+from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.augment import Example, augment
 from mammosono.tools.data.index import Record, select
 from mammosono.tools.data.sample import Sample, Views, load_sample, phantom_sample, with_views
@@ -54,11 +54,18 @@ def real_samples(
     return samples
 
 
-def phantom_samples(input_size: tuple[int, int], first_seed: int = 10_000) -> list[Sample]:
-    """PHANTOMS drawn pictures, both modalities, benign, malignant and normal in turn."""
+def phantom_samples(
+    input_size: tuple[int, int],
+    first_seed: int = 10_000,
+    modalities: Collection[Modality] = tuple(MODALITIES),
+) -> list[Sample]:
+    """Of PHANTOMS drawn pictures, both modalities, benign, malignant and normal in turn, those of
+    the modalities asked for."""
     samples, records = [], tuple(MODALITIES.values())
     for k in range(PHANTOMS):
         record = records[k % len(records)]
+        if record.modality not in modalities:
+            continue
         label = (Label.BENIGN, Label.MALIGNANT, None)[k // len(records) % 3]
         height, width = record.phantom_size
         drawn = phantom(record.modality, first_seed + k, label, height=height, width=width)
@@ -85,7 +92,8 @@ def split_material(
     views: Views = "both",
     gaussian: Gaussian | None = None,
 ) -> tuple[list[Sample], list[Sample]]:
-    """Training samples (split `train` of the sources, and phantoms) and validation samples.
+    """Training samples (split `train` of the sources, and phantoms of its modalities) and
+    validation samples.
 
     gaussian: as for real_samples.
     Raises ValueError if either split is empty: without validation no weights are the best.
@@ -94,7 +102,8 @@ def split_material(
     val = required(records, "val", sources)
     samples = real_samples([*train, *val], input_size, on_sample, views, gaussian)
     cut = sum(not record.abnormal_without_location for record in train)
-    return samples[:cut] + phantom_samples(input_size), samples[cut:]
+    drawn = phantom_samples(input_size, modalities={record.modality for record in train})
+    return samples[:cut] + drawn, samples[cut:]
 
 
 def draw_weights(samples: Sequence[Sample], phantom_share: float) -> NDArray[np.float64]:

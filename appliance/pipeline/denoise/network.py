@@ -12,7 +12,7 @@ from mammosono.engines.interface import Engine
 Image = NDArray[np.float32]
 
 STAGE = "denoise_mg"
-"""noisy float32 [1, 1, height, width], as `centred` gives it -> noise of the same shape."""
+"""What a network calls the stage, as our own tools write it."""
 
 LEVEL_SIDE = 31
 """px; the level around a pixel is the mean of a square of this side."""
@@ -36,8 +36,9 @@ def centred(stabilised: Image) -> Image:
     return np.asarray(np.clip(stabilised - level, -FARTHEST, FARTHEST), np.float32)
 
 
-def network(engine: Engine, size: tuple[int, int]) -> Gaussian:
-    """What `engine` runs as stage `denoise_mg`, whose input has this size (height, width).
+def network(engine: Engine, size: tuple[int, int], stage: str = STAGE) -> Gaussian:
+    """What `engine` runs as `stage`, whose input has this size (height, width):
+    noisy float32 [1, 1, height, width], as `centred` gives it -> noise of the same shape.
 
     A smaller picture is continued by reflection; a larger one is cut into tiles that overlap.
     The function raises EngineError as `Engine.run` does.
@@ -50,7 +51,7 @@ def network(engine: Engine, size: tuple[int, int]) -> Gaussian:
         for top in _starts(height, size[0]):
             for left in _starts(width, size[1]):
                 rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-                found = _run(engine, seen[rows, columns], size)
+                found = _run(engine, stage, seen[rows, columns], size)
                 # The rim that a tile shares with one before it stays as that one has it.
                 y, x = _RIM if top else 0, _RIM if left else 0
                 noise[top + y : top + size[0], left + x : left + size[1]] = found[y:, x:]
@@ -66,9 +67,9 @@ def _starts(length: int, side: int) -> list[int]:
     return [*range(0, length - side, side - 2 * _RIM), length - side]
 
 
-def _run(engine: Engine, tile: Image, size: tuple[int, int]) -> Image:
+def _run(engine: Engine, stage: str, tile: Image, size: tuple[int, int]) -> Image:
     height, width = tile.shape
     border = (0, size[0] - height, 0, size[1] - width)
     noisy = cv2.copyMakeBorder(tile, *border, borderType=cv2.BORDER_REFLECT_101)
-    noise = np.asarray(engine.run(STAGE, {"noisy": noisy[None, None]})["noise"])
+    noise = np.asarray(engine.run(stage, {"noisy": noisy[None, None]})["noise"])
     return np.asarray(noise[0, 0, :height, :width], np.float32)

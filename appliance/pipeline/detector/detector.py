@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,24 @@ class Detections:
         return np.asarray(self.benign + self.malignant)
 
 
-class Detector:
-    """Runs an engine's three stages. Not thread-safe, as the engine is not."""
+class DetectorStages(NamedTuple):
+    """What the engine calls the three stages of one network."""
 
-    def __init__(self, engine: Engine, geometry: Geometry) -> None:
+    trunk: str = "trunk"
+    heads: str = "heads"
+    masks: str = "masks"
+
+
+class Detector:
+    """Runs a network's three stages. Not thread-safe, as the engine is not."""
+
+    def __init__(
+        self, engine: Engine, geometry: Geometry, stages: DetectorStages | None = None
+    ) -> None:
+        """stages: None for an engine that calls them trunk, heads and masks."""
         self._engine = engine
         self._geometry = geometry
+        self._stages = stages or DetectorStages()
         self._anchors = anchors_by_level(geometry)
 
     def detect(
@@ -57,15 +70,15 @@ class Detector:
 
         Raises mammosono.engines.errors.EngineFault if a stage fails or answers with NaN or Inf.
         """
-        geometry, laps = self._geometry, _Laps(clock)
-        trunk = self._engine.run("trunk", {"image": canvas[None, None]}, keep=("pyramid",))
+        geometry, stages, laps = self._geometry, self._stages, _Laps(clock)
+        trunk = self._engine.run(stages.trunk, {"image": canvas[None, None]}, keep=("pyramid",))
         laps.lap("trunk")
         objectness, deltas = np.asarray(trunk["objectness"]), np.asarray(trunk["deltas"])
         proposals, _ = propose(objectness[0], deltas[0], self._anchors, geometry)
         rows, weights = roi_samples(proposals, geometry.box_bins, geometry)
         laps.lap("proposals")
         heads = self._engine.run(
-            "heads",
+            stages.heads,
             {
                 "pyramid": trunk["pyramid"],
                 "rows": _padded(rows, geometry.proposals),
@@ -91,7 +104,7 @@ class Detector:
             rows, weights = roi_samples(boxes, geometry.mask_bins, geometry)
             laps.lap("proposals")
             answer = self._engine.run(
-                "masks",
+                stages.masks,
                 {
                     "pyramid": trunk["pyramid"],
                     "rows": _padded(rows, geometry.findings),

@@ -3,7 +3,7 @@
 The service writes one JSON object a line to the process's standard input, and reads its answers
 from its standard output, line by line; standard error is its log.
 
-    -> {"open": {bundle, runtime, memory_bytes}}     once
+    -> {"open": {bundle, options, memory_bytes}}     once
     <- {"ready": {model}} | {"unavailable": reason}
     -> {"read": study_id, "images": [{"modality", "path"}], "pictures": folder}
     <- {"done": document, "verdict": ...} | {"refused": problem}

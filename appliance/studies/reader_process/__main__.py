@@ -21,11 +21,11 @@ from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import from_error, from_unexpected
 from mammosono.appliance.output.save import save_pictures
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
+from mammosono.engines.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,10 +42,11 @@ def main() -> None:
     opening = next(orders)["open"]
     limit = opening["memory_bytes"]
     _limit_memory(limit)
-    bundle, runtime = _path(opening["bundle"]), _runtime(opening["runtime"])
+    bundle = Path(opening["bundle"]) if opening["bundle"] else None
+    options = EngineOptions(**opening["options"])
 
     def open_and_prove() -> Reader:
-        reader = Reader.open(bundle, runtime)
+        reader = Reader.open(bundle, options)
         prove(reader)
         return reader
 
@@ -117,15 +118,6 @@ def _speaker() -> Say:
         answers.flush()
 
     return say
-
-
-def _runtime(members: dict[str, Any]) -> Runtime:
-    paths = {name: _path(members[name]) for name in ("plans", "worker_python")}
-    return Runtime(**{**members, **paths})
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
 
 
 def _limit_memory(limit: int | None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Modality, Verdict
+from mammosono.engines.open import DEFAULT
+from mammosono.engines.options import EngineOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,14 @@ class Opening:
     """bundle: None is the one that ships with us. memory_bytes: limit of the process."""
 
     bundle: Path | None = None
-    runtime: Runtime = field(default_factory=Runtime)
+    options: EngineOptions = DEFAULT
     memory_bytes: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As the process is told."""
+        bundle = str(self.bundle) if self.bundle else None
+        options = self.options._asdict()
+        return {"bundle": bundle, "options": options, "memory_bytes": self.memory_bytes}
 
 
 @dataclass(frozen=True, slots=True)

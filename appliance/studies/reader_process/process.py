@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost
@@ -163,7 +163,7 @@ class ReaderProcess:
             limit=_LINE_BYTES,
         )
         self.starts += 1
-        await self._send({"open": asdict(self._opening)})
+        await self._send({"open": self._opening.document()})
         answer = await self._receive()
         if "unavailable" in answer:
             raise ModelUnavailable(answer["unavailable"])

@@ -22,9 +22,9 @@ from mammosono.appliance.pipeline.denoise import Gaussian
 from mammosono.appliance.pipeline.denoise.network import network
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.model import Model, open_model
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.values import Box, Label, Modality
 from mammosono.engines.interface import Engine
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.denoise.measures import (
     cnr,
     edge_correlation,
@@ -88,7 +88,7 @@ def run_bench_denoise(
     cannot be used, and where the peers are not installed.
     """
     machine = this_machine()
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
     cv2.setNumThreads(THREADS)
     with closing(engine):
         cnn = _of_run(denoiser) if denoiser else cnn_of(engine, model)
@@ -104,7 +104,10 @@ def run_bench_denoise(
 
 def cnn_of(engine: Engine, model: Model) -> Gaussian | None:
     """The bundle's denoising network, None if it has none."""
-    return network(engine, model.geometry.input_size) if model.denoises else None
+    own = model.modalities.get(Modality.MG)
+    if own is None or own.denoiser is None:
+        return None
+    return network(engine, own.geometry.input_size, own.denoiser)
 
 
 def _of_run(run: Path) -> Gaussian:
@@ -192,7 +195,7 @@ def _real(
     if not chosen:
         raise ValueError("the index has no lesion with a mask in val; name its --source")
     for done, record in enumerate(chosen, start=1):
-        image, lesion = _working(record, model.geometry.input_size)
+        image, lesion = _working(record, model.of(record.modality).geometry.input_size)
         around = ring(lesion) & (image > 0)
         if lesion.any() and around.any():
             before = cnr(image, lesion, around), enl(image, around)
@@ -241,7 +244,7 @@ class PictureRow:
 
 def draw_pictures(folder: Path, bundle: Path | None) -> None:
     """Write denoise-mg.png and denoise-us.png. Raises ModelUnavailable, EngineError, OSError."""
-    engine, model = open_model(bundle, Runtime(threads=THREADS))
+    engine, model = open_model(bundle, EngineOptions(threads=THREADS))
     with closing(engine):
         methods = {
             Modality.MG: our_methods(Modality.MG, cnn_of(engine, model))[:1],

@@ -21,12 +21,12 @@ from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED, Model, model_of, open_model
 from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
-from mammosono.appliance.pipeline.runtime import Runtime
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import findings_of, judge, malignancy
 from mammosono.appliance.values import ImageReading, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
+from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.workload import Posted, draw_pair
 from mammosono.tools.data.index import read_index, select
 from mammosono.tools.evaluation.evaluate import TrunkOnce
@@ -61,7 +61,9 @@ def host_work(geometry: Geometry, denoises: bool, repeats: int = _REPEATS) -> tu
     damaged.
     """
     bundle = open_bundle(SHIPPED)
-    model = replace(model_of(bundle, "none"), geometry=geometry, denoises=denoises)
+    model = model_of(bundle, "none").everywhere(geometry=geometry)
+    if not denoises:
+        model = model.everywhere(denoiser=None)
     engine = _FixedAnswers(geometry)
     detector, remove = Detector(engine, geometry), denoiser(engine, model, 1)
     return tuple(
@@ -77,7 +79,7 @@ def _once(posted: Posted, model: Model, remove: Denoise, detector: Detector) -> 
     prepared = prepare(image, model, remove, watch)
     with watch.lap("after"):
         seen = detector.detect(prepared.canvas, finding_threshold=_SURE / 2)
-        findings_of(image, prepared.frame, seen, model)
+        findings_of(image, prepared.frame, seen, model.of(image.modality))
     laps = watch.milliseconds()
     return HostWork(
         1e-3 * (laps["decode"] + laps["frame"]), 1e-3 * laps["denoise"], 1e-3 * laps["after"]
@@ -199,7 +201,7 @@ def check_on_val(
     records = select(read_index(index), split="val", sources=sources)
     if not records:
         raise ValueError("the index has no val image of these sources: check --source")
-    engine, model = open_model(bundle or SHIPPED, Runtime(threads=1, name="onnxruntime"))
+    engine, model = open_model(bundle or SHIPPED, EngineOptions(threads=1, runtime="onnxruntime"))
     try:
         readers, remove = _readers(engine, model), denoiser(engine, model, 1)
         outcomes: dict[Caps, list[ImageOutcome]] = {caps: [] for caps in readers}
@@ -233,23 +235,25 @@ def _by_modality(outcomes: Sequence[ImageOutcome]) -> dict[Modality, GroupFigure
 def _readers(
     engine: Engine, model: Model
 ) -> dict[Caps, Callable[[SourceImage, Prepared], ImageReading]]:
-    geometry = model.geometry
+    """Of a bundle whose one network serves both modalities."""
+    geometry = model.of(Modality.MG).geometry
     once = TrunkOnce(engine)
     readers = {}
     for proposals, findings in cap_ladder(geometry.proposals, geometry.findings):
         fewer = replace(geometry, proposals=proposals, findings=findings)
         static = {"heads": geometry.proposals, "masks": geometry.findings}
         detector = Detector(_Padding(once, static), fewer)
-        readers[proposals, findings] = _reader(detector, replace(model, geometry=fewer))
+        readers[proposals, findings] = _reader(detector, model.everywhere(geometry=fewer))
     return readers
 
 
 def _reader(detector: Detector, model: Model) -> Callable[[SourceImage, Prepared], ImageReading]:
     def read(image: SourceImage, prepared: Prepared) -> ImageReading:
-        seen = detector.detect(prepared.canvas, model.finding_threshold[image.modality])
-        score, _ = malignancy(seen, model.head_weight[image.modality])
-        verdict, _ = judge(score, model.operating_point[image.modality], prepared.frame)
-        findings = findings_of(image, prepared.frame, seen, model)
+        own = model.of(image.modality)
+        seen = detector.detect(prepared.canvas, own.finding_threshold)
+        score, _ = malignancy(seen, own.head_weight)
+        verdict, _ = judge(score, own.operating_point, prepared.frame)
+        findings = findings_of(image, prepared.frame, seen, own)
         return ImageReading(
             0, image.modality, image.width, image.height, image.sha256,
             verdict, score, findings, prepared.denoise, (),

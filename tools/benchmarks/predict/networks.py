@@ -25,7 +25,7 @@ from mammosono.tools.benchmarks.predict.prediction import (
     Network,
     Prediction,
     TargetBoard,
-    bundle_network,
+    bundle_networks,
     config_network,
     predict,
 )
@@ -203,9 +203,10 @@ def run_prediction(
     machine = this_machine()
     paper = preset("paper").network
     variants = paper_variants(paper)
-    total = 3 + len(variants)
+    chosen = list(_networks(bundle or SHIPPED, paper))
+    total = len(chosen) + len(variants)
     networks: list[Prediction] = []
-    for network in _networks(bundle or SHIPPED, paper):
+    for network in chosen:
         networks.append(predict(network, _work(network), board))
         on_network(len(networks), total)
     base, varied = networks[-1], []
@@ -223,6 +224,6 @@ def _work(network: Network) -> tuple[HostWork, ...]:
 
 
 def _networks(bundle: Path, paper: NetworkConfig) -> Iterator[Network]:
-    yield bundle_network(bundle)
+    yield from bundle_networks(bundle)
     yield config_network(preset("middle").network, "middle")
     yield config_network(paper, "paper")

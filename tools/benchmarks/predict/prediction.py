@@ -5,13 +5,12 @@ The board is given as rates that others measured on it, the networks as costs of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import onnx
 
-from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import Stage, open_bundle, read_stage
@@ -133,12 +132,16 @@ def stage_seconds(cost: StageCost, board: TargetBoard) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """stages: cost of one run of each. denoiser: of the stage that denoises mammograms, if any."""
+    """stages: cost of one run of each. denoiser: of the stage that denoises mammograms, if any.
+    modalities: whose images it reads. beside: the networks that read the others', in the same
+    memory."""
 
     name: str
     geometry: Geometry
     stages: Mapping[str, StageCost]
     denoiser: StageCost | None = None
+    modalities: tuple[Modality, ...] = PAIR
+    beside: tuple[Network, ...] = ()
 
     @property
     def flops(self) -> Flops:
@@ -154,8 +157,8 @@ class Prediction:
     work: on this machine, of each image of the pair. seconds: the three stages, one image.
     denoiser: its stage, on a mammogram. host: the slower image's own work. image: the slower one
     alone, from bytes to findings. pair: two, the second prepared while the network runs on the
-    first. weights, scratch, bindings: of the network and the denoiser. memory: of all processes
-    at their peak.
+    first. weights, scratch, bindings: of all networks of the bundle and the denoiser. memory: of
+    all processes at their peak.
     """
 
     network: Network
@@ -173,22 +176,40 @@ class Prediction:
 
     @property
     def own(self) -> float:
-        """MB of the network itself."""
+        """MB of the networks themselves."""
         return self.weights + self.scratch + self.bindings
 
 
-def bundle_network(folder: Path) -> Network:
-    """The network of a bundle, from its own graphs. Raises BundleError, KeyError, ValueError."""
+def bundle_networks(folder: Path) -> tuple[Network, ...]:
+    """The networks of a bundle, from its own graphs, each with the others beside it.
+
+    Raises BundleError, KeyError, TypeError or ValueError.
+    """
     bundle = open_bundle(folder)
-    stages = {name: _bundle_cost(bundle.stages[name]) for name in NETWORK}
-    denoiser = _bundle_cost(bundle.stages[STAGE]) if STAGE in bundle.stages else None
-    geometry = Geometry.from_manifest(bundle.manifest["geometry"])
-    return Network(bundle.name, geometry, stages, denoiser)
+    alone = []
+    for name, network in bundle.networks.items():
+        own = {code: m for code, m in bundle.modalities.items() if m["network"] == name}
+        stages = {own_name: bundle.stages[stage] for own_name, stage in network.stages.items()}
+        denoisers = {m["denoise"] for m in own.values() if m.get("denoise") is not None}
+        cleaner = [_bundle_cost(stages[each], each) for each in sorted(denoisers)]
+        alone.append(
+            Network(
+                bundle.name if len(bundle.networks) == 1 else f"{bundle.name}, {name}",
+                Geometry.from_manifest(network.entry["geometry"]),
+                {each: _bundle_cost(stages[each], each) for each in NETWORK},
+                cleaner[0] if cleaner else None,
+                tuple(modality for modality in PAIR if modality.value in own),
+            )
+        )
+    return tuple(
+        replace(one, beside=tuple(other for other in alone if other is not one)) for one in alone
+    )
 
 
-def _bundle_cost(stage: Stage) -> StageCost:
+def _bundle_cost(stage: Stage, name: str) -> StageCost:
+    """name: the stage's own in its network."""
     model = onnx.load_model_from_string(read_stage(stage))
-    return stage_cost(model, stage.inputs, stage.fp32 or fp32_nodes(stage.name, model))
+    return stage_cost(model, stage.inputs, stage.fp32 or fp32_nodes(name, model))
 
 
 def config_network(config: NetworkConfig, name: str) -> Network:
@@ -206,20 +227,25 @@ def config_network(config: NetworkConfig, name: str) -> Network:
 
 
 def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) -> Prediction:
-    """work: of each image of a pair, in the order in which they are read."""
+    """work: of each image of a pair, in the order in which they are read.
+
+    A pair is read by this network and by those beside it, each its own modality.
+    """
     stages = {name: stage_seconds(cost, board) for name, cost in network.stages.items()}
     seconds = network_seconds(network, board)
     none = Span(0, 0, 0)
-    denoiser = stage_seconds(network.denoiser, board) if network.denoiser else none
-    host = [board.span(partial(_before, each)) for each in work]
-    after = [board.span(partial(_after, each)) for each in work]
+    cleaner = _reader(network, Modality.MG).denoiser
+    denoiser = stage_seconds(cleaner, board) if cleaner else none
+    host = [board.span(partial(_before, one)) for one in work]
+    after = [board.span(partial(_after, one)) for one in work]
     before = [
         each + (denoiser if modality is Modality.MG else none)
         for each, modality in zip(host, PAIR, strict=True)
     ]
     slower = (host[0] + after[0]).at_least(host[1] + after[1])
     image = seconds + (before[0] + after[0]).at_least(before[1] + after[1])
-    pair = before[0] + (seconds + after[0]).at_least(before[1]) + seconds + after[1]
+    first, second = (network_seconds(_reader(network, modality), board) for modality in PAIR)
+    pair = before[0] + (first + after[0]).at_least(before[1]) + second + after[1]
     weights, scratch, bindings = _megabytes(network)
     own = weights + scratch + bindings
     memory = board.libraries + board.workspace + board.processes + Span(own, own, own)
@@ -227,6 +253,12 @@ def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) ->
         network, work, stages, seconds, denoiser, slower, image, pair,
         weights, scratch, bindings, memory,
     )  # fmt: skip
+
+
+def _reader(network: Network, modality: Modality) -> Network:
+    """The one that reads such images; this one, where none beside it does."""
+    others = [other for other in network.beside if modality in other.modalities]
+    return others[0] if others and modality not in network.modalities else network
 
 
 def network_seconds(network: Network, board: TargetBoard) -> Span:
@@ -245,15 +277,19 @@ def _after(work: HostWork, rates: Rates) -> float:
 
 
 def _megabytes(network: Network) -> tuple[float, float, float]:
-    """Weights, scratch, bindings. The stages share one scratch buffer and one pyramid; every
-    other binding has a pinned twin for the host, which on a Jetson lies in the same memory.
+    """Weights, scratch, bindings, of all networks. Every stage shares one scratch buffer, those of
+    a network one pyramid; every other binding has a pinned twin for the host, which on a Jetson
+    lies in the same memory.
     """
-    stages = (*network.stages.values(), *([network.denoiser] if network.denoiser else []))
-    bound = [item for cost in stages for item in cost.bindings.items()]
-    pyramid = max(size for name, size in bound if name == PYRAMID)
-    copied = sum(size for name, size in bound if name != PYRAMID)
+    each = [
+        (*one.stages.values(), *([one.denoiser] if one.denoiser else []))
+        for one in (network, *network.beside)
+    ]
+    stages = [cost for costs in each for cost in costs]
+    pyramids = sum(max(cost.bindings.get(PYRAMID, 0) for cost in costs) for costs in each)
+    copied = sum(size for cost in stages for name, size in cost.bindings.items() if name != PYRAMID)
     return (
         1e-6 * sum(cost.weights for cost in stages),
         1e-6 * max(cost.scratch for cost in stages),
-        1e-6 * (pyramid + 2 * copied),
+        1e-6 * (pyramids + 2 * copied),
     )
