@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mammosono import engines
 from mammosono.appliance.errors import ModalityNotRead, ModelUnavailable
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
@@ -188,7 +189,7 @@ def _normalisation(entry: Mapping[str, Any]) -> Normalisation:
 
 
 def _denoiser(stage: Stage, modality: Modality, geometry: Geometry) -> str:
-    if modality is not Modality.MG:
+    if MODALITIES[modality].physics is not Physics.PROJECTION:
         raise ValueError(f"{modality.value} is denoised without a network, not by {stage.name}")
     picture = ("float32", (1, 1, *geometry.input_size))
     if (dict(stage.inputs), dict(stage.outputs)) != ({"noisy": picture}, {"noise": picture}):
