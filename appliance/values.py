@@ -136,13 +136,19 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model answered; operating_points by modality code."""
+    """Which model answered.
+
+    operating_points, networks (which one reads it), input_sizes ((height, width) of that network's
+    input): by the code of each modality that the model reads.
+    """
 
     name: str
     version: str
     sha256: str
     runtime: str
     operating_points: Mapping[str, float]
+    networks: Mapping[str, str] = field(default_factory=dict)
+    input_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

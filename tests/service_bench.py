@@ -68,7 +68,11 @@ class FakeReader:
     """
 
     def __init__(self) -> None:
-        self.model = readings.MODEL
+        self.model = replace(
+            readings.MODEL,
+            networks={"MG": "film", "US": "probe"},
+            input_sizes={"MG": (640, 448), "US": (448, 640)},
+        )
         self.gate = threading.Event()
         self.gate.set()
         self.broken = False

@@ -9,13 +9,22 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mammosono.appliance.output.document import Document
+from mammosono.appliance.output.document import Document, Model
 from mammosono.appliance.values import Verdict
 
 
 class Pending(Document):
     id: str
     status: Literal["queued", "reading"]
+
+
+class InstalledModel(Model):
+    networks: dict[str, str] = Field(
+        {}, description="By modality that is read, the name of the network in the bundle."
+    )
+    input_sizes: dict[str, tuple[int, int]] = Field(
+        {}, description="By modality that is read, height and width of its network's input, pixels."
+    )
 
 
 class ProblemDocument(Document):

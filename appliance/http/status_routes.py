@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from mammosono.appliance.http import problems, schemas
-from mammosono.appliance.output.document import Model
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.studies.queue import StudyQueue
@@ -20,10 +19,11 @@ async def get_description(request: Request) -> Response:
 
 
 @router.get("/v1/model", dependencies=[needs()], responses=schemas.refusals(401, 503))
-async def get_model(request: Request) -> Model:
-    """The model that reads, and the score from which each modality is positive."""
+async def get_model(request: Request) -> schemas.InstalledModel:
+    """The model that reads, and the score from which each modality is positive. A modality that it
+    does not name is not read: a study with such an image is refused."""
     queue: StudyQueue = request.app.state.queue
-    return Model.model_validate(queue.reader.model)
+    return schemas.InstalledModel.model_validate(queue.reader.model)
 
 
 @router.get("/healthz", dependencies=[anyone()])

@@ -137,7 +137,11 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
             "the bundle's manifest cannot be used: it reads no modality; export the bundle anew"
         )
     points = {modality.value: each.operating_point for modality, each in modalities.items()}
-    info = ModelInfo(bundle.name, bundle.version, bundle.sha256, runtime, points)
+    info = ModelInfo(
+        bundle.name, bundle.version, bundle.sha256, runtime, points,
+        {modality.value: each.network for modality, each in modalities.items()},
+        {modality.value: each.geometry.input_size for modality, each in modalities.items()},
+    )  # fmt: skip
     return Model(info, modalities)
 
 

@@ -104,7 +104,7 @@ def test_schema_1_and_the_same_bundle_as_schema_2_read_identically(
     assert len(old.images) == len(new.images) == 2
     assert old.images == new.images
     assert old.verdict == new.verdict
-    assert replace(old.model, sha256="") == replace(new.model, sha256="")
+    assert replace(old.model, sha256="", networks={}) == replace(new.model, sha256="", networks={})
 
 
 def test_what_a_device_builder_needs_is_added_for_every_network(two: Path, tmp_path: Path) -> None:

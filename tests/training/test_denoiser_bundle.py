@@ -66,7 +66,7 @@ def test_only_the_mammogram_reaches_the_stage(whole: Path) -> None:
     stored = {name for name in read_tensors(bundle) if f"/{STAGE}/" in name}
     assert stored == {f"mg/{STAGE}/in/noisy", f"mg/{STAGE}/out/noise"}
     subject = Subject.open(whole, check.phantoms())
-    assert [noisy.shape for noisy in subject.noisy] == [(1, 1, *tiny.GEOMETRY.input_size)]
+    assert [noisy.shape for noisy in subject.noisy[STAGE]] == [(1, 1, *tiny.GEOMETRY.input_size)]
     assert bundle.stages[STAGE].fp32 == ()
 
 

@@ -126,6 +126,8 @@ def test_each_modality_has_its_own_network_and_numbers():
     assert (one.info.name, one.info.version, one.info.sha256) == ("compact", "1.0.0", "cd" * 32)
     assert one.info.runtime == "fake 1.0"
     assert one.info.operating_points == {"MG": 0.41, "US": 1.0}
+    assert one.info.networks == {"MG": "film", "US": "probe"}
+    assert one.info.input_sizes == {"MG": GEOMETRY.input_size, "US": WIDE.input_size}
 
 
 def test_one_network_may_serve_every_modality():
@@ -160,7 +162,8 @@ def test_a_manifest_of_schema_1_reads_as_the_same_model():
         }
     )
     new = model(changed("modalities", "US", "network", to="film"))
-    assert old.info == new.info
+    assert set(old.info.networks.values()) == {"compact"}
+    assert old.info == replace(new.info, networks=old.info.networks)
     for modality in Modality:
         plain = replace(new.of(modality), network="compact", stages=DetectorStages())
         if plain.denoiser is not None:
