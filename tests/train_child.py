@@ -1,5 +1,6 @@
 """A training process of its own, for tests that kill it or run several: python train_child.py
-FOLDER [--checkpoint-steps N] [--stop-after N] [--workers N]. A rank of torchrun's where its variables are set.
+FOLDER [--checkpoint-steps N] [--stop-after N] [--workers N]. A rank of torchrun's where its
+variables are set.
 
 Prints `step N` after each step; writes what it saw into FOLDER/seen-RANK.json at the end.
 """
