@@ -25,6 +25,8 @@ from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.engines.worker.supervisor import SupervisedEngine
 from mammosono.tools.export.denoiser import export_denoiser
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, NDArray[Any]]
 
 # Two releases of onnxruntime sum in another order.

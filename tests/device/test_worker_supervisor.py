@@ -24,6 +24,8 @@ from mammosono.engines.errors import EngineFault, EngineLost, EngineUnavailable
 from mammosono.engines.worker import supervisor
 from mammosono.engines.worker.supervisor import SupervisedEngine
 
+pytestmark = pytest.mark.slow
+
 X = np.arange(6, dtype=np.float32).reshape(SHAPE)
 NEVER = 1000.0
 

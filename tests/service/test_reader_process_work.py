@@ -34,6 +34,8 @@ from mammosono.appliance.studies.reader_process.process import COMMAND
 from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
 
+pytestmark = pytest.mark.slow
+
 ONE_THREAD = Runtime(threads=1, name="onnxruntime")
 
 
