@@ -7,12 +7,17 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/c
 LINKS := $(VENV)/src
 # make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
 EXTRAS ?= train,test
+NUMERICAL := $(addprefix tests/training/test_,training_processes.py training_loop.py losses.py \
+  network.py resnet.py step.py stages.py graphs.py half_precision.py denoiser_training.py) \
+  $(addprefix tests/unit/test_,shipped_bundle.py denoise_shipped.py denoise_network.py detector.py)
 
-.PHONY: help demo test check format bench faults fuzz openapi sbom audit clean
+.PHONY: help demo test test-fast test-numerics check format bench faults fuzz openapi sbom audit clean
 
 help:
 	@echo "make demo    set up, read a sample pair, write demo/report.html"
 	@echo "make test    set up, check the code, run every test"
+	@echo "make test-fast     what takes a minute: no browser, no training, nothing marked slow"
+	@echo "make test-numerics what computes with torch and onnxruntime, under two instruction sets"
 	@echo "make check   format, lint, types, import directions, Python 3.6 of engines/"
 	@echo "make format  put the code in form"
 	@echo "make bench   milliseconds a stage on this machine"
@@ -27,6 +32,14 @@ demo: $(VENV)/.runtime
 
 test: check
 	$(BIN)/pytest
+
+test-fast: $(VENV)/.test
+	$(BIN)/pytest -m 'not browser and not training and not slow'
+
+# docs/numerics.md; `make test` has run them under what this machine has.
+test-numerics: $(VENV)/.test
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/pytest $(NUMERICAL)
+	ONEDNN_MAX_CPU_ISA=AVX512_CORE OMP_NUM_THREADS=4 $(BIN)/pytest $(NUMERICAL)
 
 check: $(VENV)/.test $(LINKS)/mammosono
 	$(BIN)/ruff format --check --quiet

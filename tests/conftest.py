@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test has the mark of its folder: unit, service, browser, device or training."""
+    for item in items:
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
+
+
 @pytest.fixture(scope="session")
 def phantom_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """index.csv of twelve phantoms of each modality, from seed 5. Not to be written to."""

@@ -37,8 +37,6 @@ NETWORK = NetworkConfig(
     mask_channels=8,
 )
 
-# Passes of an odd number of images larger than 1 crash torch 2.13 (oneDNN, AVX-512, two threads) in
-# the backward convolutions of a network as narrow as this one; the presets were tried and do not.
 TRAIN = TrainConfig(
     network=NETWORK,
     loss=LossConfig(rpn_samples=32, roi_samples=16),

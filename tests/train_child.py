@@ -1,5 +1,6 @@
 """A training process of its own, for tests that kill it or run several: python train_child.py
-FOLDER [--checkpoint-steps N] [--stop-after N]. A rank of torchrun's where its variables are set.
+FOLDER [--checkpoint-steps N] [--stop-after N] [--workers N]. A rank of torchrun's where its
+variables are set.
 
 Prints `step N` after each step; writes what it saw into FOLDER/seen-RANK.json at the end.
 """
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint-steps", type=int)
     parser.add_argument("--stop-after", type=int)
+    parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     CurveFiles._draw = lambda *_: None  # type: ignore[method-assign]  # longer than an epoch here
@@ -58,7 +60,7 @@ def main() -> None:
         samples(),
         (),
         fabric=fabric,
-        workers=0,
+        workers=options.workers,
         checkpoint_steps=options.checkpoint_steps,
     )
     seen: list[dict[str, float]] = []

@@ -16,6 +16,8 @@ import pytest
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.engines.python_launch import PACKAGE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "engines").rglob("*.py"))
 

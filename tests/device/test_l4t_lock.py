@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 packaging = pytest.importorskip("packaging.utils", reason="packaging comes with pytest")
 
 HERE = Path(__file__).parents[2] / ".ci" / "l4t"

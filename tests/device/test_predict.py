@@ -75,6 +75,8 @@ from mammosono.tools.network.config import preset
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import TrunkStage
 
+pytestmark = pytest.mark.slow
+
 # Graphs of a few nodes: x [1, 4, 8, 8] in, y out.
 
 SIDE = (8, 8)

@@ -26,6 +26,8 @@ from systemd_units import SYSTEMD
 from mammosono.appliance.security.tls import server_context
 from mammosono.appliance.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 WATCHER = SYSTEMD / "watch_container.py"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 NOT_READY = json.dumps({"status": 503, "detail": "No engines;\nrun: build-engine"})

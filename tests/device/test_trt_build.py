@@ -35,6 +35,8 @@ from mammosono.engines.trt.parity import Verdict, stages_in_order
 from mammosono.engines.trt.plan import hold, plan_state, read_sidecar, write_plan
 from mammosono.engines.trt.publish import BUILDING, finish, publish
 
+pytestmark = pytest.mark.slow
+
 Event = dict[str, Any]
 
 

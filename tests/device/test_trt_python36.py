@@ -14,6 +14,8 @@ from worker_bench import python36_with_onnxruntime
 
 from mammosono.engines.python_launch import HOME, PACKAGE
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).resolve().parents[1]
 
 READ = (

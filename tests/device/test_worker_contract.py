@@ -26,6 +26,8 @@ from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker.supervisor import SupervisedEngine
 from mammosono.tools.export.denoiser import export_denoiser
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, NDArray[Any]]
 
 ONE_THREAD = EngineOptions("onnxruntime", threads=1)

@@ -14,6 +14,8 @@ from mammosono.engines.bundle import write_manifest
 from mammosono.tools.benchmarks.figures import Spread
 from mammosono.tools.benchmarks.worker_overhead import WorkerOverhead, as_text, worker_overhead
 
+pytestmark = pytest.mark.slow
+
 MEASURED = WorkerOverhead(
     ("onnxruntime 1 cpu", "onnxruntime 2 cpu"), 3, 1,
     Spread(100, 99, 102), Spread(104, 101, 109), Spread(1.04, 1.01, 1.08),

@@ -25,6 +25,8 @@ from mammosono.engines.worker.process import DYING_S, WorkerProcess
 from mammosono.engines.worker.server import listening
 from mammosono.engines.worker.wire import HEADER, Handle, Message
 
+pytestmark = pytest.mark.slow
+
 X = np.arange(6, dtype=np.float32).reshape(SHAPE)
 
 

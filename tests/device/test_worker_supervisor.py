@@ -25,6 +25,8 @@ from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker import supervisor
 from mammosono.engines.worker.supervisor import SupervisedEngine
 
+pytestmark = pytest.mark.slow
+
 X = np.arange(6, dtype=np.float32).reshape(SHAPE)
 NEVER = 1000.0
 

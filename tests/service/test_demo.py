@@ -8,6 +8,8 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.values import Modality
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_pair_is_the_same_every_time(tmp_path):
     first, second = draw_pair(tmp_path / "a"), draw_pair(tmp_path / "b")

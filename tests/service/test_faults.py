@@ -12,6 +12,8 @@ from faults.appliance import Appliance, alive
 from faults.fire import fire
 from faults.pairs import phantom_pairs
 
+pytestmark = pytest.mark.slow
+
 PAIR = phantom_pairs(1)[0]
 FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
 

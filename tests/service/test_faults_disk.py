@@ -12,6 +12,8 @@ import pytest
 from faults.appliance import Appliance, alive
 from faults.pairs import phantom_pairs
 
+pytestmark = pytest.mark.slow
+
 PAIR = phantom_pairs(1)[0]
 FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
 

@@ -14,6 +14,8 @@ from fuzz.mutate import damaged
 from fuzz.posts import post
 from fuzz.seeds import WHOLE
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_number_is_a_file_for_ever_and_most_files_are_damaged() -> None:
     files = [damaged(number, WHOLE) for number in range(200)]

@@ -12,6 +12,8 @@ from service_bench import FakeReader, running
 
 from mammosono.tools.benchmarks.load import Level, Load, Overhead, as_dict, as_rich, run_load
 
+pytestmark = pytest.mark.slow
+
 LOAD = Load(
     1234.0,
     (

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from openapi_snapshot import FILE, described
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_interface_is_the_committed_one() -> None:

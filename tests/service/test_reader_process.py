@@ -23,6 +23,8 @@ from mammosono.appliance.studies.reader_process.job import (
 from mammosono.appliance.studies.reader_process.process import Patience, ReaderProcess
 from mammosono.appliance.values import Modality, Verdict
 
+pytestmark = pytest.mark.slow
+
 FAKE = (sys.executable, str(Path(__file__).parents[1] / "fake_reading.py"))
 PATIENT = Patience(start=60, study=60, ping=60, answer=60, retry=(0.01, 0.02))
 

@@ -33,6 +33,8 @@ from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
 from mammosono.engines.options import EngineOptions
 
+pytestmark = pytest.mark.slow
+
 ONE_THREAD = EngineOptions(threads=1, runtime="onnxruntime")
 
 

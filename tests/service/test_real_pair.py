@@ -22,9 +22,12 @@ from mammosono.tools.data.index import Record, read_index
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "index.csv").is_file(), reason="the labelled images are not beside the checkout"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (DATA / "index.csv").is_file(), reason="the labelled images are not beside the checkout"
+    ),
+]
 
 
 @pytest.fixture(

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mammosono.appliance.http import connection
 from mammosono.appliance.http.deadlines import RequestDeadline
 
+pytestmark = pytest.mark.slow
+
 
 def run(app: ASGIApp, seconds: float) -> list[Message]:
     """What is sent for a request to `app` behind the deadline."""

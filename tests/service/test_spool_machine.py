@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -13,6 +14,8 @@ from spools import World, files_under, upload
 
 from mammosono.appliance.studies.spool import Status, Study
 from mammosono.appliance.values import Verdict
+
+pytestmark = pytest.mark.slow
 
 PROBLEM = {"status": 422, "code": "corrupt_image", "title": "t", "detail": "d"}
 

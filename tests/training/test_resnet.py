@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the network needs torch")
 
 from torch import nn  # noqa: E402
 
-from mammosono.tools.network.backbones import FULL_STRIDES, ResNet  # noqa: E402
+from mammosono.tools.network.backbones import FULL_STRIDES, ResNet, _conv_bn  # noqa: E402
 
 DILATED = (1, 2, 2, 1)
 bottleneck_or_not = pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -108,3 +112,39 @@ def test_the_schedule_that_is_usual_is_the_default() -> None:
 def test_a_schedule_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         ResNet("resnet18", 0.125, (1, 2, 2))
+
+
+# A strided 1x1 in training
+
+ODD_PASSES = """
+import torch
+from mammosono.tools.network.backbones import ResNet
+torch.set_num_threads(2)
+network = ResNet("resnet18", 0.125).to(memory_format=torch.channels_last).train()
+for images in (3, 5, 7) * 10:
+    picture = torch.randn(images, 1, 96, 64).to(memory_format=torch.channels_last)
+    sum(level.square().mean() for level in network(picture)).backward()
+"""
+
+
+def test_passes_of_an_odd_number_of_images_do_not_write_past_a_buffer() -> None:
+    """oneDNN's gradient of a strided 1x1 does; glibc then ends the process, sooner or later."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", ODD_PASSES], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_strided_pointwise_convolution_is_the_stock_one_in_training_too() -> None:
+    torch.manual_seed(0)
+    ours = _conv_bn(8, 16, 1, stride=2)[0].train()
+    picture = torch.randn(2, 8, 10, 6)
+    stock = nn.functional.conv2d(picture, ours.weight, stride=2)
+    found = ours(picture)
+    torch.testing.assert_close(found, stock)
+    given = torch.randn_like(stock)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, ours.weight, given),
+        torch.autograd.grad(stock, ours.weight, given),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def start(folder: Path, *options: object, **environment: object) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={
             **os.environ,
             "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
@@ -143,6 +145,31 @@ def test_a_killed_process_goes_on_within_one_checkpoint_interval(
     state, rest = trained(tmp_path)
     assert len(rest) == 6 - left["steps_done"]
     assert state["steps_done"] == 6
+    whole = checkpoint.load(folder / "last.pt")
+    for name, weight in whole["network"].items():
+        assert torch.equal(state["network"][name], weight), name
+
+
+def test_a_sigterm_to_the_whole_process_group_leaves_a_checkpoint_and_nobody_behind(
+    alone: tuple[Path, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    """As systemd, a batch system and a closed terminal stop a run: the workers hear it too."""
+    folder, _ = alone
+    child = start(tmp_path, "--workers", 2)
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            if line == "step 1\n":
+                os.killpg(child.pid, signal.SIGTERM)
+                break
+        _, said = child.communicate(timeout=LIMIT_S)
+        assert (child.returncode, said) == (0, "")
+        with pytest.raises(ProcessLookupError):
+            os.killpg(child.pid, 0)
+    finally:
+        child.kill()
+    assert 1 <= checkpoint.load(tmp_path / "last.pt")["steps_done"] < 6
+    state, _ = trained(tmp_path)
     whole = checkpoint.load(folder / "last.pt")
     for name, weight in whole["network"].items():
         assert torch.equal(state["network"][name], weight), name

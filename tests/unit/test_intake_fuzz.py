@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from fuzz.decoder import check
 from fuzz.seeds import WHOLE
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,8 @@ from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.values import Modality, SourceImage
+
+pytestmark = pytest.mark.slow
 
 LIMITS = Limits(max_pixels=1_000_000)  # mutated headers must not cost the test its memory
 

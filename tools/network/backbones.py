@@ -16,6 +16,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 STAGES = {
     "resnet18": (2, 2, 2, 2),
@@ -82,10 +83,24 @@ class ResNet(nn.Module):
         return features
 
 
+class _Conv(nn.Conv2d):
+    """Convolution; a strided 1x1 in training reads a subsampled copy.
+
+    oneDNN (3.12, as of torch 2.13) writes past a buffer in the gradient of a strided 1x1 on
+    several threads where the images of a pass do not divide among them (docs/numerics.md).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.kernel_size == (1, 1) and self.stride != (1, 1):
+            down, right = self.stride
+            return F.conv2d(x[:, :, ::down, ::right], self.weight)
+        return super().forward(x)
+
+
 def _conv_bn(cin: int, cout: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, padding, dilation, bias=False), nn.BatchNorm2d(cout)
+        _Conv(cin, cout, kernel, stride, padding, dilation, bias=False), nn.BatchNorm2d(cout)
     )
 
 

@@ -239,7 +239,8 @@ def collate(examples: Sequence[Example], mean: float, std: float) -> Batch:
 
 
 def _worker(_number: int) -> None:
-    """One thread each, and the trainer alone hears Ctrl-C: the batch at hand is still made."""
+    """One thread each. The trainer alone hears Ctrl-C and SIGTERM, which go to the whole process
+    group: the batch at hand is still made, and a worker ends with its trainer."""
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
