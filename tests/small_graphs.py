@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mammosono.engines.bundle import Bundle, open_bundle, write_manifest
+from mammosono.engines.schema1 import TOLERANCES
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,6 +47,34 @@ def write_bundle(
         data = (folder / "parity.npz").read_bytes()
         manifest["parity"] = {"file": "parity.npz", "sha256": sha256(data)}
     write_manifest(folder, manifest)
+    return open_bundle(folder)
+
+
+def write_networks(folder: Path, *names: str) -> Bundle:
+    """A bundle of schema 2 with such a network under each of the names."""
+    networks, tensors = {}, {}
+    for name in names:
+        made = write_bundle(folder / name)
+        stages = {own: dict(entry) for own, entry in made.manifest["stages"].items()}
+        for entry in stages.values():
+            (folder / name / entry["file"]).rename(folder / f"{name}.{entry['file']}")
+            entry["file"] = f"{name}.{entry['file']}"
+            named = set(entry["outputs"]) & set(TOLERANCES)
+            entry["tolerances"] = {output: TOLERANCES[output] for output in named}
+        networks[name] = {"stages": stages}
+        with np.load(folder / name / "parity.npz") as stored:
+            for key in stored.files:
+                case, own, side, tensor = key.split("/")
+                tensors[f"{case}/{name}.{own}/{side}/{tensor}"] = stored[key]
+    np.savez(folder / "parity.npz", **tensors)
+    parity = {"file": "parity.npz", "sha256": sha256((folder / "parity.npz").read_bytes())}
+    write_manifest(
+        folder,
+        {
+            "schema": 2, "kind": "small/1", "name": "small", "version": "1",
+            "networks": networks, "modalities": {}, "parity": parity,
+        },
+    )  # fmt: skip
     return open_bundle(folder)
 
 

@@ -33,7 +33,8 @@ def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
     except (BundleError, ModelUnavailable) as error:
         return failed(BUNDLE, error), None
     observation = (
-        f"{bundle.name} {bundle.version}, {bundle.sha256[:12]}; {len(bundle.stages)} stages"
+        f"{bundle.name} {bundle.version}, {bundle.sha256[:12]}; "
+        f"reads {' and '.join(bundle.modalities)}, {len(bundle.stages)} stages"
     )
     return ok(BUNDLE, f"{observation}, every hash holds"), bundle
 

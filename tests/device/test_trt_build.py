@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from fake_trt import fake_plan, installed
 from fake_trt_builder import Behaviour, add_builder, write_shim
-from small_graphs import scaled, sha256, write_bundle
+from small_graphs import scaled, sha256, write_bundle, write_networks
 from worker_bench import python36_with_onnxruntime
 
 from mammosono.engines.bundle import Bundle, Stage, open_bundle
@@ -162,6 +162,18 @@ def test_a_build_leaves_good_plans_with_their_figures_and_nothing_else(
     log = (box.plans / LOG).read_text()
     assert "TensorRT was linked against cuDNN" in log
     assert "a library's own words" in log
+
+
+def test_two_networks_are_built_and_tried_each_on_its_own_tensors(tmp_path: Path) -> None:
+    """Their stages have the same tensors' names; a plan is called as its stage is."""
+    bundle = write_networks(tmp_path / "two", "film", "probe")
+    box = Box(tmp_path, bundle)
+    events = box.build()
+    assert kinds(events) == ["stage", "built"] * 6 + ["trial"] + ["verdict"] * 6 + ["done"]
+    stages = {f"{name}.{own}" for name in ("film", "probe") for own in ("trunk", "heads", "masks")}
+    assert set(box.precisions()) == stages
+    assert {path.stem for path in box.plans.glob("*.plan")} == stages
+    assert box.usable()
 
 
 def test_the_last_generation_builds_the_graphs_that_have_types_of_their_own(box: Box) -> None:
