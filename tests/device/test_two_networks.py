@@ -22,6 +22,8 @@ from mammosono.appliance.values import ImageReading, Reading
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.options import EngineOptions
 from mammosono.engines.trt.parity import stages_in_order
+from mammosono.tools.benchmarks.measure import stage_flops
+from mammosono.tools.evaluation.operating_points import enter
 from mammosono.tools.export.half_precision import add_half_precision
 
 PORTRAIT, LANDSCAPE = (96, 64), (64, 96)
@@ -105,6 +107,23 @@ def test_schema_1_and_the_same_bundle_as_schema_2_read_identically(
     assert old.images == new.images
     assert old.verdict == new.verdict
     assert replace(old.model, sha256="", networks={}) == replace(new.model, sha256="", networks={})
+
+
+def test_an_operating_point_is_entered_where_its_modality_has_it(tmp_path: Path) -> None:
+    bundle = drawn_networks(tmp_path / "two", {"MG": (PORTRAIT, 1), "US": (LANDSCAPE, 2)})
+    before = open_bundle(bundle)
+    enter(bundle, {"operating_points": {"MG": 0.6}, "operating_points_chosen": {"on": "val"}})
+    after = open_bundle(bundle)
+    assert after.modalities["MG"] == {**before.modalities["MG"], "operating_point": 0.6}
+    assert after.modalities["US"] == before.modalities["US"]
+    assert after.manifest["operating_points_chosen"] == {"on": "val"}
+    assert "operating_points" not in after.manifest
+
+
+def test_a_bench_counts_each_images_own_network(two: Path, one: Path) -> None:
+    alone, both = stage_flops(one), stage_flops(two)
+    assert set(both) == set(alone) == {"trunk", "heads", "masks"}
+    assert both["heads"] == alone["heads"]  # rows of RoIs, whatever the canvas
 
 
 def test_what_a_device_builder_needs_is_added_for_every_network(two: Path, tmp_path: Path) -> None:

@@ -203,6 +203,14 @@ def test_export_writes_a_bundle_and_prints_its_parity_and_operating_points(
     assert str(out) in result.stdout
 
 
+@pytest.mark.parametrize("runs", [(), ("--run", "a", "--ultrasound-run", "b")])
+def test_export_takes_one_run_for_all_or_one_for_each(
+    runs: tuple[str, ...], phantom_index: Path, tmp_path: Path
+) -> None:
+    line = refused("export", *runs, "--out", tmp_path / "out", "--data", phantom_index)
+    assert line == "give --run, or --mammogram-run and --ultrasound-run, or one of these two"
+
+
 def test_a_run_that_is_missing_is_refused(phantom_index: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = refused("export", "--run", tmp_path / "none", "--out", out, "--data", phantom_index)

@@ -106,10 +106,20 @@ def _summary(
 
 
 def stage_flops(folder: Path) -> dict[str, Flops]:
-    """Operations of one run of each stage of a bundle. Raises BundleError, ValueError."""
+    """Operations of one run of each stage of a bundle, by its network's own name of it: the mean
+    over the modalities where they have networks of their own. Raises BundleError, ValueError."""
+    bundle = open_bundle(folder)
+    runs: dict[str, list[Flops]] = {}
+    for entry in bundle.modalities.values():
+        for own, name in bundle.networks[entry["network"]].stages.items():
+            graph = onnx.load_model_from_string(read_stage(bundle.stages[name]))
+            runs.setdefault(own, []).append(count_flops(graph))
     return {
-        name: count_flops(onnx.load_model_from_string(read_stage(stage)))
-        for name, stage in open_bundle(folder).stages.items()
+        own: Flops(
+            sum(one.dense for one in each) // len(each),
+            sum(one.depthwise for one in each) // len(each),
+        )
+        for own, each in runs.items()
     }
 
 
