@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -83,8 +83,9 @@ def export_bundle(
     `out` is touched when the bundle is complete: a refused one leaves there what was there.
     Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
     """
-    val = required(records, "val", sources)
-    trained = _trained(runs, {record.modality for record in val})
+    trained = _trained(runs)
+    seen = {record.modality for record in required(records, "val", sources)}
+    trained = [_seen(one, seen) for one in trained]
     read = {modality for one in trained for modality in one.modalities}
     records = [record for record in records if record.modality in read]
     val, test = (required(records, split, sources) for split in ("val", "test"))
@@ -121,16 +122,11 @@ def export_bundle(
     return manifest
 
 
-def _trained(runs: Path | Mapping[Modality, Path], seen: Collection[Modality]) -> list[_Trained]:
-    """seen: the modalities of the validation images."""
+def _trained(runs: Path | Mapping[Modality, Path]) -> list[_Trained]:
+    """Raises BadRun, or ValueError for a run that was not trained for its modality."""
     if isinstance(runs, Path):
         config = checkpoint.read_config(runs)
-        own = tuple(m for m in Modality if m.value in config.modalities and m in seen)
-        if not own:
-            raise ValueError(
-                f"the run was trained for {' and '.join(config.modalities)} and the index has no "
-                "val image of it: name its own sources with --source"
-            )
+        own = tuple(modality for modality in Modality if modality.value in config.modalities)
         return [_Trained(SHARED, own, config, best_network(runs, config.network))]
     found = []
     for modality, run in runs.items():
@@ -139,11 +135,21 @@ def _trained(runs: Path | Mapping[Modality, Path], seen: Collection[Modality]) -
             raise ValueError(
                 f"the run for {modality.value} was trained for {' and '.join(config.modalities)}"
             )
-        if modality not in seen:
-            raise ValueError(f"the index has no val image of {modality.value}: check --source")
         network = best_network(run, config.network)
         found.append(_Trained(OWN[modality], (modality,), config, network))
     return found
+
+
+def _seen(one: _Trained, modalities: Collection[Modality]) -> _Trained:
+    """It for those of its modalities that val has images of. Raises ValueError if that is none."""
+    own = tuple(modality for modality in one.modalities if modality in modalities)
+    if not own:
+        lacking = " and ".join(modality.value for modality in one.modalities)
+        raise ValueError(
+            f"the run was trained for {lacking} and the index has no val image of it: "
+            "name its own sources with --source"
+        )
+    return replace(one, modalities=own)
 
 
 def _choose(
