@@ -72,11 +72,24 @@ def objectness_loss(logits: Tensor, positive: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), positive.float())
 
 
+LESION = 3
+"""Label of a lesion whose kind is not known, beside 0 background, 1 benign, 2 malignant."""
+
+
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over sampled RoIs: logits [N, classes], labels [N]; -1 is left out."""
-    if not bool((labels >= 0).any()):
+    """Mean cross-entropy over sampled RoIs or images: logits [N, 3], labels [N]; -1 is left out.
+
+    A label LESION asks for a lesion of either kind: -log(p_benign + p_malignant), which moves no
+    odds between the two.
+    """
+    known = labels >= 0
+    if not bool(known.any()):
         return logits.sum() * 0
-    return F.cross_entropy(logits.float(), labels, ignore_index=-1)
+    if not bool((labels == LESION).any()):
+        return F.cross_entropy(logits.float(), labels, ignore_index=-1)
+    log_p = F.log_softmax(logits.float(), dim=1)[known]
+    either = torch.logsumexp(log_p[:, 1:], dim=1, keepdim=True)
+    return F.nll_loss(torch.cat([log_p, either], dim=1), labels[known])
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:

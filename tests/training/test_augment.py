@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mammosono.appliance.pipeline.detector.frame import Frame, normalise
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.augment import IGNORE, Example, augment, plain
-from mammosono.tools.data.sample import Sample
+from mammosono.tools.data.sample import Sample, without_classes
+from mammosono.tools.losses import LESION
 
 INPUT = (96, 64)
 ALL_GREYS = (0.0, 100.0)
@@ -219,3 +220,32 @@ def test_the_plain_view_is_the_last_one_and_joins_all_lesions() -> None:
     image, union = plain(replace(sample, views=(*sample.views, last)), INPUT, ALL_GREYS)
     assert (image[1:] == 1).all()
     assert np.array_equal(union, (sample.lesions[0].mask | sample.lesions[1].mask) > 0)
+
+
+# Kinds that are not taught, and other scanners
+
+
+def test_a_sample_without_classes_teaches_places_alone() -> None:
+    sample = without_classes(tiny.disc_sample((26, 40, 13)))
+    examples = [view(sample, seed) for seed in range(20)]
+    assert {example.image_class for example in examples} == {IGNORE}
+    assert {int(label) for example in examples for label in example.labels} == {LESION}
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_another_scanner_changes_the_picture_and_nothing_that_is_true_of_it(
+    modality: Modality,
+) -> None:
+    sample = tiny.disc_sample((26, 40, 13), modality=modality)
+    donor = tiny.disc_sample(modality=modality)
+    changed = 0
+    for seed in range(40):
+        here = view(sample, seed)
+        there = augment(sample, INPUT, ALL_GREYS, np.random.default_rng(seed), donor)
+        np.testing.assert_array_equal(here.boxes, there.boxes)
+        np.testing.assert_array_equal(here.masks, there.masks)
+        assert here.image_class == there.image_class
+        assert np.isfinite(there.image).all()
+        assert 0 <= there.image.min() <= there.image.max() <= 1
+        changed += bool((here.image != there.image).any())
+    assert changed == 40  # at the least the draws that follow are others

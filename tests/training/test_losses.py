@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from mammosono.tools.losses import (  # noqa: E402
     HUBER_BETA,
+    LESION,
     Kernel,
     box_loss,
     class_loss,
@@ -232,6 +233,26 @@ def test_objectness_is_mean_binary_cross_entropy() -> None:
     logits = torch.tensor([0.0, 2.0])
     expected = (math.log(2) + math.log(1 + math.exp(-2))) / 2
     assert float(objectness_loss(logits, torch.tensor([False, True]))) == pytest.approx(expected)
+
+
+def test_a_lesion_of_unknown_kind_asks_for_either_kind_and_moves_no_odds_between_them() -> None:
+    logits = torch.tensor([[0.3, 1.2, -0.4]], requires_grad=True)
+    loss = class_loss(logits, torch.tensor([LESION]))
+    chances = torch.softmax(logits.detach(), dim=1)[0]
+    assert float(loss.detach()) == pytest.approx(-math.log(float(chances[1] + chances[2])))
+    loss.backward()
+    assert logits.grad is not None
+    toward = -logits.grad[0]
+    assert toward[0] < 0 < toward[1]
+    # In proportion to what each is already: their odds to one another stay where they are pulled.
+    assert float(toward[1] / toward[2]) == pytest.approx(float(chances[1] / chances[2]), rel=1e-5)
+
+
+def test_known_kinds_are_taught_as_without_unknown_ones_beside_them() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1, 2, -1, LESION])
+    parts = [class_loss(logits[k : k + 1], labels[k : k + 1]) for k in (0, 1, 2, 4)]
+    assert float(class_loss(logits, labels)) == pytest.approx(float(sum(parts)) / 4, rel=1e-5)
 
 
 def test_class_loss_leaves_unknown_labels_out() -> None:

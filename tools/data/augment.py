@@ -8,12 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.values import Label, Modality
+from mammosono.tools.data import perturb
 from mammosono.tools.data.sample import Sample
 
 IGNORE = -1
 """Image class that trains nothing: part of a lesion was cropped away."""
+_LABELS = {Label.BENIGN: 1, Label.MALIGNANT: 2, None: 3}
 _KEEP_SHARE = 0.4
 """A lesion with less of its area left in view is no target."""
 
@@ -21,8 +24,8 @@ _KEEP_SHARE = 0.4
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """image: float32 [H, W] in 0..1; boxes [n, 4] input px; masks uint8 [n, H, W];
-    labels: int64 [n], 1 benign, 2 malignant; exact: bool [n], the mask may train the mask head;
-    image_class: 0 normal, 1 benign, 2 malignant, or IGNORE."""
+    labels: int64 [n], 1 benign, 2 malignant, 3 a lesion of unknown kind; exact: bool [n], the mask
+    may train the mask head; image_class: 0 normal, 1 benign, 2 malignant, or IGNORE."""
 
     image: NDArray[np.float32]
     boxes: NDArray[np.float32]
@@ -37,13 +40,22 @@ def augment(
     input_size: tuple[int, int],
     percentiles: tuple[float, float],
     rng: np.random.Generator,
+    donor: Sample | None = None,
 ) -> Example:
-    """Flip, turn, scale, shift, sometimes zoom; gamma, contrast, blur and noise."""
+    """Flip, turn, scale, shift, sometimes zoom; gamma, contrast, blur and noise.
+
+    donor: an image whose grey curve this one may take on; given, all else that differs between
+    scanners is drawn as well.
+    """
     view = sample.views[rng.integers(len(sample.views))]
     matrix = _matrix(sample, view.shape, input_size, rng)
     size = (input_size[1], input_size[0])
     level = normalise(view.astype(np.float32), percentiles)
-    image = _intensity(np.asarray(cv2.warpAffine(level, matrix, size), np.float32), rng)
+    image = np.asarray(cv2.warpAffine(level, matrix, size), np.float32)
+    if donor is not None:
+        place = _marked_box(sample, matrix, image.shape, rng)
+        image = _scanner(image, sample.modality, place, donor, percentiles, rng)
+    image = _intensity(image, rng)
     boxes, masks, labels, exact = [], [], [], []
     complete, gone = True, True
     for lesion in sample.lesions:
@@ -58,7 +70,7 @@ def augment(
         x, y, w, h = cv2.boundingRect(mask)
         boxes.append((x, y, x + w, y + h))
         masks.append(mask)
-        labels.append(1 if lesion.label is Label.BENIGN else 2)
+        labels.append(_LABELS[lesion.label])
         exact.append(lesion.exact)
     return Example(
         image,
@@ -85,7 +97,7 @@ def plain(
 
 
 def _image_class(sample: Sample, complete: bool, gone: bool) -> int:
-    if sample.label != "normal" and not sample.lesions:
+    if sample.label == "unknown" or (sample.label != "normal" and not sample.lesions):
         return IGNORE
     if complete:
         return ("normal", "benign", "malignant").index(sample.label)
@@ -133,3 +145,59 @@ def _intensity(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
         noise = rng.standard_normal(image.shape, dtype=np.float32) * strength
         image = image + noise * np.sqrt(np.maximum(image, 0))
     return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _scanner(
+    image: NDArray[np.float32],
+    modality: Modality,
+    place: tuple[float, float, float, float],
+    donor: Sample,
+    percentiles: tuple[float, float],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """What another scanner or archive would have done to the picture, each now and then."""
+
+    def now(chance: float) -> bool:
+        return bool(rng.random() < chance)
+
+    if MODALITIES[modality].physics is Physics.ECHO:
+        if now(0.25):
+            image = perturb.without_marks(image)
+        if now(0.4):
+            image = perturb.depth_gain(image, rng.uniform(-7, 7, int(rng.integers(2, 5))).tolist())
+        if now(0.4):
+            image = perturb.dynamic_range(image, rng.uniform(42, 85))
+        if now(0.25):
+            image = perturb.speckle(image, rng.uniform(0.02, 0.09), rng.uniform(0, 1.6), rng)
+        if now(0.15):
+            image = perturb.calipers(image, place, rng)
+    elif now(0.3):
+        image = perturb.contrast(image, rng.uniform(0.7, 1.5))
+    if now(0.25):
+        other = normalise(donor.views[0][::4, ::4].astype(np.float32), percentiles)
+        image = perturb.match_greys(image, perturb.grey_curve(other))
+    if now(0.3):
+        image = perturb.resample(image, rng.uniform(0.4, 0.95))
+    if now(0.2):
+        image = perturb.jpeg(image, int(rng.integers(30, 95)))
+    if now(0.12):
+        image = perturb.label_text(image, rng)
+    return image
+
+
+def _marked_box(
+    sample: Sample,
+    matrix: NDArray[np.float64],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> tuple[float, float, float, float]:
+    """Where calipers would stand, in canvas px: around a lesion, or around nothing, so that marks
+    alone tell no kind and no lesion."""
+    lesions = [lesion.mask for lesion in sample.lesions if lesion.mask.any()]
+    if lesions and rng.random() < 0.6:
+        x, y, w, h = cv2.boundingRect(lesions[int(rng.integers(len(lesions)))])
+        corners = np.array([[x, y, 1], [x + w, y + h, 1]]) @ matrix.T
+        (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    else:
+        (x0, x1), (y0, y1) = (np.sort(rng.uniform(0, side, 2)) for side in (shape[1], shape[0]))
+    return float(x0), float(y0), float(x1), float(y1)

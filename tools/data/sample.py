@@ -24,9 +24,9 @@ Views = Literal["both", "only", "off"]
 class SampleLesion:
     """mask: uint8 0 or 1 at working size; `exact` is False where only a circle is known, and
     then the mask gives the box but never trains the mask head. An empty one trains nothing: such
-    a lesion is neither target nor background."""
+    a lesion is neither target nor background. label: None where its kind is not to be taught."""
 
-    label: Label
+    label: Label | None
     mask: NDArray[np.uint8]
     exact: bool
 
@@ -35,6 +35,7 @@ class SampleLesion:
 class Sample:
     """views: the same working image [h, w], uint8, before and (if asked) after denoising.
 
+    label: "normal", "benign", "malignant", or "unknown" where the kind is not to be taught.
     enlarge: network px per working px, at least 1.
     """
 
@@ -100,6 +101,12 @@ def phantom_sample(drawn: Phantom, label: Label | None, input_size: tuple[int, i
     )
     name = label.value if label else "normal"
     return Sample(drawn.modality, name, "phantom", views, lesions, max(place.scale, 1.0))
+
+
+def without_classes(sample: Sample) -> Sample:
+    """The sample with its lesions' places and without their kinds."""
+    lesions = tuple(replace(lesion, label=None) for lesion in sample.lesions)
+    return replace(sample, label="unknown", lesions=lesions)
 
 
 def with_views(sample: Sample, views: Views) -> Sample:

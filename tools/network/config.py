@@ -114,6 +114,13 @@ class TrainConfig:
     """Encoder blocks that keep their pretrained weights: edges, textures, a third of the time."""
     backbone_rate: float = 0.4
     """Learning rate of a pretrained encoder as a share of the rest's."""
+    class_free: tuple[str, ...] = ()
+    """Sources whose images teach where lesions are and never of which kind: those in which the
+    kind goes with something else, such as the scanner."""
+    balance: float = 0.5
+    """How evenly (source, label) groups are drawn: 0 as their sizes are, 1 equally often."""
+    augmentation: Literal["plain", "scanner"] = "plain"
+    """scanner: plain, and what differs between scanners and digitisers (tools/data/perturb.py)."""
     views: Literal["both", "only", "off"] = "both"
     """What is drawn of a sample: before and after denoising, only after, or only before."""
     modalities: tuple[Literal["MG", "US"], ...] = ("MG", "US")
@@ -135,6 +142,8 @@ class TrainConfig:
             raise ValueError("modalities names MG, US or both, each once")
         if not 0 <= self.phantom_share <= 1:
             raise ValueError("phantom_share is a share from 0 to 1")
+        if not 0 <= self.balance <= 1:
+            raise ValueError("balance is a number from 0 to 1")
 
 
 PresetName = Literal["compact", "compact-scratch", "middle", "paper"]

@@ -106,12 +106,14 @@ def split_material(
     return samples[:cut] + drawn, samples[cut:]
 
 
-def draw_weights(samples: Sequence[Sample], phantom_share: float) -> NDArray[np.float64]:
-    """[n] probabilities: a (source, label) group is drawn by the square root of its size, so
-    small groups come oftener without drowning the large; phantoms take `phantom_share` in all."""
+def draw_weights(
+    samples: Sequence[Sample], phantom_share: float, balance: float = 0.5
+) -> NDArray[np.float64]:
+    """[n] probabilities: a (source, label) group is drawn by its size to the power 1 - balance:
+    at 0.5 small ones come oftener without drowning the large. Phantoms take `phantom_share`."""
     groups = [(s.source, s.label) for s in samples]
     sizes = Counter(groups)
-    weights = np.array([sizes[g] ** -0.5 for g in groups])
+    weights = np.array([sizes[g] ** -balance for g in groups])
     phantom = np.array([s.source == "phantom" for s in samples])
     if phantom.any() and not phantom.all():
         weights[~phantom] *= (1 - phantom_share) / weights[~phantom].sum()
@@ -130,11 +132,19 @@ class Draws(Dataset[Example]):
         phantom_share: float,
         seed: int,
         length: int,
+        *,
+        balance: float = 0.5,
+        scanner: bool = False,
     ) -> None:
+        """scanner: augmented by what differs between scanners, too."""
         self.samples = samples
         self.input_size = input_size
         self.percentiles = percentiles
-        self.weights = draw_weights(samples, phantom_share)
+        self.weights = draw_weights(samples, phantom_share, balance)
+        self.scanner = scanner
+        self.donors: dict[Modality, list[Sample]] = {}
+        for sample in samples:
+            self.donors.setdefault(sample.modality, []).append(sample)
         self.seed = seed
         self.length = length
         self.epoch = 0
@@ -144,8 +154,12 @@ class Draws(Dataset[Example]):
 
     def __getitem__(self, k: int) -> Example:
         rng = np.random.default_rng((self.seed, self.epoch, k))
-        chosen = int(rng.choice(len(self.samples), p=self.weights))
-        return augment(self.samples[chosen], self.input_size, self.percentiles, rng)
+        sample = self.samples[int(rng.choice(len(self.samples), p=self.weights))]
+        donor = None
+        if self.scanner:
+            alike = self.donors[sample.modality]
+            donor = alike[int(rng.integers(len(alike)))]
+        return augment(sample, self.input_size, self.percentiles, rng, donor)
 
 
 def stack_images(examples: Sequence[Example], mean: float, std: float) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from mammosono.tools.data.sample import Sample, with_views
+from mammosono.tools.data.sample import Sample, with_views, without_classes
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training.checkpoint import DataMark, marks, refuse_other
@@ -63,8 +63,7 @@ class Trainer:
         self.folder, self.config, self.data, self.workers = folder, config, data, workers
         self.fabric = fabric or open_fabric(1, config.precision)
         self.checkpoint_steps, self.checkpoint_seconds = checkpoint_steps, checkpoint_minutes * 60
-        train = [with_views(sample, config.views) for sample in train]
-        self.val = [with_views(sample, config.views) for sample in val]
+        train, self.val = ([_as_taught(s, config) for s in part] for part in (train, val))
         self.plan = Plan.of(
             sum(sample.source != "phantom" for sample in train) or len(train),
             config.batch_size,
@@ -80,6 +79,8 @@ class Trainer:
             config.phantom_share,
             config.seed,
             self.plan.length,
+            balance=config.balance,
+            scanner=config.augmentation == "scanner",
         )
         if (folder / "last.pt").exists():
             refuse_other(folder, config, data)
@@ -223,3 +224,8 @@ class Trainer:
             raise checkpoint.BadRun(
                 "the machines see different run folders: give one on storage that all of them share"
             )
+
+
+def _as_taught(sample: Sample, config: TrainConfig) -> Sample:
+    sample = with_views(sample, config.views)
+    return without_classes(sample) if sample.source in config.class_free else sample

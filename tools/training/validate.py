@@ -39,11 +39,12 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class ImageValidation:
-    """One image: its score, what it is, and its Dice if it has an outlined lesion."""
+    """One image: its score, whether it is malignant if that is known, and its Dice if it has an
+    outlined lesion."""
 
     modality: str
     score: float
-    malignant: bool
+    malignant: bool | None
     dice: float | None
 
 
@@ -64,7 +65,8 @@ def validate(
         by_modality.setdefault(image.modality, []).append(image)
     areas, overlaps = {}, {}
     for modality, images in sorted(by_modality.items()):
-        scores, truth = [i.score for i in images], [i.malignant for i in images]
+        judged = [(i.score, i.malignant) for i in images if i.malignant is not None]
+        scores, truth = [s for s, _ in judged], [m for _, m in judged]
         areas[modality] = float(auc(np.array(scores), np.array(truth)).item())
         known = [i.dice for i in images if i.dice is not None]
         if known:
@@ -85,4 +87,5 @@ def _validate_image(detector: Detector, sample: Sample, config: TrainConfig) -> 
             covered[top : top + crop.shape[0], left : left + crop.shape[1]] |= crop
         overlap = float(dice(truth, covered))
     score = (float(detections.image[2]) + float(detections.malignant.max(initial=0.0))) / 2
-    return ImageValidation(sample.modality.value, score, sample.label == "malignant", overlap)
+    malignant = None if sample.label == "unknown" else sample.label == "malignant"
+    return ImageValidation(sample.modality.value, score, malignant, overlap)
