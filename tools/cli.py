@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from mammosono.tools.commands.bench import bench
-from mammosono.tools.commands.bench_denoise import bench_denoise
-from mammosono.tools.commands.bundle import check_graphs, export, half_precision
-from mammosono.tools.commands.engine import build_engine
-from mammosono.tools.commands.judge import evaluate, operating_points
-from mammosono.tools.commands.load import load
+from mammosono.tools.commands.bench import bench, bench_denoise, load
+from mammosono.tools.commands.bundle import build_engine, check_graphs, export, half_precision
+from mammosono.tools.commands.evaluation import evaluate, operating_points, report
 from mammosono.tools.commands.prepare import phantoms, prepare
-from mammosono.tools.commands.report import report
 from mammosono.tools.commands.sweep import sweep
 from mammosono.tools.commands.train import train, train_denoiser
 

@@ -1,4 +1,4 @@
-"""`bench`: a pair, the network, a peer; a worker beside it; a board's prediction."""
+"""`bench`, `bench-denoise`, `load`: time and quality here, and a service under load."""
 
 from __future__ import annotations
 
@@ -97,3 +97,106 @@ def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_
         typer.echo(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(prediction), highlight=False)
+
+
+def bench_denoise(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="INDEX",
+            help="Also measure contrast and looks on real lesions of its val.",
+            dir_okay=False,
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Bundle folder; the shipped one if left out."),
+    ] = None,
+    denoiser: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run of train-denoiser, in place of the bundle's stage."),
+    ] = None,
+    sizes: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--size", metavar="PX", min=64, help="Side of the phantoms; may be repeated. [512 1024]"
+        ),
+    ] = None,
+    runs: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Phantoms of each modality, size and noise."),
+    ] = 4,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Real pictures of each modality, at most.")
+    ] = 40,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers/--no-peers", help="Compare with scikit-image and, where installed, BM3D."
+        ),
+    ] = True,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw denoise-*.png there, before, after and removed."),
+    ] = None,
+    source: Sources = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the denoisers beside public ones: gain, lesion borders, real contrast, time."""
+    with refusals():
+        from mammosono.tools.benchmarks.denoise.run import draw_pictures, run_bench_denoise
+        from mammosono.tools.benchmarks.denoise.table import as_dict, as_rich
+
+        with bars(Console(stderr=True)) as told:
+            measured = run_bench_denoise(
+                bundle, data, denoiser=denoiser,
+                sources=source or TRAINED_SOURCES, sizes=tuple(sizes or (512, 1024)),
+                runs=runs, images=images, peers=peers, told=told,
+            )  # fmt: skip
+        if pictures is not None:
+            draw_pictures(pictures, bundle)
+    if as_json:
+        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(measured), highlight=False)
+
+
+def load(
+    url: Annotated[str, typer.Option(help="A running box.")] = "http://127.0.0.1:8000",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds a workstation's token.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The box's certificate.")] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", min=1, help="Of each number of clients.")
+    ] = 30,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option("--clients", metavar="N", min=1, help="May be repeated; 1, 4 and 16 if not."),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Pairs to compare with a bare reader; 0 is none."),
+    ] = 15,
+    as_json: Json = False,
+) -> None:
+    """Put a running box under load, and compare it with a bare reader on this machine."""
+    with refusals():
+        import httpx
+
+        from mammosono.appliance.workstation.client import ClientError, connect
+        from mammosono.tools.benchmarks.load import as_dict, as_rich, run_load
+
+        token = token_file.read_text("utf-8").strip() if token_file else None
+        try:
+            with bar(Console(stderr=True), "levels") as told:
+                measured = run_load(
+                    partial(connect, url, token, ca), clients or [1, 4, 16], seconds, rounds, told
+                )
+        except (httpx.HTTPError, ClientError) as error:
+            fail(f"{url}: {error}")
+    if as_json:
+        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(measured), highlight=False)

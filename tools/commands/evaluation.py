@@ -1,4 +1,4 @@
-"""`evaluate` and `operating-points`."""
+"""`evaluate`, `operating-points` and `report`: figures of a bundle on labelled images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Split(str, Enum):
     test = "test"
 
 
-class Denoise(str, Enum):
+class DenoiseChoice(str, Enum):
     on = "on"
     off = "off"
     log = "log"
@@ -33,8 +33,9 @@ def evaluate(
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.test,
     source: Sources = None,
     denoise: Annotated[
-        Denoise, typer.Option(help="As on the device; not at all; ultrasound by log shrinkage.")
-    ] = Denoise.on,
+        DenoiseChoice,
+        typer.Option(help="As on the device; not at all; ultrasound by log shrinkage."),
+    ] = DenoiseChoice.on,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print metrics.json, nothing else.")
     ] = False,
@@ -115,3 +116,45 @@ def operating_points(
         console.print(line, highlight=False)
     if sha256:
         console.print(f"Written; the bundle is now sha256 {sha256[:12]}.", highlight=False)
+
+
+def report(
+    evaluations: Annotated[
+        list[Path], typer.Argument(metavar="EVALUATION...", help="Folders that `evaluate` wrote.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="HTML file to write.", dir_okay=False)],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="INDEX",
+            help="index.csv of the images, for the pictures; they go into the report.",
+            dir_okay=False,
+        ),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Run folder of `train`, for its curves; may be repeated."),
+    ] = None,
+    paper: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="The paper's Table I as printed; see docs/judging.md.",
+            dir_okay=False,
+        ),
+    ] = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print a PDF beside it, with an installed Chromium.")
+    ] = False,
+) -> None:
+    """Make one self-contained HTML file of evaluations: tables, curves, pictures, caveats."""
+    console = Console()
+    with refusals():
+        from mammosono.tools.report.page import make_report, print_pdf
+
+        make_report(evaluations, out, index=data, runs=run or (), paper=paper)
+        if pdf:
+            print_pdf(out, out.with_suffix(".pdf"))
+    for file in (out, out.with_suffix(".pdf")) if pdf else (out,):
+        console.print(f"Report: {file}", highlight=False, soft_wrap=True)

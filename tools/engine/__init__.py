@@ -1,1 +1,0 @@
-"""TensorRT plans, built on the device with the worker's Python."""
