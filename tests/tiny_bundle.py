@@ -15,8 +15,7 @@ from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
 from mammosono.tools.denoiser.training import DenoiserTraining, write_config
-from mammosono.tools.export.denoiser import export_denoiser
-from mammosono.tools.export.graphs import export_stage
+from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.network.config import NetworkConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs

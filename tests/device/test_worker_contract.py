@@ -24,7 +24,7 @@ from mammosono.engines.locked import LockedEngine
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.engines.options import EngineOptions
 from mammosono.engines.worker.supervisor import SupervisedEngine
-from mammosono.tools.export.denoiser import export_denoiser
+from mammosono.tools.export.graphs import export_denoiser
 
 pytestmark = pytest.mark.slow
 

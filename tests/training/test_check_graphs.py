@@ -22,7 +22,7 @@ from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import open_bundle
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import read_index
-from mammosono.tools.export import check, checks, rtx
+from mammosono.tools.export import check, rtx
 from mammosono.tools.export.half_precision import add_half_precision
 from mammosono.tools.export.mixed import to_mixed
 from mammosono.tools.export.subject import Check, Subject
@@ -121,7 +121,7 @@ def test_a_bundle_exported_before_half_precision_skips_what_it_cannot_try(
 def test_a_failure_is_exit_status_1_and_a_line_that_names_the_node(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "KINDS", (checks.tensorrt_rules,))
+    monkeypatch.setattr(check, "KINDS", (check.tensorrt_rules,))
     rewrite(folder, "masks", lambda m: setattr(m.graph.node[-1], "op_type", "HardSwish"))
     result = run(folder)
     assert result.exit_code == 1
@@ -131,7 +131,7 @@ def test_a_failure_is_exit_status_1_and_a_line_that_names_the_node(
 
 
 def test_all_shipped_bundles_are_checked_if_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "KINDS", (checks.tensorrt_rules,))
+    monkeypatch.setattr(check, "KINDS", (check.tensorrt_rules,))
     result = run("--json")
     assert result.exit_code == 0
     assert SHIPPED in check.shipped()
@@ -161,7 +161,7 @@ def test_images_of_an_index_are_taken_of_both_modalities(phantom_index: Path) ->
 def test_the_index_given_is_what_the_graphs_are_tried_on(
     folder: Path, phantom_index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "KINDS", (checks.fp16_reading,))
+    monkeypatch.setattr(check, "KINDS", (check.fp16_reading,))
     result = run(folder, "--data", phantom_index, "--images", 3, "--json")
     (entry,) = json.loads(result.stdout)["checks"]
     assert entry["said"][0].startswith("3 images, ")
@@ -170,7 +170,7 @@ def test_the_index_given_is_what_the_graphs_are_tried_on(
 def test_a_mixed_graph_whose_types_are_not_the_manifests_fails(folder: Path) -> None:
     single = onnx.load(folder / "heads.onnx")
     rewrite(folder, "heads", lambda m: m.CopyFrom(to_mixed(single, [])), mixed=True)
-    found = failed(list(checks.mixed_graph_rules(opened(folder))))
+    found = failed(list(check.mixed_graph_rules(opened(folder))))
     assert [check.stage for check in found] == ["heads"]
     assert "node /box_head/fc6/Gemm is not computed in FP32" in found[0].said
 
@@ -179,26 +179,26 @@ def test_a_stage_alone_without_a_mixed_graph_fails(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["stages"]["masks"]["mixed"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (found,) = failed(list(checks.mixed_graph_rules(opened(folder))))
+    (found,) = failed(list(check.mixed_graph_rules(opened(folder))))
     assert found.stage == "masks"
 
 
 def test_a_number_near_the_end_of_fp16_fails_with_its_node(folder: Path) -> None:
     name = "/mask_head/body/body.0/Conv"
     rewrite(folder, "masks", lambda m: set_bias(m, name, 4e4))
-    found = failed(list(checks.fp16_range(opened(folder))))
+    found = failed(list(check.fp16_range(opened(folder))))
     assert [check.stage for check in found] == ["masks"]
     assert found[0].said[0].startswith(f"node {name} (Conv) reaches 4e+04, more than 3e+04")
 
 
 def test_a_number_beyond_it_is_no_fault_in_a_node_that_is_held_at_fp32(folder: Path) -> None:
     rewrite(folder, "trunk", lambda m: set_bias(m, "/trunk/image_head/linear/Gemm", 9e4))
-    assert failed(list(checks.fp16_range(opened(folder)))) == []
+    assert failed(list(check.fp16_range(opened(folder)))) == []
 
 
 def test_a_stage_that_no_image_reached_is_not_called_good(folder: Path) -> None:
     rewrite(folder, "heads", lambda m: set_bias(m, "/box_head/deltas/Gemm", -9e4))
-    (found,) = failed(list(checks.fp16_range(opened(folder))))
+    (found,) = failed(list(check.fp16_range(opened(folder))))
     assert found.stage == "masks"
     assert "no image reached this stage" in found.said[0]
 
@@ -207,7 +207,7 @@ def test_mixed_graphs_that_read_otherwise_fail(folder: Path) -> None:
     rewrite(
         folder, "trunk", lambda m: set_bias(m, "/trunk/image_head/linear/Gemm", 0.5), mixed=True
     )
-    (found,) = checks.fp16_reading(opened(folder))
+    (found,) = check.fp16_reading(opened(folder))
     assert found.state == "fail"
     assert any("image's score is off by" in line for line in found.said)
 
@@ -218,7 +218,7 @@ def test_a_mixed_graph_that_onnxruntime_refuses_fails(folder: Path) -> None:
         casts[-1].attribute[0].CopyFrom(helper.make_attribute("to", onnx.TensorProto.FLOAT16))
 
     rewrite(folder, "masks", break_types, mixed=True)
-    (found,) = checks.fp16_reading(opened(folder))
+    (found,) = check.fp16_reading(opened(folder))
     assert (found.state, "masks" in found.said[0]) == ("fail", True)
 
 
@@ -228,7 +228,7 @@ def test_stored_tensors_that_are_not_the_graphs_answers_fail(folder: Path) -> No
     tensors["us/heads/out/classes"] += np.float16(0.25)
     np.savez(folder / "parity.npz", **tensors)
     rehash(folder)
-    found = failed(list(checks.stored_tensors(opened(folder))))
+    found = failed(list(check.stored_tensors(opened(folder))))
     assert [check.what for check in found] == ["stored tensors in FP32", "stored tensors in FP16"]
     assert {check.stage for check in found} == {"heads"}
 

@@ -35,8 +35,8 @@ from mammosono.tools.denoiser.validation import (  # noqa: E402  # noqa: E402
     trials,
     with_network,
 )
-from mammosono.tools.export.denoiser import compare_denoiser, export_denoiser  # noqa: E402
-from mammosono.tools.export.parity import ParityError  # noqa: E402
+from mammosono.tools.export.graphs import export_denoiser  # noqa: E402
+from mammosono.tools.export.parity import ParityError, compare_denoiser  # noqa: E402
 from mammosono.tools.training.checkpoint import BadRun  # noqa: E402
 
 TINY = DenoiserConfig((4, 6), (1, 1), (1, 1))

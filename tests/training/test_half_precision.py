@@ -19,9 +19,8 @@ from mammosono.engines.bundle import Bundle, open_bundle, read_file, write_manif
 from mammosono.engines.interface import Tensor
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.engines.trt.parity import read_tensors, try_plans
-from mammosono.tools.export.half_precision import add_half_precision
+from mammosono.tools.export.half_precision import CASES, add_half_precision
 from mammosono.tools.export.mixed import fp32_nodes
-from mammosono.tools.export.parity_tensors import CASES
 
 STAGES = ("trunk", "heads", "masks")
 INPUTS = {"trunk": {"image"}, "heads": {"rows", "weights"}, "masks": {"rows", "weights"}}

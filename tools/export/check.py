@@ -1,32 +1,154 @@
-"""Everything about a bundle's graphs that can be known without a Jetson: `check-graphs`."""
+"""Checks of a bundle's graphs without a Jetson: rules, FP16's range, readings, stored tensors, and
+a real build where TensorRT-RTX is installed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.values import Modality, SourceImage
+from mammosono.engines.bundle import Bundle, with_variant
+from mammosono.engines.errors import EngineError
+from mammosono.engines.trt.parity import read_tensors, try_plans
+from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.data.index import Record
-from mammosono.tools.export import checks
-from mammosono.tools.export.parity_tensors import CASES, phantom_image
-from mammosono.tools.export.subject import Check, Subject
+from mammosono.tools.export import rtx, rules
+from mammosono.tools.export.half_precision import CASES, phantom_image
+from mammosono.tools.export.mixed import rounded
+from mammosono.tools.export.parity import agreement
+from mammosono.tools.export.probes import Peaks, alone, peaks, too_large, variant
+from mammosono.tools.export.subject import Check, CheckState, Subject
+from mammosono.tools.tables import terminal
+
+NO_MIXED = "the bundle has no mixed graphs; mammosono-tools half-precision BUNDLE adds them"
+
+
+def tensorrt_rules(subject: Subject) -> Iterator[Check]:
+    for name, graph in subject.graphs.items():
+        said = f"{len(graph.graph.node)} nodes"
+        yield subject.result(name, "TensorRT 8.2 rules", rules.violations(graph), said)
+
+
+def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
+    what = "mixed graph rules"
+    if not subject.mixed:
+        yield subject.skipped(what, NO_MIXED)
+        return
+    for name, graph in subject.graphs.items():
+        fp32 = subject.bundle.stages[name].fp32
+        wrong = ["this stage alone has no mixed graph; export the bundle anew"]
+        if name in subject.mixed:
+            wrong = rules.mixed_violations(subject.mixed[name], graph, fp32)
+        yield subject.result(name, what, wrong, f"{len(fp32)} nodes at FP32")
+
+
+def fp16_range(subject: Subject) -> Iterator[Check]:
+    what = "FP16 range"
+    seen: Peaks = {}
+    try:
+        for network in subject.networks():
+            canvases = [canvas for canvas, _ in network.canvases]
+            noisy = {name: each for name, each in subject.noisy.items() if name in network.stages}
+            own = network.own
+            bundle = stages_alone(subject.bundle, network.stages)
+            seen |= peaks(bundle, canvases, own.geometry, noisy, own.stages)
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+        return
+    for name, graph in subject.graphs.items():
+        wrong = ["no image reached this stage; its range is unknown"]
+        if name in seen:
+            wrong = too_large(graph, seen[name])
+        largest = max(seen.get(name, {}).values(), default=0.0)
+        yield subject.result(name, what, wrong, f"at most {largest:.4g}")
+
+
+def fp16_reading(subject: Subject) -> Iterator[Check]:
+    """The mixed graphs as onnxruntime takes them, and what they compute once truly rounded."""
+    what = "FP16 reads alike"
+    if len(subject.mixed) < len(subject.graphs):
+        yield subject.skipped(what, NO_MIXED)
+        return
+    try:
+        alone(with_variant(subject.bundle, MIXED)).close()
+        with TemporaryDirectory() as folder:
+            rounded_bundle = as_rounded(subject, Path(folder))
+            with closing(alone(subject.bundle)) as a, closing(alone(rounded_bundle)) as b:
+                seen = {
+                    network.name: agreement(
+                        a, b, network.canvases, network.own.geometry, network.own.stages
+                    )
+                    for network in subject.networks()
+                }
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+        return
+    for name, one in seen.items():
+        yield subject.result(name, what, one.broken, one.figures)
+
+
+def stored_tensors(subject: Subject) -> Iterator[Check]:
+    """The device's own try of a plan, in FP32 and in half precision as it should be."""
+    what = "stored tensors"
+    if subject.bundle.parity is None:
+        yield subject.skipped(what, "the bundle has none: mammosono-tools half-precision BUNDLE")
+        return
+    try:
+        tensors = read_tensors(subject.bundle)
+        with TemporaryDirectory() as folder:
+            bundles = {"FP32": subject.bundle}
+            if len(subject.mixed) == len(subject.graphs):
+                bundles["FP16"] = as_rounded(subject, Path(folder))
+            for kind, bundle in bundles.items():
+                with closing(alone(bundle)) as engine:
+                    verdicts = try_plans(engine, bundle, tensors, lambda stage: None)
+                for tried in verdicts:
+                    wrong = [tried.reason] if tried.reason else []
+                    yield subject.result(tried.stage, f"{what} in {kind}", wrong)
+    except EngineError as error:
+        yield subject.result("", what, [str(error)])
+
+
+def tensorrt_rtx(subject: Subject) -> Iterator[Check]:
+    what = "TensorRT-RTX builds it"
+    module = rtx.runtime()
+    if module is None:
+        yield subject.skipped(what, "tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
+        return
+    builder = rtx.Builder(module)
+    for kind, graphs in (("FP32", subject.graphs), ("mixed", subject.mixed)):
+        for name, graph in graphs.items():
+            wrong = builder.refusals(graph.SerializeToString())
+            said = f"{kind}, {builder.version}"
+            yield subject.result(name, what, [f"{kind}: {line}" for line in wrong], said)
+
+
+def stages_alone(bundle: Bundle, names: Collection[str]) -> Bundle:
+    return bundle._replace(stages={name: bundle.stages[name] for name in names})
+
+
+def as_rounded(subject: Subject, folder: Path) -> Bundle:
+    graphs = {name: rounded(graph) for name, graph in subject.mixed.items()}
+    return variant(subject.bundle, graphs, folder)
+
 
 SCHEMA = 1
 KINDS = (
-    checks.tensorrt_rules,
-    checks.mixed_graph_rules,
-    checks.fp16_range,
-    checks.fp16_reading,
-    checks.stored_tensors,
-    checks.tensorrt_rtx,
+    tensorrt_rules,
+    mixed_graph_rules,
+    fp16_range,
+    fp16_reading,
+    stored_tensors,
+    tensorrt_rtx,
 )
 
 
@@ -82,10 +204,14 @@ def as_dict(found: Sequence[Check]) -> dict[str, Any]:
 
 
 def as_rich(found: Sequence[Check]) -> Table:
-    table = Table("bundle", "stage", "check", "", "", box=box.SIMPLE_HEAD)
-    styles = {"ok": "green", "fail": "bold red", "skipped": "yellow"}
-    for check in found:
-        state = Text("FAIL" if check.state == "fail" else check.state, styles[check.state])
-        # As Text: a node's name may hold what rich would take for markup.
-        table.add_row(check.bundle, check.stage, check.what, state, Text("\n".join(check.said)))
-    return table
+    return terminal(
+        [
+            ["bundle", "stage", "check", "state", "figures, or what is wrong"],
+            *([c.bundle, c.stage, c.what, _word(c.state), "\n".join(c.said)] for c in found),
+        ],
+        labels=5,
+    )
+
+
+def _word(state: CheckState) -> str:
+    return "FAIL" if state == "fail" else state

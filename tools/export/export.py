@@ -30,12 +30,10 @@ from mammosono.tools.denoiser.training import best_denoiser
 from mammosono.tools.evaluation.evaluate import evaluate
 from mammosono.tools.evaluation.table import as_dict
 from mammosono.tools.export.calibrate import Calibration, calibrate
-from mammosono.tools.export.denoiser import compare_denoiser, export_denoiser
-from mammosono.tools.export.graphs import export_stage
+from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.export.half_precision import add_half_precision
-from mammosono.tools.export.noisy import Overheard
-from mammosono.tools.export.parity import compare
-from mammosono.tools.export.variant import Named
+from mammosono.tools.export.parity import compare, compare_denoiser
+from mammosono.tools.export.probes import DenoiserInputs, RenamedStages
 from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
@@ -163,13 +161,13 @@ def _choose(
     """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
     model = model_of(bundle, "export")
-    engine = Overheard(OnnxEngine(bundle), model)
+    engine = DenoiserInputs(OnnxEngine(bundle), model)
     parity: dict[str, float] = {}
     try:
         canvases = _canvases(val, engine, model)
         for one in trained:
             own = [canvas for modality, canvas in canvases if modality in one.modalities]
-            graphs = Named(engine, bundle.networks[one.name].stages)
+            graphs = RenamedStages(engine, bundle.networks[one.name].stages)
             compared = compare(TorchEngine(one.network), graphs, own, one.config.network.geometry)
             parity |= {f"{one.name}.{key}": value for key, value in compared.items()}
         if cleaner is not None:

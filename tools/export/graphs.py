@@ -1,4 +1,4 @@
-"""Torch modules to static ONNX graphs that TensorRT 8.2 can parse: opset 13, IR 7, named nodes."""
+"""Static ONNX graphs of torch modules, as TensorRT 8.2 parses them: opset 13, IR 7, named nodes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import onnxslim
 import torch
 from torch import Tensor
 
+from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.engines.bundle import TensorSpec
 from mammosono.tools.denoiser.network import Denoiser
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage
@@ -21,10 +22,10 @@ OPSET = 13
 """The last that TensorRT 8.2 parses; torch's newer exporter cannot write it."""
 IR_VERSION = 7
 
-Stage = TrunkStage | HeadsStage | MasksStage | Denoiser
+StageModule = TrunkStage | HeadsStage | MasksStage | Denoiser
 
 
-def export_stage(stage: Stage, inputs: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+def export_stage(stage: StageModule, inputs: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     """Trace a stage, fold its constants, write it, and return its manifest entry.
 
     Raises onnx.checker.ValidationError if the graph is not well formed, ValueError if a shape of
@@ -75,3 +76,16 @@ def _entries(values: Iterable[onnx.ValueInfoProto]) -> dict[str, Any]:
     return {
         n: {"dtype": dtype, "shape": list(shape)} for n, (dtype, shape) in specs(values).items()
     }
+
+
+def export_denoiser(
+    network: Denoiser, size: tuple[int, int], folder: Path, file: str = f"{STAGE}.onnx"
+) -> dict[str, Any]:
+    """Write the graph for pictures of this size (height, width) and return its manifest entry.
+
+    Raises ValueError if the network cannot take the size.
+    """
+    multiple = 2 ** len(network.down)
+    if size[0] % multiple or size[1] % multiple:
+        raise ValueError(f"the denoiser's input must be multiples of {multiple}, not {size}")
+    return export_stage(network, {"noisy": torch.zeros(1, 1, *size)}, folder / file)

@@ -19,10 +19,9 @@ from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality, SourceImage
 from mammosono.engines.bundle import Bundle, open_bundle, read_file, read_stage
 from mammosono.engines.trt.plan import MIXED
-from mammosono.tools.export.noisy import Overheard
-from mammosono.tools.export.variant import alone
+from mammosono.tools.export.probes import DenoiserInputs, alone
 
-State = Literal["ok", "fail", "skipped"]
+CheckState = Literal["ok", "fail", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Check:
     bundle: str
     stage: str
     what: str
-    state: State
+    state: CheckState
     said: tuple[str, ...]
 
 
@@ -75,7 +74,7 @@ class Subject:
         # These stages alone: what is wrong with the others is for the checks to say.
         used = {own.denoiser for own in model.modalities.values()}
         denoising = {name: stage for name, stage in bundle.stages.items() if name in used}
-        with closing(Overheard(alone(bundle._replace(stages=denoising)), model)) as engine:
+        with closing(DenoiserInputs(alone(bundle._replace(stages=denoising)), model)) as engine:
             remove = denoiser(engine, model, 1)
             canvases = [
                 (image.modality, prepare(image, model, remove, Stopwatch()).canvas)
@@ -107,6 +106,6 @@ class Subject:
     def skipped(self, what: str, why: str) -> Check:
         return self._check("", what, "skipped", (why,))
 
-    def _check(self, stage: str, what: str, state: State, said: tuple[str, ...]) -> Check:
+    def _check(self, stage: str, what: str, state: CheckState, said: tuple[str, ...]) -> Check:
         name = f"{self.bundle.name} {self.bundle.version}"
         return Check(name, stage, what, state, tuple(line for line in said if line))

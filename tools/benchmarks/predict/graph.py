@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mammosono.tools.benchmarks.flops import Flops, Shape, node_flops, static_shape, tensor_shapes
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
-from mammosono.tools.export.graphs import OPSET, Stage
+from mammosono.tools.export.graphs import OPSET, StageModule
 from mammosono.tools.export.mixed import fp32_nodes
 from mammosono.tools.network.config import NetworkConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
@@ -264,18 +264,18 @@ def denoiser_cost(size: tuple[int, int]) -> StageCost:
     return stage_cost(traced(stage, {"noisy": torch.zeros(1, 1, *size)}), stage.inputs)
 
 
-def _stage_cost(stage: Stage, config: NetworkConfig, name: str) -> StageCost:
+def _stage_cost(stage: StageModule, config: NetworkConfig, name: str) -> StageCost:
     model = traced(stage, stage_inputs(config.geometry, config.fpn_channels)[name])
     return stage_cost(model, stage.inputs, fp32_nodes(name, model))
 
 
-def traced(stage: Stage, inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
+def traced(stage: StageModule, inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
     """The graph for inputs of these shapes. It is run once: too dear for a large trunk."""
     model: onnx.ModelProto = onnxslim.slim(_traced(stage, inputs))
     return model
 
 
-def _traced(stage: Stage, inputs: Mapping[str, Tensor], free: str = "") -> onnx.ModelProto:
+def _traced(stage: StageModule, inputs: Mapping[str, Tensor], free: str = "") -> onnx.ModelProto:
     """As the bundle's graphs are traced, but for the weights; the sides of `free` stay open."""
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in mammosono.tools.export.graphs
