@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FloatImage = NDArray[np.float32]
+"""[height, width]."""
+BoolMask = NDArray[np.bool_]
+"""[height, width]."""
+
 
 class Modality(str, Enum):
     """DICOM modality codes of the two tests."""

@@ -13,7 +13,7 @@ from mammosono.appliance.pipeline.detector.anchors import anchors_by_level
 from mammosono.appliance.pipeline.detector.boxes import encode
 from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.model import ModalityModel, Model, Normalisation
+from mammosono.appliance.pipeline.model import BundleModel, ModalityModel, Normalisation
 from mammosono.appliance.values import Modality, ModelInfo
 from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
@@ -148,7 +148,7 @@ class FakeEngine(Engine):
         return count
 
 
-def fake_model(geometry: Geometry = GEOMETRY, *, head_weight: float = 0.5) -> Model:
+def fake_model(geometry: Geometry = GEOMETRY, *, head_weight: float = 0.5) -> BundleModel:
     """A model for the fake engine: findings from 0.3, positive from 0.5."""
     own = ModalityModel(
         network="fake",
@@ -160,7 +160,7 @@ def fake_model(geometry: Geometry = GEOMETRY, *, head_weight: float = 0.5) -> Mo
         head_weight=head_weight,
         operating_point=0.5,
     )
-    return Model(
+    return BundleModel(
         ModelInfo("fake", "1.0", "ab" * 32, "fake 1.0", {m.value: 0.5 for m in Modality}),
         dict.fromkeys(Modality, own),
     )

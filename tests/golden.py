@@ -22,7 +22,7 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms.demo import draw_pair
-from mammosono.appliance.pipeline.model import Model, open_model
+from mammosono.appliance.pipeline.model import BundleModel, open_model
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.values import Modality, Rle
 from mammosono.engines.interface import Engine
@@ -35,7 +35,7 @@ SCORE, BOX_PX, AREA = 1e-3, 0.5, 0.01
 less than any mistake, more than another processor's rounding."""
 
 
-def read_demo_pair(engine: Engine, model: Model) -> list[dict[str, Any]]:
+def read_demo_pair(engine: Engine, model: BundleModel) -> list[dict[str, Any]]:
     """By image: modality, verdict, score and findings, as the result document has them."""
     with tempfile.TemporaryDirectory() as folder:
         files = draw_pair(Path(folder))

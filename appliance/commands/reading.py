@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_IMAGES = 4
 """Of one modality in a study."""
 
-Bundle = Annotated[
+BundleOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the model bundle; by default the one shipped."),
 ]
@@ -30,7 +30,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the pictures and the report.")
     ] = Path("demo"),
-    bundle: Bundle = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Draw a sample pair of pictures, read it, and write a report. Starts no service."""
     from mammosono.appliance.output.terminal import print_reading
@@ -69,7 +69,7 @@ def read(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result document and nothing else.")
     ] = False,
-    bundle: Bundle = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Read the images of one patient: PNG, JPEG, TIFF or DICOM files.
 

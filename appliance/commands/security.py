@@ -24,7 +24,7 @@ token_app = typer.Typer(
 )
 audit_app = typer.Typer(help="The record of who did what.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON document and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON document and nothing else.")]
 
 
 @token_app.command("add")
@@ -39,7 +39,7 @@ def add(
             "health, deletes. May be given several times.",
         ),
     ],
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a token and print it. It is shown this once; the appliance keeps only its hash."""
     state = settings().state_folder()
@@ -57,7 +57,7 @@ def add(
 
 
 @token_app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(as_json: JsonOption = False) -> None:
     """List the tokens by name, role and date; the tokens themselves are stored nowhere."""
     try:
         known = sorted(
@@ -99,7 +99,7 @@ def verify_(
         str | None,
         typer.Option(metavar="HASH", help="A hash noted earlier that must be part of the chain."),
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that no line of the audit log was changed, taken out or put in.
 
@@ -124,7 +124,7 @@ def verify_(
         typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
 
 
-def _record(state: Path, event: events.Event) -> None:
+def _record(state: Path, event: events.AuditEvent) -> None:
     try:
         AuditLog(state / audit.FILE).append(event)
     except OSError as error:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from mammosono.appliance.commands.kit import fail, settings
-from mammosono.appliance.commands.reading import Bundle
+from mammosono.appliance.commands.reading import BundleOption
 from mammosono.appliance.errors import ApplianceError
 
 
@@ -23,7 +23,7 @@ def serve(
         int | None,
         typer.Option(metavar="N", min=0, max=65535, help="TCP port; by default 8000."),
     ] = None,
-    bundle: Bundle = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Run the HTTP service until it is stopped.
 
@@ -55,7 +55,7 @@ def doctor(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the results as JSON and nothing else.")
     ] = False,
-    bundle: Bundle = None,
+    bundle: BundleOption = None,
 ) -> None:
     """Check everything that can be wrong on this appliance, and say what to do about it.
 

@@ -100,7 +100,7 @@ def _audit(request: Request) -> AuditWriter:
 
 Queue = Annotated[StudyQueue, Depends(_queue)]
 Audit = Annotated[AuditWriter, Depends(_audit)]
-Poster = Annotated[Principal, needs(Role.WORKSTATION)]
+Workstation = Annotated[Principal, needs(Role.WORKSTATION)]
 Viewer = Annotated[Principal, needs(Role.WORKSTATION, Role.READER)]
 Deleter = Annotated[Principal, needs(Role.WORKSTATION, Role.TECHNICIAN)]
 
@@ -118,7 +118,7 @@ router = APIRouter(prefix="/v1/studies", tags=["studies"], responses=schemas.ref
 )
 async def post_study(
     request: Request,
-    who: Poster,
+    who: Workstation,
     queue: Queue,
     audit: Audit,
     wait: Annotated[float | None, Query(ge=0, description="Seconds to wait for it")] = None,

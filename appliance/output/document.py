@@ -36,7 +36,7 @@ Score = Annotated[float, Field(ge=0, le=1), _decimals(4)]
 Pixels = Annotated[float, _decimals(2)]
 Millimetres = Annotated[float, _decimals(2)]
 Milliseconds = Annotated[float, _decimals(1)]
-Spacing = Annotated[float, _significant(6)]
+RoundedSpacing = Annotated[float, _significant(6)]
 Noise = Annotated[float, _decimals(4)]
 # They span magnitudes: a gain of 0.003, a search window of 11.
 Parameter = Annotated[float, _significant(4)]
@@ -87,7 +87,7 @@ class Image(Document):
     modality: Modality
     width: int = Field(description="Pixels, as posted and upright.")
     height: int
-    spacing_mm: tuple[Spacing, Spacing] | None = Field(
+    spacing_mm: tuple[RoundedSpacing, RoundedSpacing] | None = Field(
         None,
         description="Rows apart, columns apart, as the file says; of a mammogram at the detector "
         "or in the patient. Null where it does not say.",

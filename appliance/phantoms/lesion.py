@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.values import Box, Label
-
-Image = NDArray[np.float32]
+from mammosono.appliance.values import Box, FloatImage, Label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +36,7 @@ class Outline:
     phases: NDArray[np.float64]
     spikes: tuple[int, float, float] = (0, 0.0, 0.0)
 
-    def radius(self, height: int, width: int) -> Image:
+    def radius(self, height: int, width: int) -> FloatImage:
         """float32 [height, width]: distance from the centre as a fraction of the outline's."""
         x = np.arange(width, dtype=np.float32)[None] - np.float32(self.centre[0])
         y = np.arange(height, dtype=np.float32)[:, None] - np.float32(self.centre[1])
@@ -47,7 +45,7 @@ class Outline:
         v = (y * cos - x * sin) / np.float32(self.axes[1])
         return np.asarray(np.hypot(u, v) / self._limit(np.arctan2(v, u)), np.float32)
 
-    def _limit(self, theta: Image) -> Image:
+    def _limit(self, theta: FloatImage) -> FloatImage:
         """r(theta), looked up in a table: the angles are many and the curve is one."""
         table_theta = np.linspace(-np.pi, np.pi, 1025)
         orders = np.arange(2, 2 + self.waves.size)[:, None]
@@ -95,7 +93,7 @@ def lesion(label: Label, mask: NDArray[np.bool_]) -> PhantomLesion:
 
 
 def place(
-    room: Image, need: float, rng: np.random.Generator, *, insist: bool
+    room: FloatImage, need: float, rng: np.random.Generator, *, insist: bool
 ) -> tuple[float, float] | None:
     """A random pixel (x, y) with more than `need` px of room around it, None if there is none.
 
@@ -109,7 +107,7 @@ def place(
     return float(x), float(y)
 
 
-def distance(region: NDArray[np.bool_]) -> Image:
+def distance(region: NDArray[np.bool_]) -> FloatImage:
     """float32 [height, width]: distance to the nearest pixel outside the region, px."""
     return np.asarray(cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 

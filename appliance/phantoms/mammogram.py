@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.phantoms.lesion import (
-    Image,
     PhantomLesion,
     distance,
     irregular,
@@ -24,14 +22,12 @@ from mammosono.appliance.phantoms.texture import (
     smoothstep,
     strand,
 )
-from mammosono.appliance.values import Label
-
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage, Label
 
 
 def mammogram(
     height: int, width: int, label: Label | None, rng: np.random.Generator
-) -> tuple[Image, tuple[PhantomLesion, ...]]:
+) -> tuple[FloatImage, tuple[PhantomLesion, ...]]:
     """Clean picture, float32 [height, width] in 0..255, and its masses.
 
     Drawn with the chest wall at the left and mirrored in half of the cases.
@@ -68,7 +64,7 @@ def mammogram(
 
 def _breast(
     height: int, width: int, oblique: bool, rng: np.random.Generator
-) -> tuple[Mask, tuple[float, float]]:
+) -> tuple[BoolMask, tuple[float, float]]:
     """Region of the breast and the nipple (x, y), px."""
     reach = rng.uniform(0.55, 0.9) * width
     middle = rng.uniform(0.55, 0.66) * height if oblique else rng.uniform(0.45, 0.55) * height
@@ -86,8 +82,8 @@ def _breast(
 
 
 def _tissue(
-    breast: Mask, depth: Image, nipple: tuple[float, float], rng: np.random.Generator
-) -> Image:
+    breast: BoolMask, depth: FloatImage, nipple: tuple[float, float], rng: np.random.Generator
+) -> FloatImage:
     """Fat, glandular cone behind the nipple, strands, ducts and vessels; grey values."""
     height, width = breast.shape
     x = np.arange(width, dtype=np.float32)[None] / width
@@ -108,7 +104,7 @@ def _tissue(
     return np.asarray(np.clip(picture, 20, 235), np.float32)
 
 
-def _strands(breast: Mask, nipple: tuple[float, float], rng: np.random.Generator) -> Image:
+def _strands(breast: BoolMask, nipple: tuple[float, float], rng: np.random.Generator) -> FloatImage:
     """Ducts and ligaments fanning from the nipple, and sometimes vessels; grey values to add."""
     height, width = breast.shape
     canvas = np.zeros((height, width), np.uint8)
@@ -131,7 +127,7 @@ def _strands(breast: Mask, nipple: tuple[float, float], rng: np.random.Generator
     return canvas.astype(np.float32)
 
 
-def _pectoral(picture: Image, rng: np.random.Generator) -> Mask:
+def _pectoral(picture: FloatImage, rng: np.random.Generator) -> BoolMask:
     """Brighten the muscle's triangle in the upper corner in place; return its region."""
     height, width = picture.shape
     foot, top = rng.uniform(0.4, 0.75) * height, rng.uniform(0.25, 0.5) * width
@@ -146,8 +142,8 @@ def _pectoral(picture: Image, rng: np.random.Generator) -> Mask:
 
 
 def _benign(
-    picture: Image, centre: tuple[float, float], size: float, rng: np.random.Generator
-) -> Mask:
+    picture: FloatImage, centre: tuple[float, float], size: float, rng: np.random.Generator
+) -> BoolMask:
     """Add an oval, circumscribed mass of mild contrast in place; return its region."""
     axes = (size, size * rng.uniform(0.65, 1.0))
     radius = oval(centre, axes, rng.uniform(0, np.pi), rng).radius(*picture.shape)
@@ -158,8 +154,8 @@ def _benign(
 
 
 def _malignant(
-    picture: Image, centre: tuple[float, float], size: float, rng: np.random.Generator
-) -> Mask:
+    picture: FloatImage, centre: tuple[float, float], size: float, rng: np.random.Generator
+) -> BoolMask:
     """Add a dense, irregular, spiculated mass in place; return its core, without the spicules."""
     axes = (size, size * rng.uniform(0.7, 1.0))
     radius = irregular(centre, axes, rng.uniform(0, np.pi), rng).radius(*picture.shape)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from mammosono.appliance.values import FloatImage
 
 
 def power_law(
@@ -17,7 +17,7 @@ def power_law(
     *,
     stretch: float = 1.0,
     coarse: int = 1,
-) -> Image:
+) -> FloatImage:
     """Gaussian field with power spectrum 1 / f^exponent, zero mean, unit variance.
 
     Mammographic backgrounds have an exponent near 3 (A. E. Burgess, "Mammographic structure: data
@@ -39,7 +39,7 @@ def power_law(
     return np.asarray(field, np.float32)
 
 
-def ridges(field: Image, width: float) -> Image:
+def ridges(field: FloatImage, width: float) -> FloatImage:
     """1 on the zero level of `field`, falling to 0 over `width` (in units of the field).
 
     The zero level of a smooth field is a net of curves, which looks like septa.
@@ -47,13 +47,13 @@ def ridges(field: Image, width: float) -> Image:
     return np.asarray(np.exp(-np.square(field / width)), np.float32)
 
 
-def smoothstep(value: Image, low: float, high: float) -> Image:
+def smoothstep(value: FloatImage, low: float, high: float) -> FloatImage:
     """0 below low, 1 above high, with a smooth slope between."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
-def blur(image: Image, sigma_px: float) -> Image:
+def blur(image: FloatImage, sigma_px: float) -> FloatImage:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
 
 

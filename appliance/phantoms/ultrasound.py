@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.phantoms.lesion import (
-    Image,
     Outline,
     PhantomLesion,
     distance,
@@ -17,14 +15,12 @@ from mammosono.appliance.phantoms.lesion import (
     place,
 )
 from mammosono.appliance.phantoms.texture import blur, power_law, profile, ridges, smoothstep
-from mammosono.appliance.values import Label
-
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage, Label
 
 
 def ultrasound(
     height: int, width: int, label: Label | None, rng: np.random.Generator
-) -> tuple[Image, tuple[PhantomLesion, ...]]:
+) -> tuple[FloatImage, tuple[PhantomLesion, ...]]:
     """Clean picture, float32 [height, width] in 0..255, and its masses. The probe is on top.
 
     In every fourth picture the field of view is a sector and all around it is exactly 0.
@@ -53,7 +49,7 @@ def ultrasound(
     return np.where(field, picture, 0).astype(np.float32), tuple(lesions)
 
 
-def _layers(height: int, width: int, rng: np.random.Generator) -> Image:
+def _layers(height: int, width: int, rng: np.random.Generator) -> FloatImage:
     """Skin, fat, gland, fat and muscle with wavy borders; grey values before attenuation."""
     y = np.arange(height, dtype=np.float32)[:, None] / height
     cuts = np.cumsum([rng.uniform(0.012, 0.03), rng.uniform(0.08, 0.22), rng.uniform(0.3, 0.45)])
@@ -78,7 +74,7 @@ def _layers(height: int, width: int, rng: np.random.Generator) -> Image:
     return np.asarray(np.clip(picture, 8, 245), np.float32)
 
 
-def _sector(height: int, width: int, rng: np.random.Generator) -> Mask:
+def _sector(height: int, width: int, rng: np.random.Generator) -> BoolMask:
     """Field of view of a curved probe: a ring sector whose apex lies above the picture."""
     apex = rng.uniform(0.5, 1.2) * height
     x = np.arange(width)[None] - (width - 1) / 2
@@ -90,12 +86,12 @@ def _sector(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def _mass(
-    picture: Image,
+    picture: FloatImage,
     label: Label,
     centre: tuple[float, float],
     size: float,
     rng: np.random.Generator,
-) -> Mask:
+) -> BoolMask:
     """Draw a mass in place, with what it does to the echoes behind it; return its region."""
     height, width = picture.shape
     shape = _benign_shape if label is Label.BENIGN else _malignant_shape
@@ -130,7 +126,7 @@ def _malignant_shape(centre: tuple[float, float], size: float, rng: np.random.Ge
     return irregular(centre, axes, rng.normal(0, 0.3), rng, spike_height=spike_height)
 
 
-def _behind(picture: Image, mask: Mask, change: float, size: float) -> None:
+def _behind(picture: FloatImage, mask: BoolMask, change: float, size: float) -> None:
     """Brighten (change > 0) or shade the echoes from behind the mass in place."""
     height = picture.shape[0]
     last = np.where(mask.any(axis=0), height - 1 - np.argmax(mask[::-1], axis=0), height)

@@ -71,13 +71,13 @@ class ModalityModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class BundleModel:
     """A bundle as the reader uses it; `modalities` holds those that it can read."""
 
     info: ModelInfo
     modalities: Mapping[Modality, ModalityModel]
 
-    def everywhere(self, **changes: Any) -> Model:
+    def everywhere(self, **changes: Any) -> BundleModel:
         """The same with these fields of every modality's changed."""
         changed = {m: replace(own, **changes) for m, own in self.modalities.items()}
         return replace(self, modalities=changed)
@@ -93,7 +93,7 @@ class Model:
         return self.modalities[modality]
 
 
-def detectors(engine: Engine, model: Model) -> dict[Modality, Detector]:
+def detectors(engine: Engine, model: BundleModel) -> dict[Modality, Detector]:
     """A modality's own, or one for all that a network serves."""
     each = {
         own.network: Detector(engine, own.geometry, own.stages) for own in model.modalities.values()
@@ -101,7 +101,7 @@ def detectors(engine: Engine, model: Model) -> dict[Modality, Detector]:
     return {modality: each[own.network] for modality, own in model.modalities.items()}
 
 
-def open_model(folder: Path | None, options: EngineOptions) -> tuple[Engine, Model]:
+def open_model(folder: Path | None, options: EngineOptions) -> tuple[Engine, BundleModel]:
     """The engine and the model of a bundle folder; None is the bundle that ships with us.
 
     Raises ModelUnavailable if the bundle is missing, damaged or incomplete, or cannot run here.
@@ -114,7 +114,7 @@ def open_model(folder: Path | None, options: EngineOptions) -> tuple[Engine, Mod
     return engine, model_of(bundle, engine.runtime)
 
 
-def model_of(bundle: Bundle, runtime: str) -> Model:
+def model_of(bundle: Bundle, runtime: str) -> BundleModel:
     """Raises ModelUnavailable if the bundle is of another kind, or if its manifest lacks a number
     or one makes no sense."""
     if bundle.kind != KIND:
@@ -142,7 +142,7 @@ def model_of(bundle: Bundle, runtime: str) -> Model:
         {modality.value: each.network for modality, each in modalities.items()},
         {modality.value: each.geometry.input_size for modality, each in modalities.items()},
     )  # fmt: skip
-    return Model(info, modalities)
+    return BundleModel(info, modalities)
 
 
 def _modality_model(bundle: Bundle, modality: Modality, entry: Mapping[str, Any]) -> ModalityModel:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from mammosono.appliance.pipeline.denoise import denoise
 from mammosono.appliance.pipeline.denoise.network import network
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
-from mammosono.appliance.pipeline.model import Model
+from mammosono.appliance.pipeline.model import BundleModel
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import DenoiseRecord, Modality, Pictures, SourceImage
 from mammosono.engines.interface import Engine
 
-Denoise = Callable[
+RemoveNoise = Callable[
     [NDArray[np.float32], Modality, float], tuple[NDArray[np.float32], DenoiseRecord]
 ]
 """(working image [h, w], modality, peak) -> (the same without noise, what was done)."""
@@ -33,7 +33,7 @@ class Prepared:
     denoise: DenoiseRecord
 
 
-def denoiser(engine: Engine, model: Model, threads: int) -> Denoise:
+def denoiser(engine: Engine, model: BundleModel, threads: int) -> RemoveNoise:
     """Each modality's own way, the mammogram's with the bundle's network where it has one.
 
     The function raises EngineError if that network fails.
@@ -53,7 +53,9 @@ def denoiser(engine: Engine, model: Model, threads: int) -> Denoise:
     return remove
 
 
-def prepare(image: SourceImage, model: Model, remove: Denoise, watch: Stopwatch) -> Prepared:
+def prepare(
+    image: SourceImage, model: BundleModel, remove: RemoveNoise, watch: Stopwatch
+) -> Prepared:
     """Cut the image to what the network sees, remove its noise, and place it.
 
     Area reduction keeps the noise model (only its gain falls), so the noise is removed at network

@@ -12,8 +12,8 @@ from typing import Protocol
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.fusion import fuse
-from mammosono.appliance.pipeline.model import Model, detectors, open_model
-from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
+from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
+from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import NO_REGION, findings_of, judge, malignancy
 from mammosono.appliance.values import (
@@ -46,8 +46,8 @@ class Reader:
     """Pure: no network, no disk but the bundle, same input same output. One study at a time."""
 
     def __init__(
-        self, engine: Engine, model: Model, threads: int = 2, denoise: Denoise | None = None,
-        protocol: StudyProtocol = PAIR,
+        self, engine: Engine, model: BundleModel, threads: int = 2,
+        denoise: RemoveNoise | None = None, protocol: StudyProtocol = PAIR,
     ) -> None:  # fmt: skip
         """denoise: in the place of the appliance's own, to learn what that is worth.
         protocol: which modalities a study must hold to be negative.
@@ -61,7 +61,7 @@ class Reader:
     @classmethod
     def open(
         cls, bundle_folder: Path | None = None, options: EngineOptions | None = None,
-        denoise: Denoise | None = None,
+        denoise: RemoveNoise | None = None,
     ) -> Reader:  # fmt: skip
         """The reader of a bundle; None is the shipped one. Raises ModelUnavailable."""
         options = options or EngineOptions()

@@ -15,7 +15,7 @@ from typing import Any
 
 from mammosono.appliance.security.roles import Principal, Role
 
-Event = dict[str, Any]
+AuditEvent = dict[str, Any]
 
 SUCCESS, MINOR_FAILURE = "0", "4"
 CREATE, READ, UPDATE, DELETE, EXECUTE = "C", "R", "U", "D", "E"
@@ -43,50 +43,50 @@ _IP_ADDRESS = "2"
 _APPLICATION_SERVER = "4"
 
 
-def application(what: dict[str, str]) -> Event:
+def application(what: dict[str, str]) -> AuditEvent:
     """STARTED or STOPPED."""
     return _event(ACTIVITY, EXECUTE, [_appliance()], kind=what)
 
 
-def sign_in_failed(address: str) -> Event:
+def sign_in_failed(address: str) -> AuditEvent:
     nobody = {"UserID": "unknown", "UserIsRequestor": True, **_place(address)}
     return _event(
         AUTHENTICATION, EXECUTE, [nobody, _appliance()], kind=LOGIN, outcome=MINOR_FAILURE
     )
 
 
-def posted(who: Principal, study_id: str) -> Event:
+def posted(who: Principal, study_id: str) -> AuditEvent:
     return _event(TRANSFERRED, CREATE, [_user(who), _appliance()], [_study(study_id)])
 
 
-def read(study_id: str, *, done: bool) -> Event:
+def read(study_id: str, *, done: bool) -> AuditEvent:
     """By the model; not done if the images were refused or could not be read."""
     outcome = SUCCESS if done else MINOR_FAILURE
     return _event(ACCESSED, UPDATE, [_appliance()], [_study(study_id)], outcome=outcome)
 
 
-def viewed(who: Principal, study_id: str) -> Event:
+def viewed(who: Principal, study_id: str) -> AuditEvent:
     return _event(ACCESSED, READ, [_user(who)], [_study(study_id)])
 
 
-def deleted(who: Principal, study_id: str) -> Event:
+def deleted(who: Principal, study_id: str) -> AuditEvent:
     return _event(STUDY_DELETED, DELETE, [_user(who)], [_study(study_id)])
 
 
-def retired(study_ids: Sequence[str]) -> Event:
+def retired(study_ids: Sequence[str]) -> AuditEvent:
     """Deleted by the appliance itself, for their age or to make room."""
     return _event(
         STUDY_DELETED, DELETE, [_appliance()], [_study(study_id) for study_id in study_ids]
     )
 
 
-def token_added(name: str, roles: Sequence[Role]) -> Event:
+def token_added(name: str, roles: Sequence[Role]) -> AuditEvent:
     held = ", ".join(sorted(role.value for role in roles))
     subject = _token(name, f"token added: {held}")
     return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
 
 
-def token_revoked(name: str) -> Event:
+def token_revoked(name: str) -> AuditEvent:
     subject = _token(name, "token revoked")
     return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
 
@@ -99,7 +99,7 @@ def _event(
     *,
     kind: dict[str, str] | None = None,
     outcome: str = SUCCESS,
-) -> Event:
+) -> AuditEvent:
     identification: dict[str, Any] = {
         "EventID": event_id,
         "EventActionCode": code,
@@ -108,7 +108,7 @@ def _event(
     }
     if kind is not None:
         identification["EventTypeCode"] = kind
-    event: Event = {
+    event: AuditEvent = {
         "EventIdentification": identification,
         "ActiveParticipant": list(participants),
         "AuditSourceIdentification": {

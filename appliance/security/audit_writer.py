@@ -37,7 +37,7 @@ class AuditWriter:
         self._log, self._clock = log, clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._views: OrderedDict[tuple[str, str, int], float] = OrderedDict()
-        self._unwritten: deque[events.Event] = deque(maxlen=_MOST_UNWRITTEN)
+        self._unwritten: deque[events.AuditEvent] = deque(maxlen=_MOST_UNWRITTEN)
         self._writing = Lock()
 
     def check(self) -> None:
@@ -86,10 +86,10 @@ class AuditWriter:
         for begin in range(0, len(ids), _STUDIES_OF_EVENT):
             self._append(events.retired(ids[begin : begin + _STUDIES_OF_EVENT]))
 
-    async def _write(self, event: events.Event) -> str | None:
+    async def _write(self, event: events.AuditEvent) -> str | None:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._append, event)
 
-    def _append(self, event: events.Event) -> str | None:
+    def _append(self, event: events.AuditEvent) -> str | None:
         self._unwritten.append(event)
         return self._write_all()
 

@@ -19,7 +19,7 @@ from mammosono.engines.errors import EngineError, EngineUnavailable
 from mammosono.engines.trt.build_job import LOG, Died, Job, events
 from mammosono.engines.trt.build_step import build_stage, die_with_parent, say, try_staged
 from mammosono.engines.trt.device import this_device
-from mammosono.engines.trt.parity import Verdict, read_tensors, reads, stages_in_order
+from mammosono.engines.trt.parity import PlanCheck, read_tensors, reads, stages_in_order
 from mammosono.engines.trt.plan import hold, plans_of, read_plan, read_sidecar, write_plan
 from mammosono.engines.trt.publish import BUILDING, publish
 
@@ -51,7 +51,7 @@ def build_plans(
 
 
 def lower(
-    stages: Sequence[Stage], verdicts: Mapping[str, Verdict], precision: Mapping[str, str]
+    stages: Sequence[Stage], verdicts: Mapping[str, PlanCheck], precision: Mapping[str, str]
 ) -> List[Stage]:
     """The stages to build again in single precision, so that the failed ones may pass.
 
@@ -79,7 +79,7 @@ def lower(
 
 def _build_until_good(
     job: Job, stages: Sequence[Stage], lowered: Dict[str, str]
-) -> Dict[str, Verdict]:
+) -> Dict[str, PlanCheck]:
     """Build and try until every plan is good. lowered: gets why, of each stage made single."""
     todo = {stage.name: job.precision for stage in stages}
     while True:
@@ -105,9 +105,9 @@ def _build(job: Job, stage: str, precision: str) -> None:
         job.tell(**event)
 
 
-def _try(job: Job) -> Dict[str, Verdict]:
+def _try(job: Job) -> Dict[str, PlanCheck]:
     """The verdicts, by stage; where a plan took the process with it, its and those before it."""
-    verdicts: Dict[str, Verdict] = {}
+    verdicts: Dict[str, PlanCheck] = {}
     trying = ""
     try:
         for event in events(job, ["--try"], "the trial of the plans"):
@@ -115,18 +115,18 @@ def _try(job: Job) -> Dict[str, Verdict]:
             if event["event"] == "trying":
                 trying = event["stage"]
             elif event["event"] == "verdict":
-                verdict = Verdict(event["stage"], event["figures"], event["reason"])
+                verdict = PlanCheck(event["stage"], event["figures"], event["reason"])
                 verdicts[verdict.stage] = verdict
     except Died as error:
         if not trying:
             raise
-        verdicts[trying] = Verdict(trying, {}, str(error))
+        verdicts[trying] = PlanCheck(trying, {}, str(error))
         job.tell("verdict", **verdicts[trying]._asdict())
     return verdicts
 
 
 def _enter(
-    job: Job, stages: Sequence[Stage], verdicts: Mapping[str, Verdict], lowered: Mapping[str, str]
+    job: Job, stages: Sequence[Stage], verdicts: Mapping[str, PlanCheck], lowered: Mapping[str, str]
 ) -> None:
     """The trial's figures into the sidecars; and nothing but plans left to publish."""
     device = this_device()

@@ -15,7 +15,7 @@ from mammosono.engines.trt.publish import BUILDING
 
 LOG = "build.log"
 
-Event = Dict[str, Any]
+BuildEvent = Dict[str, Any]
 
 
 class Job(NamedTuple):
@@ -37,7 +37,7 @@ class Died(EngineUnavailable):
     """A process of the build ended without a word."""
 
 
-def events(job: Job, options: Sequence[str], what: str) -> Iterator[Event]:
+def events(job: Job, options: Sequence[str], what: str) -> Iterator[BuildEvent]:
     """What one process of the build tells. Raises EngineUnavailable if it fails or dies."""
     arguments = [job.bundle.folder, "--plans", job.folder]
     arguments += ["--workspace-mb", str(job.workspace_mb)] + list(options)
@@ -71,7 +71,7 @@ def events(job: Job, options: Sequence[str], what: str) -> Iterator[Event]:
         raise Died(_ended(what, status))
 
 
-def parse_event(line: bytes) -> Optional[Event]:
+def parse_event(line: bytes) -> Optional[BuildEvent]:
     """The event on a line of output; None if the line is something else."""
     try:
         event = json.loads(line.decode("utf-8"))

@@ -1,4 +1,4 @@
-"""Does a freshly built plan compute what the graph does? Tried on tensors stored in the bundle.
+"""Check of a freshly built plan against its graph, on tensors stored in the bundle.
 
 They are named `<case>/<stage>/in/<tensor>` and `<case>/<stage>/out/<tensor>`; an input that is
 not stored is the tensor of that name which an earlier stage of the same case kept on the device.
@@ -15,7 +15,7 @@ from mammosono.engines.interface import Engine, Tensor
 from mammosono.engines.trt.tolerances import Arrays, Figures, measure, outside, worst
 
 
-class Verdict(NamedTuple):
+class PlanCheck(NamedTuple):
     """figures: the worst over the cases. reason: why the plan cannot be used, "" if it can."""
 
     stage: str
@@ -65,7 +65,7 @@ def reads(stage: Stage, other: Stage) -> bool:
 
 def try_plans(
     engine: Engine, bundle: Bundle, tensors: Arrays, trying: Callable[[str], None]
-) -> List[Verdict]:
+) -> List[PlanCheck]:
     """Run every stage on every case that reaches it, and compare; a verdict each, in order.
 
     One verdict alone if the device was lost over a stage: what was to come could not be tried.
@@ -88,7 +88,7 @@ def try_plans(
             try:
                 outputs, more = _run(engine, stage, inputs, _read_later(stage, stages))
             except EngineLost as error:
-                return [Verdict(stage.name, {}, str(error))]
+                return [PlanCheck(stage.name, {}, str(error))]
             except EngineFault as error:
                 reasons.setdefault(stage.name, str(error))
                 continue
@@ -98,7 +98,7 @@ def try_plans(
                 figures[stage.name], measure(wanted, outputs, stage.tolerances)
             )
     return [
-        Verdict(
+        PlanCheck(
             stage.name,
             figures[stage.name],
             reasons.get(stage.name) or outside(figures[stage.name], stage.tolerances),

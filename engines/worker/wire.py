@@ -66,16 +66,16 @@ class Message(NamedTuple):
     tensors: Mapping[str, Union[np.ndarray, Handle]] = {}
 
 
-class Limits(NamedTuple):
+class MessageLimits(NamedTuple):
     """Bytes of tensors in the largest request and in the largest answer of a bundle."""
 
     request: int
     answer: int
 
 
-def limits_of(bundle: Bundle) -> Limits:
+def limits_of(bundle: Bundle) -> MessageLimits:
     stages = bundle.stages.values()
-    return Limits(
+    return MessageLimits(
         request=max(sum(_bytes(spec) for spec in stage.inputs.values()) for stage in stages),
         answer=max(sum(_bytes(spec) for spec in stage.outputs.values()) for stage in stages),
     )

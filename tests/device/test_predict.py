@@ -56,7 +56,7 @@ from mammosono.tools.benchmarks.predict.networks import (
 )
 from mammosono.tools.benchmarks.predict.prediction import (
     NANO,
-    Network,
+    CostedNetwork,
     Rates,
     Span,
     bundle_networks,
@@ -297,7 +297,7 @@ BOARD = replace(
     workspace=Span(0, 0, 10),
     processes=Span(0, 0, 0),
 )
-NETWORK = Network(
+NETWORK = CostedNetwork(
     "n",
     tiny.GEOMETRY,
     {

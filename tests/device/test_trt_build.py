@@ -31,7 +31,7 @@ from mammosono.engines.trt.build import lower, main
 from mammosono.engines.trt.build_job import LOG, Died, Job
 from mammosono.engines.trt.device import this_device
 from mammosono.engines.trt.engine import TensorRtEngine
-from mammosono.engines.trt.parity import Verdict, stages_in_order
+from mammosono.engines.trt.parity import PlanCheck, stages_in_order
 from mammosono.engines.trt.plan import hold, plan_state, read_sidecar, write_plan
 from mammosono.engines.trt.publish import BUILDING, finish, publish
 
@@ -223,8 +223,8 @@ def stages_of(bundle: Bundle) -> list[Stage]:
     return stages_in_order(bundle)
 
 
-def verdicts_of(**reasons: str) -> dict[str, Verdict]:
-    return {stage: Verdict(stage, {}, reason) for stage, reason in reasons.items()}
+def verdicts_of(**reasons: str) -> dict[str, PlanCheck]:
+    return {stage: PlanCheck(stage, {}, reason) for stage, reason in reasons.items()}
 
 
 def test_a_stage_wrong_in_single_precision_blames_what_it_is_fed(bundle: Bundle) -> None:

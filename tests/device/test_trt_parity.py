@@ -19,7 +19,7 @@ from mammosono.engines.errors import BundleError, EngineFault, EngineLost, Engin
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.engines.schema1 import TOLERANCES
-from mammosono.engines.trt.parity import Verdict, read_tensors, reads, stages_in_order, try_plans
+from mammosono.engines.trt.parity import PlanCheck, read_tensors, reads, stages_in_order, try_plans
 from mammosono.engines.trt.tolerances import (
     MEASURES,
     TOP,
@@ -69,7 +69,7 @@ class Wrong(Engine):
         self._engine.close()
 
 
-def tried(bundle: Bundle, engine: Engine, told: list[str] | None = None) -> dict[str, Verdict]:
+def tried(bundle: Bundle, engine: Engine, told: list[str] | None = None) -> dict[str, PlanCheck]:
     say = (told if told is not None else []).append
     verdicts = try_plans(engine, bundle, read_tensors(bundle), say)
     return {verdict.stage: verdict for verdict in verdicts}
@@ -129,7 +129,7 @@ def test_nan_in_what_is_kept_on_the_device_fails_the_stage_that_made_it(bundle: 
 
 def test_a_lost_device_leaves_the_other_stages_untried(bundle: Bundle) -> None:
     engine = Wrong(bundle, faults={"heads": EngineLost("stage heads: the GPU failed")})
-    assert tried(bundle, engine) == {"heads": Verdict("heads", {}, "stage heads: the GPU failed")}
+    assert tried(bundle, engine) == {"heads": PlanCheck("heads", {}, "stage heads: the GPU failed")}
 
 
 def test_a_case_that_has_no_use_for_a_stage_does_not_fail_it(bundle: Bundle) -> None:

@@ -222,4 +222,4 @@ def test_the_limits_are_the_largest_stages(tmp_path: Path) -> None:
     stage = Stage("a", "", "", {"x": spec, "n": small}, {"y": small})
     other = Stage("b", "", "", {"x": small}, {"y": spec, "z": spec})
     bundle: Bundle = stub_bundle(tmp_path)._replace(stages={"a": stage, "b": other})
-    assert wire.limits_of(bundle) == wire.Limits(request=167, answer=320)
+    assert wire.limits_of(bundle) == wire.MessageLimits(request=167, answer=320)

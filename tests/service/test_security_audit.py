@@ -165,7 +165,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
-def test_an_event_has_what_ps3_15_asks_of_each(event: events.Event) -> None:
+def test_an_event_has_what_ps3_15_asks_of_each(event: events.AuditEvent) -> None:
     identification = event["EventIdentification"]
     assert identification["EventID"]["codeSystemName"] == "DCM"
     assert identification["EventID"]["csd-code"].isdigit()

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mammosono.tools.evaluation.bootstrap import case_weights, estimates, interval
-from mammosono.tools.evaluation.metrics import Floats, auc, mean
+from mammosono.tools.evaluation.bootstrap import Floats, case_weights, estimates, interval
+from mammosono.tools.evaluation.metrics import auc, mean
 
 
 def test_a_draw_brings_all_images_of_a_case_and_as_many_cases_as_there_are() -> None:

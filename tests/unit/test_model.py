@@ -14,8 +14,8 @@ from fakes import GEOMETRY
 from mammosono.appliance.errors import ModalityNotRead, ModelUnavailable
 from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.model import (
+    BundleModel,
     ModalityModel,
-    Model,
     Normalisation,
     model_of,
     open_model,
@@ -69,7 +69,7 @@ MANIFEST: dict[str, Any] = {
 FILM, MG = ("networks", "film"), ("modalities", "MG")
 
 
-def model(manifest: dict[str, Any]) -> Model:
+def model(manifest: dict[str, Any]) -> BundleModel:
     return model_of(as_bundle("/nowhere", manifest, "cd" * 32), "fake 1.0")
 
 

@@ -14,13 +14,13 @@ from test_reader import BENIGN, CALM, MALIGNANT, MG, PAIR, US, P, posted
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.detector.frame import frame
-from mammosono.appliance.pipeline.model import Model
+from mammosono.appliance.pipeline.model import BundleModel
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.values import DenoiseRecord, Modality
 from mammosono.engines.errors import EngineLost
 from mammosono.engines.interface import Tensor
 
-MODEL: Model = replace(
+MODEL: BundleModel = replace(
     fake_model(),
     modalities={
         **fake_model().modalities,

@@ -22,7 +22,7 @@ from onnx import helper
 
 from mammosono.appliance.output.rle import decode, encode
 from mammosono.appliance.pipeline.denoise.network import STAGE as DENOISER
-from mammosono.appliance.pipeline.model import SHIPPED, Model, open_model
+from mammosono.appliance.pipeline.model import SHIPPED, BundleModel, open_model
 from mammosono.appliance.values import Modality, Rle
 from mammosono.engines.bundle import Bundle, open_bundle
 from mammosono.engines.interface import Engine
@@ -40,7 +40,7 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[tuple[Engine, Model]]:
+def opened() -> Iterator[tuple[Engine, BundleModel]]:
     engine, model = open_model(None, EngineOptions(threads=1))
     yield engine, model
     engine.close()
@@ -71,7 +71,7 @@ def test_the_manifest_says_what_a_shipped_stage_takes_and_gives(bundle: Bundle, 
 
 
 def test_the_shapes_are_those_of_the_manifests_geometry(
-    bundle: Bundle, opened: tuple[Engine, Model]
+    bundle: Bundle, opened: tuple[Engine, BundleModel]
 ) -> None:
     geometry = opened[1].of(Modality.MG).geometry
     assert opened[1].of(Modality.US).geometry == geometry
@@ -108,7 +108,7 @@ def test_the_shipped_model_is_better_than_a_coin(bundle: Bundle) -> None:
 
 
 def test_the_demos_pair_is_read_as_it_was_when_the_bundle_was_judged(
-    opened: tuple[Engine, Model], expected: list[dict[str, Any]]
+    opened: tuple[Engine, BundleModel], expected: list[dict[str, Any]]
 ) -> None:
     found = golden.differences(expected, golden.read_demo_pair(*opened))
     assert not found, f"{found}; if the bundle was replaced on purpose: python tests/golden.py"
@@ -125,7 +125,7 @@ def test_the_demos_pair_is_read_as_it_was_when_the_bundle_was_judged(
     ids=lambda lost: next(iter(lost)),
 )
 def test_a_number_of_the_geometry_that_is_lost_would_be_noticed(
-    lost: dict[str, Any], opened: tuple[Engine, Model], expected: list[dict[str, Any]]
+    lost: dict[str, Any], opened: tuple[Engine, BundleModel], expected: list[dict[str, Any]]
 ) -> None:
     engine, model = opened
     geometry = model.of(Modality.MG).geometry

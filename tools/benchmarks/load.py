@@ -20,6 +20,7 @@ from mammosono.appliance.pipeline.reader import Reader
 from mammosono.engines.options import EngineOptions
 from mammosono.tools import tables
 from mammosono.tools.benchmarks.workload import Posted, draw_pair, read_pair
+from mammosono.tools.progress import OnCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,6 @@ HEALTH_S = 3.0
 PERCENTILES = (50, 95, 99)
 
 Client = Callable[[], httpx.Client]
-OnStep = Callable[[int, int], None]
 
 
 def run_load(
@@ -84,7 +84,7 @@ def run_load(
     clients: Sequence[int],
     seconds: float,
     rounds: int,
-    on_step: OnStep,
+    on_step: OnCount,
     bundle: Path | None = None,
 ) -> Load:
     """client: makes a client of the appliance, with its address and token.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.detector.detector import Detector
-from mammosono.appliance.pipeline.model import SHIPPED, Model, detectors, open_model
+from mammosono.appliance.pipeline.model import SHIPPED, BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
@@ -81,7 +81,7 @@ def _summary(
     rounds: Sequence[Round],
     flops: Mapping[str, Flops],
     machine: BenchMachine,
-    model: Model,
+    model: BundleModel,
     pair: tuple[Posted, ...],
 ) -> Bench:
     rate, of_ceiling = network_rates(rounds, flops, len(pair))
@@ -124,7 +124,7 @@ def stage_flops(folder: Path) -> dict[str, Flops]:
 
 
 def _canvases(
-    pair: tuple[Posted, ...], engine: Engine, model: Model
+    pair: tuple[Posted, ...], engine: Engine, model: BundleModel
 ) -> list[tuple[Modality, NDArray[np.float32]]]:
     remove = denoiser(engine, model, THREADS)
     images = [read_image(posted.data, posted.modality) for posted in pair]

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.pipeline.model import SHIPPED, Model, detectors, model_of
+from mammosono.appliance.pipeline.model import SHIPPED, BundleModel, detectors, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.engines.bundle import open_bundle
@@ -88,7 +88,7 @@ def as_text(measured: WorkerOverhead) -> str:
     )
 
 
-def _network(direct: Engine, model: Model, threads: int) -> Callable[[Engine], float]:
+def _network(direct: Engine, model: BundleModel, threads: int) -> Callable[[Engine], float]:
     """Milliseconds that an engine takes over both canvases of the pair."""
     images = [read_image(posted.data, posted.modality) for posted in draw_pair()]
     remove = denoiser(direct, model, threads)

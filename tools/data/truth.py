@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.intake.decoder_stderr import listen
-from mammosono.appliance.values import Label, SourceImage
+from mammosono.appliance.values import BoolMask, Label, SourceImage
 from mammosono.tools.data.index import Record
-
-Mask = NDArray[np.bool_]
 
 logger = logging.getLogger(__name__)
 # Decoders go on after these and fill what is missing.
@@ -46,7 +44,7 @@ def read_masks(
     record: Record,
     shape: tuple[int, ...],
     read_bytes: Callable[[Path], bytes] = Path.read_bytes,
-) -> tuple[Mask, ...]:
+) -> tuple[BoolMask, ...]:
     """The record's lesion masks, bool [height, width] each; () if it has none.
 
     A mask in which no pixel is set is returned as it is, and logged as a warning.
@@ -65,7 +63,7 @@ def union_mask(
     record: Record,
     shape: tuple[int, int],
     read_bytes: Callable[[Path], bytes] = Path.read_bytes,
-) -> Mask | None:
+) -> BoolMask | None:
     """The union of the lesion masks, bool [height, width]; None if the record has none.
 
     Raises BadTruth as read_masks does.
@@ -94,7 +92,7 @@ def read_mask(
     shape: tuple[int, ...],
     name: str = "the mask",
     read_bytes: Callable[[Path], bytes] = Path.read_bytes,
-) -> Mask:
+) -> BoolMask:
     """One mask picture, bool [height, width]; see set_pixels().
 
     Raises BadTruth, which calls the mask `name`, if it is missing, damaged or not of `shape`.
@@ -111,7 +109,7 @@ def read_mask(
     return set_pixels(stored)
 
 
-def set_pixels(stored: NDArray[Any]) -> Mask:
+def set_pixels(stored: NDArray[Any]) -> BoolMask:
     """Above half of the mask's greatest value: 0 and 1, 0 and 255, or smooth edges between."""
     return np.asarray(stored > stored.max() / 2)
 

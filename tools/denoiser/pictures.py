@@ -21,11 +21,9 @@ from mammosono.appliance.pipeline.denoise.estimate import noise_std
 from mammosono.appliance.pipeline.denoise.mammogram import estimate, foreground
 from mammosono.appliance.pipeline.denoise.network import LEVEL_SIDE, centred
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import FloatImage, Label, Modality
 from mammosono.tools.data.index import Record
 from mammosono.tools.data.truth import read_record
-
-Image = NDArray[np.float32]
 
 PHANTOM_SIZE = MAMMOGRAPHY.phantom_size
 FILMS = 300
@@ -40,7 +38,7 @@ class Picture:
     drawn: free of noise to the last digit; a film has a little noise of its own.
     """
 
-    image: Image
+    image: FloatImage
     drawn: bool
 
 
@@ -93,7 +91,7 @@ def noisy_pictures(
     return pictures
 
 
-def _root(working: Image, rng: np.random.Generator) -> Image:
+def _root(working: FloatImage, rng: np.random.Generator) -> FloatImage:
     """A dark offset bends the root less: as read-out noise does, and film's own curve."""
     offset = np.float32(np.exp(rng.uniform(np.log(0.003), 0)))
     return np.asarray(np.sqrt(working / 255 + offset), np.float32)
@@ -101,7 +99,7 @@ def _root(working: Image, rng: np.random.Generator) -> Image:
 
 def _phantoms(
     seeds: Sequence[int], size: tuple[int, int]
-) -> Iterator[tuple[NDArray[np.uint8], Image, Frame]]:
+) -> Iterator[tuple[NDArray[np.uint8], FloatImage, Frame]]:
     for seed in seeds:
         height, width = PHANTOM_SIZE
         label = _LABELS[seed % len(_LABELS)]
@@ -109,7 +107,7 @@ def _phantoms(
         yield drawn.pixels, drawn.clean, frame(drawn.pixels, Modality.MG, size)
 
 
-def _films(records: Sequence[Record], size: tuple[int, int]) -> Iterator[Image]:
+def _films(records: Sequence[Record], size: tuple[int, int]) -> Iterator[FloatImage]:
     for record in records:
         image = read_record(record)
         working = frame(image.pixels, record.modality, size).cut(image.pixels)
@@ -132,7 +130,7 @@ _TRIES = 20
 _RIM = LEVEL_SIDE // 2
 
 
-def clean_patch(pictures: Sequence[Picture], side: int, rng: np.random.Generator) -> Image:
+def clean_patch(pictures: Sequence[Picture], side: int, rng: np.random.Generator) -> FloatImage:
     """A patch [side, side] of a clean picture at a dose drawn at random.
 
     Raises ValueError if no picture is so large or none is clean enough.
@@ -151,14 +149,18 @@ def clean_patch(pictures: Sequence[Picture], side: int, rng: np.random.Generator
     raise ValueError("the pictures are too small or too noisy to learn from: give others")
 
 
-def supervised(pictures: Sequence[Picture], rng: np.random.Generator) -> tuple[Image, Image]:
+def supervised(
+    pictures: Sequence[Picture], rng: np.random.Generator
+) -> tuple[FloatImage, FloatImage]:
     """noisy, less its level, and its noise, float32 [PATCH, PATCH]."""
     clean = clean_patch(pictures, PATCH + 2 * _RIM, rng)
     noise = rng.standard_normal(clean.shape, np.float32)
     return _inner(centred(clean + noise)), _inner(noise)
 
 
-def self_supervised(pictures: Sequence[Picture], rng: np.random.Generator) -> tuple[Image, Image]:
+def self_supervised(
+    pictures: Sequence[Picture], rng: np.random.Generator
+) -> tuple[FloatImage, FloatImage]:
     """The same from stabilised pictures with noise, of which nobody knows the clean one.
 
     Of y with noise of std 1 and drawn noise z of std 1, (y + z) / sqrt 2 and (y - z) / sqrt 2 have
@@ -180,7 +182,7 @@ def self_supervised(pictures: Sequence[Picture], rng: np.random.Generator) -> tu
     return _inner(centred((noisy + again) / root)), _inner(root * again)
 
 
-def crop(image: Image, side: int, rng: np.random.Generator) -> Image | None:
+def crop(image: FloatImage, side: int, rng: np.random.Generator) -> FloatImage | None:
     """A square cut out at random, one of eight ways up; None where the picture is too small."""
     height, width = image.shape
     if min(height, width) < side:
@@ -197,5 +199,5 @@ def _chosen(pictures: Sequence[Picture], rng: np.random.Generator) -> Picture:
     return fitting[int(rng.integers(len(fitting)))]
 
 
-def _inner(image: Image) -> Image:
+def _inner(image: FloatImage) -> FloatImage:
     return image[_RIM:-_RIM, _RIM:-_RIM]

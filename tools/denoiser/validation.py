@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Table
 
 from mammosono.appliance.pipeline.denoise import gaussian
 from mammosono.appliance.pipeline.denoise.network import LARGEST_CHANGE, centred
+from mammosono.appliance.values import FloatImage
 from mammosono.tools.denoiser.network import Denoiser, predict
 from mammosono.tools.denoiser.pictures import Picture, clean_patch
 from mammosono.tools.tables import terminal
-
-Image = NDArray[np.float32]
 
 KINDS = ("phantom", "film")
 SIDE = 192
@@ -30,8 +28,8 @@ OF_EACH = 24
 class Trial:
     """clean, noisy: float32 [side, side]; noisy - clean is white noise of std 1. kind: of KINDS."""
 
-    clean: Image
-    noisy: Image
+    clean: FloatImage
+    noisy: FloatImage
     kind: str
 
 
@@ -53,7 +51,7 @@ def trials(pictures: Sequence[Picture], of_each: int = OF_EACH, seed: int = 0) -
     return found
 
 
-def gains(denoise: Callable[[Image], Image], tried: Sequence[Trial]) -> dict[str, float]:
+def gains(denoise: Callable[[FloatImage], FloatImage], tried: Sequence[Trial]) -> dict[str, float]:
     """By kind, the mean over its trials of the PSNR gained, in dB.
 
     The noise has variance 1, so the gain of a trial is -10 log10 of the mean square of what is
@@ -66,10 +64,10 @@ def gains(denoise: Callable[[Image], Image], tried: Sequence[Trial]) -> dict[str
     return {kind: float(np.mean(values)) for kind, values in left.items()}
 
 
-def with_network(network: Denoiser) -> Callable[[Image], Image]:
+def with_network(network: Denoiser) -> Callable[[FloatImage], FloatImage]:
     """What the appliance computes with the network, in torch and without tiles."""
 
-    def denoise(stabilised: Image) -> Image:
+    def denoise(stabilised: FloatImage) -> FloatImage:
         seen = torch.from_numpy(centred(stabilised))[None, None]
         noise = predict(network, seen)[0, 0].numpy()
         return np.asarray(stabilised - np.clip(noise, -LARGEST_CHANGE, LARGEST_CHANGE))
@@ -77,7 +75,7 @@ def with_network(network: Denoiser) -> Callable[[Image], Image]:
     return denoise
 
 
-Method = Callable[[Image], Image]
+ImageFilter = Callable[[FloatImage], FloatImage]
 
 
 def compare_methods(
@@ -106,24 +104,24 @@ def as_rich(rows: dict[str, dict[str, float]], tried: Sequence[Trial]) -> Table:
     return terminal(table)
 
 
-def _ours(noisy: Image) -> Image:
+def _ours(noisy: FloatImage) -> FloatImage:
     return gaussian.denoise(noisy, threads=1)
 
 
-def _public() -> dict[str, Method]:
+def _public() -> dict[str, ImageFilter]:
     import bm3d
     from skimage.restoration import denoise_nl_means, denoise_wavelet
 
-    def means(noisy: Image) -> Any:
+    def means(noisy: FloatImage) -> Any:
         """h is the better of 0.6 and 0.8 sigma, which its documentation gives."""
         return denoise_nl_means(
             noisy, h=0.8, sigma=1.0, fast_mode=True, patch_size=5, patch_distance=6
         )
 
-    def shrink(noisy: Image) -> Any:
+    def shrink(noisy: FloatImage) -> Any:
         return denoise_wavelet(noisy, sigma=1.0, method="BayesShrink", mode="soft", wavelet="db2")
 
-    def block(noisy: Image) -> Any:
+    def block(noisy: FloatImage) -> Any:
         return bm3d.bm3d(noisy, 1.0)
 
     return {"skimage non-local means": means, "BayesShrink db2": shrink, "bm3d": block}

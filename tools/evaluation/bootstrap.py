@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
 DRAWS = 2000
 LEVEL = 0.95
 SEED = 20250

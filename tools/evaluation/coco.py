@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.detector.boxes import Boxes
 from mammosono.appliance.values import Finding
-from mammosono.tools.evaluation.metrics import Bools, Floats, ratio
+from mammosono.tools.evaluation.bootstrap import Floats
+from mammosono.tools.evaluation.metrics import Bools, ratio
 from mammosono.tools.evaluation.outcome import Search
 
 CATEGORY = {"id": 1, "name": "lesion"}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.tools.evaluation import coco
-from mammosono.tools.evaluation.bootstrap import Estimate, estimates
-from mammosono.tools.evaluation.metrics import Bools, Floats, mean, ratio
+from mammosono.tools.evaluation.bootstrap import Estimate, Floats, estimates
+from mammosono.tools.evaluation.metrics import Bools, mean, ratio
 from mammosono.tools.evaluation.outcome import SIZES, ImageOutcome, Search
 
 Ints = NDArray[np.intp]

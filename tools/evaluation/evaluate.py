@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mammosono.appliance.errors import IntakeError, ModelFault
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
-from mammosono.appliance.pipeline.prepare import Denoise, denoiser
+from mammosono.appliance.pipeline.prepare import RemoveNoise, denoiser
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
@@ -33,14 +33,13 @@ from mammosono.tools.evaluation.outcome import (
     unread_outcome,
 )
 from mammosono.tools.evaluation.pairs import PairFigures, Side, pair_figures
+from mammosono.tools.progress import OnCount
 
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
 THREADS = 2
 OUTSIDE = frozenset({"mini-MIAS"})
 """Sources never trained on: reported by themselves, neither pooled with others nor paired."""
-OnImage = Callable[[int, int], None]
-"""Told how many images are done, and of how many."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -75,7 +74,7 @@ def untouched(
     return working, DenoiseRecord("none")
 
 
-def by_logarithm(own: Denoise) -> Denoise:
+def by_logarithm(own: RemoveNoise) -> RemoveNoise:
     """Ultrasound by mammosono.tools.evaluation.log_shrinkage, mammograms by `own`."""
 
     def remove(
@@ -116,7 +115,7 @@ class TrunkOnce(Engine):
 class _DenoisedOnce:
     """The last answer: both readers ask for the same picture, one after the other."""
 
-    def __init__(self, remove: Denoise) -> None:
+    def __init__(self, remove: RemoveNoise) -> None:
         self._remove = remove
         self._asked: tuple[NDArray[np.float32], Modality, float] | None = None
         self._answer: tuple[NDArray[np.float32], DenoiseRecord]
@@ -164,7 +163,7 @@ def evaluate(
     *,
     searcher: ImageReader | None = None,
     read_bytes: ReadBytes = Path.read_bytes,
-    progress: OnImage = lambda done, total: None,
+    progress: OnCount = lambda done, total: None,
 ) -> Evaluation:
     """Read every record as a study of its own and measure the answers.
 

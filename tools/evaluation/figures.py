@@ -9,12 +9,11 @@ import numpy as np
 
 from mammosono.appliance.values import Verdict
 from mammosono.tools.data.index import LABELS
-from mammosono.tools.evaluation.bootstrap import DRAWS, Estimate, estimates
+from mammosono.tools.evaluation.bootstrap import DRAWS, Estimate, Floats, estimates
 from mammosono.tools.evaluation.detection_metrics import curve, events_of
 from mammosono.tools.evaluation.metrics import (
     Bin,
     Bools,
-    Floats,
     auc,
     average_precision,
     bins,

@@ -24,11 +24,11 @@ from mammosono.tools.evaluation.coco import findings_file, truth_file
 from mammosono.tools.evaluation.evaluate import (
     Denoising,
     Evaluation,
-    OnImage,
     evaluate,
     open_readers,
 )
 from mammosono.tools.evaluation.table import as_dict, as_markdown
+from mammosono.tools.progress import OnCount
 
 COLUMNS = (
     "image",
@@ -57,7 +57,7 @@ def run_evaluation(
     *,
     sources: Collection[str] | None = None,
     denoising: Denoising = Denoising.on,
-    progress: OnImage = lambda done, total: None,
+    progress: OnCount = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a bundle on one split and write the folder `out`.
 

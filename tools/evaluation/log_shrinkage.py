@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise.field import filled, marks, surround
 from mammosono.appliance.pipeline.denoise.obnlm import PATCH_RADIUS, root_of, speckle
-from mammosono.appliance.values import DenoiseRecord
-
-Image = NDArray[np.float32]
+from mammosono.appliance.values import DenoiseRecord, FloatImage
 
 Kind = tuple[int, int]
 """Of a band: sum (1) or difference (-1) of neighbours, down and across."""
@@ -38,7 +36,7 @@ _SILENT = 0.05
 _MAD_TO_STD = 1 / 0.6745
 
 
-def shrink_logarithm(image: Image, *, peak: float) -> tuple[Image, DenoiseRecord]:
+def shrink_logarithm(image: FloatImage, *, peak: float) -> tuple[FloatImage, DenoiseRecord]:
     """float32 [height, width] in 0..peak to the same with less speckle, and the record.
 
     As from `denoise_ultrasound` the surround and marks come back as they were, a picture without
@@ -64,11 +62,11 @@ def shrink_logarithm(image: Image, *, peak: float) -> tuple[Image, DenoiseRecord
     return result, DenoiseRecord("log-shrinkage", parameters, before, speckle(result, black))
 
 
-def shrunk(image: Image, levels: int) -> Image:
+def shrunk(image: FloatImage, levels: int) -> FloatImage:
     """Shrink the undecimated Haar wavelets of an image with additive noise; the same shape."""
     reach = 2**levels
     rest = np.pad(image, reach, mode="symmetric")
-    trail: list[dict[Kind, Image]] = []
+    trail: list[dict[Kind, FloatImage]] = []
     noise: dict[Kind, float] = {}
     for level in range(levels):
         bands = {kind: _filtered(rest, 2**level, kind, -1) for kind in _KINDS}
@@ -87,7 +85,7 @@ def shrunk(image: Image, levels: int) -> Image:
     return np.ascontiguousarray(rest[reach:-reach, reach:-reach]) if levels else image
 
 
-def soft(band: Image, noise: float) -> Image:
+def soft(band: FloatImage, noise: float) -> FloatImage:
     """Shrink towards zero by noise^2 / signal, BayesShrink's threshold; noise: std in the band."""
     signal = float(np.sqrt(max(float(np.mean(np.square(band))) - noise**2, 0)))
     if signal == 0:
@@ -96,7 +94,7 @@ def soft(band: Image, noise: float) -> Image:
     return np.asarray(band - np.clip(band, -limit, limit))
 
 
-def _filtered(image: Image, apart: int, kind: Kind, side: int) -> Image:
+def _filtered(image: FloatImage, apart: int, kind: Kind, side: int) -> FloatImage:
     """Half of the sum (1) or difference (-1) with the pixel `apart` px off, along both axes.
 
     side: -1 takes the pixel before, 1 the one after. One after the other, summed over the four

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mammosono.appliance.pipeline.detector.boxes import iou
-from mammosono.tools.evaluation.bootstrap import DRAWS, SEED
+from mammosono.tools.evaluation.bootstrap import DRAWS, SEED, Floats
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 HIT_IOU = 0.25
 

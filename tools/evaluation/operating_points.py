@@ -26,8 +26,9 @@ from mammosono.appliance.values import ImageReading, Modality, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.evaluate import OnImage
-from mammosono.tools.evaluation.metrics import Bools, Floats, auc
+from mammosono.tools.evaluation.bootstrap import Floats
+from mammosono.tools.evaluation.metrics import Bools, auc
+from mammosono.tools.progress import OnCount
 
 SENSITIVITY = 0.90
 """Goal of one modality alone where none is stated."""
@@ -226,7 +227,7 @@ def choose_jointly(
 
 
 def choose_for_bundle(
-    bundle: Path, records: Sequence[Record], target: Target, progress: OnImage
+    bundle: Path, records: Sequence[Record], target: Target, progress: OnCount
 ) -> dict[str, Any]:
     """The operating points of a bundle and what they reach on these records, as plain values.
 
@@ -241,7 +242,7 @@ def choose_for_bundle(
 
 
 def read_scores(
-    reader: ImageReader, records: Sequence[Record], progress: OnImage
+    reader: ImageReader, records: Sequence[Record], progress: OnCount
 ) -> tuple[dict[Modality, Floats], dict[Modality, Bools]]:
     """Image scores and truth by modality, in the records' order.
 

@@ -13,9 +13,9 @@ from mammosono.appliance.output.rle import decode, encode
 from mammosono.appliance.values import Box, Finding, ImageReading, Label, Rle, Verdict
 from mammosono.tools.data.index import LesionMark, Record
 from mammosono.tools.data.truth import decode_grey, set_pixels, union_mask
+from mammosono.tools.evaluation.bootstrap import Floats
 from mammosono.tools.evaluation.metrics import (
     Bools,
-    Floats,
     centre_inside,
     dice,
     hits,

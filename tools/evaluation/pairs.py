@@ -17,8 +17,8 @@ import numpy as np
 
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.values import Modality, Verdict
-from mammosono.tools.evaluation.bootstrap import SEED, Estimate, estimates
-from mammosono.tools.evaluation.metrics import Bools, Floats, ratio
+from mammosono.tools.evaluation.bootstrap import SEED, Estimate, Floats, estimates
+from mammosono.tools.evaluation.metrics import Bools, ratio
 
 PAIRS = 10_000
 """Pairs drawn, half of them malignant, and bootstrap draws of the figures over all pairs."""

@@ -20,7 +20,7 @@ from mammosono.engines.bundle import open_bundle
 from mammosono.engines.errors import EngineUnavailable
 from mammosono.engines.python_launch import OF_THIS_PYTHON, command
 from mammosono.engines.trt.build import PRECISIONS, WORKSPACE_MB
-from mammosono.engines.trt.build_job import LOG, Event, parse_event
+from mammosono.engines.trt.build_job import LOG, BuildEvent, parse_event
 from mammosono.engines.trt.plan import plans_of
 
 LAST_LINES = 12
@@ -70,7 +70,7 @@ def build_engine(
     console.print(f"Plans: {target}", markup=False, highlight=False, soft_wrap=True)
 
 
-def activity(event: Event) -> str | None:
+def activity(event: BuildEvent) -> str | None:
     """What is being done from this event on; None if the event does not say."""
     match event:
         case {"event": "stage", "stage": stage, "precision": precision, "number": n, "of": of}:
@@ -84,7 +84,7 @@ def activity(event: Event) -> str | None:
     return None
 
 
-def told(event: Event) -> str | None:
+def told(event: BuildEvent) -> str | None:
     """The line that stays on the screen; None if the event leaves none."""
     match event:
         case {"event": "built", "stage": stage, "precision": precision, "log": log}:
@@ -98,7 +98,7 @@ def told(event: Event) -> str | None:
     return None
 
 
-def _events(start: list[str], own: bool) -> Iterator[Event]:
+def _events(start: list[str], own: bool) -> Iterator[BuildEvent]:
     """What the build tells, to its end. own: it runs under this very Python."""
     env = {k: v for k, v in os.environ.items() if own or k not in OF_THIS_PYTHON}
     with TemporaryFile() as words:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.detector.detector import Detections, Detector
 from mammosono.appliance.pipeline.detector.paste import paste
-from mammosono.appliance.pipeline.model import Model, detectors
-from mammosono.appliance.pipeline.prepare import Denoise, denoiser, prepare
+from mammosono.appliance.pipeline.model import BundleModel, detectors
+from mammosono.appliance.pipeline.prepare import RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality
 from mammosono.engines.interface import Engine
@@ -52,7 +52,7 @@ class _Seen:
 
 def calibrate(
     engine: Engine,
-    model: Model,
+    model: BundleModel,
     records: Sequence[Record],
     sensitivity: float,
     on_image: Callable[[int, int], None],
@@ -96,7 +96,7 @@ def _choose(modality: Modality, images: Sequence[_Seen], sensitivity: float) -> 
     return Calibration(len(images), threshold, float(means[best]), score, point)
 
 
-def _look(detector: Detector, model: Model, remove: Denoise, record: Record) -> _Seen:
+def _look(detector: Detector, model: BundleModel, remove: RemoveNoise, record: Record) -> _Seen:
     image = read_image(record.image.read_bytes(), record.modality)
     prepared = prepare(image, model, remove, Stopwatch())
     detections = detector.detect(prepared.canvas, LOWEST)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.appliance.pipeline.model import KIND, RULE, Model, model_of
+from mammosono.appliance.pipeline.model import KIND, RULE, BundleModel, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
@@ -38,6 +38,7 @@ from mammosono.tools.network.config import TrainConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage, stage_inputs
 from mammosono.tools.network.torch_engine import TorchEngine
+from mammosono.tools.progress import OnPhase
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training.checkpoint import best_network
 from mammosono.tools.training.datasets import required
@@ -46,8 +47,6 @@ PARITY_IMAGES = 8
 SHARED = "shared"
 """Name of the one network that reads every modality."""
 OWN = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
-OnImage = Callable[[str, int, int], None]
-"""Told what is being done, how many images are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +68,7 @@ def export_bundle(
     name: str,
     version: str,
     sensitivity: float,
-    on_image: OnImage,
+    on_image: OnPhase,
     denoiser_run: Path | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of runs' best checkpoints into `out` and return its manifest.
@@ -156,7 +155,7 @@ def _choose(
     folder: Path,
     val: Sequence[Record],
     sensitivity: float,
-    on_image: OnImage,
+    on_image: OnPhase,
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
     """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
@@ -282,7 +281,7 @@ def _enter(
 
 
 def _canvases(
-    records: Sequence[Record], engine: Engine, model: Model
+    records: Sequence[Record], engine: Engine, model: BundleModel
 ) -> list[tuple[Modality, NDArray[np.float32]]]:
     """Real images, spread over the list so that both modalities are among them."""
     step = -(-len(records) // PARITY_IMAGES)

@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.model import Model
+from mammosono.appliance.pipeline.model import BundleModel
 from mammosono.engines.bundle import Bundle, read_stage
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.engines.onnx_engine import OnnxEngine
@@ -154,7 +154,7 @@ def variant(bundle: Bundle, graphs: Mapping[str, ModelProto], folder: Path) -> B
 class DenoiserInputs(Engine):
     """Another engine; `noisy` holds, by stage, each input [1, 1, H, W] of the model's denoisers."""
 
-    def __init__(self, engine: Engine, model: Model) -> None:
+    def __init__(self, engine: Engine, model: BundleModel) -> None:
         self.runtime = engine.runtime
         self.noisy: dict[str, list[NDArray[Any]]] = {
             own.denoiser: [] for own in model.modalities.values() if own.denoiser is not None

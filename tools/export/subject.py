@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from mammosono.appliance.pipeline.model import ModalityModel, Model, model_of
+from mammosono.appliance.pipeline.model import BundleModel, ModalityModel, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.values import Modality, SourceImage
@@ -55,7 +55,7 @@ class Subject:
     """
 
     bundle: Bundle
-    model: Model
+    model: BundleModel
     graphs: Mapping[str, ModelProto]
     mixed: Mapping[str, ModelProto]
     canvases: Sequence[tuple[Modality, NDArray[np.float32]]]

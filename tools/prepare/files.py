@@ -15,9 +15,9 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.intake.histogram import cumulative_histogram, require_content
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format, sniff
-from mammosono.appliance.values import Modality
+from mammosono.appliance.values import BoolMask, Modality
 from mammosono.tools.data.truth import BadTruth, read_mask
-from mammosono.tools.prepare.item import DecodedPicture, Mask, Unreadable
+from mammosono.tools.prepare.item import DecodedPicture, Unreadable
 
 _KEPT = {Format.PNG: ".png", Format.JPEG: ".jpg"}
 _PNG_LEVEL = 3
@@ -55,7 +55,7 @@ def picture_of(pixels: NDArray[Any], data: bytes) -> DecodedPicture:
     return DecodedPicture(pixels, 8, hashlib.sha256(data).hexdigest())
 
 
-def read_lesion_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:
+def read_lesion_mask(path: Path, shape: tuple[int, ...], what: str) -> BoolMask:
     """One lesion's mask, see tools.data.truth. Raises Unreadable if missing, damaged, empty or of
     another size."""
     try:
@@ -64,7 +64,7 @@ def read_lesion_mask(path: Path, shape: tuple[int, ...], what: str) -> Mask:
         raise Unreadable(str(error), what) from None
 
 
-def require_mask(mask: Mask, what: str) -> Mask:
+def require_mask(mask: BoolMask, what: str) -> BoolMask:
     """Raises Unreadable if no pixel is set."""
     if not mask.any():
         raise Unreadable("the mask is empty", what)

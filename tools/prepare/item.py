@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import BoolMask, Label, Modality
 
-Mask = NDArray[np.bool_]
 Region = Mapping[str, Any]
 """A region as VIA writes it: {"shape_attributes": {...}, "region_attributes": {...}}."""
 
@@ -45,7 +43,7 @@ class SourceLesion:
     """
 
     label: Label
-    mask: Mask | None = None
+    mask: BoolMask | None = None
     mark: str | None = None
     regions: tuple[Region, ...] = ()
 

@@ -13,8 +13,8 @@ from mammosono.tools.prepare.item import Entry, Item, Offer, Remark, Unreadable
 from mammosono.tools.prepare.outputs import SKIPPED, Placed, stratum, write_outputs, write_remarks
 from mammosono.tools.prepare.split import assign, group_names
 from mammosono.tools.prepare.store import Store, open_store
+from mammosono.tools.progress import OnPhase
 
-Progress = Callable[[str, int, int], None]
 _TAKEN = "another picture has this name"
 
 
@@ -54,7 +54,7 @@ def prepare(
     *,
     seed: int,
     keep_split: bool,
-    on_progress: Progress,
+    on_progress: OnPhase,
     on_remark: Callable[[str, Remark], None],
 ) -> PreparedSet:
     """Store what the offers hold, split it, and write the files about it into `out`.
@@ -72,7 +72,7 @@ def prepare(
 
 
 def store_all(
-    offers: Sequence[tuple[str, Offer]], out: Path, tally: Tally, on_progress: Progress
+    offers: Sequence[tuple[str, Offer]], out: Path, tally: Tally, on_progress: OnPhase
 ) -> list[Entry]:
     """Every picture that can be read, stored below `out`, one at a time; the rest into `tally`.
 

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from mammosono.appliance.output.rle import encode
+from mammosono.appliance.values import BoolMask
 from mammosono.tools.prepare.files import encode_png, write_whole
 from mammosono.tools.prepare.item import (
     Entry,
     Item,
-    Mask,
     SourceLesion,
     StoredLesion,
     from_line,
@@ -102,7 +102,7 @@ class Store:
         write_whole(self._folder / path, encode_png(lesion.mask.astype(np.uint8) * 255))
         x, y, width, height = cv2.boundingRect(lesion.mask.astype(np.uint8))
         rows, columns = lesion.mask.shape
-        part: Mask = lesion.mask[y : y + height, x : x + width]
+        part: BoolMask = lesion.mask[y : y + height, x : x + width]
         label = lesion.label.value
         return StoredLesion(
             label=label,

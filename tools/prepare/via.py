@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammosono.appliance.values import Label
-from mammosono.tools.prepare.item import Entry, Mask, Region
+from mammosono.appliance.values import BoolMask, Label
+from mammosono.tools.prepare.item import Entry, Region
 
 _FARTHEST_PX = 32_767
 """Beyond it OpenCV's 16.16 fixed point overflows, and there is no picture."""
@@ -37,7 +37,7 @@ class IgnoredShape(BadShape):
     """A point: it marks a place and outlines nothing."""
 
 
-def mask_of(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[Mask, bool]:
+def mask_of(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[BoolMask, bool]:
     """Mask, bool [height, width], of VIA's `shape_attributes`; and whether part was cut off.
 
     size: (height, width) of the picture. Raises BadShape, IgnoredShape.
@@ -62,7 +62,7 @@ def mask_of(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[Mask, bool
     raise BadShape("an unknown shape")
 
 
-def shapes_of(mask: Mask) -> list[dict[str, Any]]:
+def shapes_of(mask: BoolMask) -> list[dict[str, Any]]:
     """`shape_attributes` that cover the mask: a polygon for each connected part.
 
     Holes are lost: VIA has none. A part too thin for a polygon becomes rectangles.
@@ -119,7 +119,7 @@ def _numbers(shape: Mapping[str, Any], *names: str) -> tuple[float, ...]:
     return tuple(float(value) for value in values if value is not None)
 
 
-def _polygon(points: _Points, size: tuple[int, int]) -> tuple[Mask, bool]:
+def _polygon(points: _Points, size: tuple[int, int]) -> tuple[BoolMask, bool]:
     """Open outlines are closed from the last point to the first."""
     if len(np.unique(points, axis=0)) < 3:
         raise BadShape("a polygon of fewer than 3 points")
@@ -141,7 +141,7 @@ def _has_area(points: _Points) -> bool:
 
 def _rect(
     x: float, y: float, width: float, height: float, size: tuple[int, int]
-) -> tuple[Mask, bool]:
+) -> tuple[BoolMask, bool]:
     """Half-open: from the rounded corner up to the opposite one."""
     x0, y0, x1, y1 = round(x), round(y), round(x + width), round(y + height)
     mask = np.zeros(size, np.bool_)
@@ -151,7 +151,7 @@ def _rect(
 
 def _ellipse(
     cx: float, cy: float, rx: float, ry: float, theta: float, size: tuple[int, int]
-) -> tuple[Mask, bool]:
+) -> tuple[BoolMask, bool]:
     """Pixels whose centre lies in it. theta: radians from x to y, as a canvas turns (clockwise)."""
     cos, sin = math.cos(theta), math.sin(theta)
     half_x, half_y = math.hypot(rx * cos, ry * sin), math.hypot(rx * sin, ry * cos)
@@ -162,7 +162,7 @@ def _ellipse(
     return _inside(mask), cut or cx + half_x > size[1] - 0.5 or cy + half_y > size[0] - 0.5
 
 
-def _inside(mask: Mask) -> Mask:
+def _inside(mask: BoolMask) -> BoolMask:
     if not mask.any():
         raise BadShape("a region outside the picture or too small to cover a pixel")
     return mask

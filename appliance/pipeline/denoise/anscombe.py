@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from mammosono.appliance.values import FloatImage
 
 _SMALLEST = 2 * sqrt(3 / 8)
 _C = sqrt(3 / 2)
@@ -34,14 +33,14 @@ class PoissonGauss:
         return PoissonGauss(self.gain * factor**2, self.sigma * factor, self.mu)
 
 
-def forward(image: Image, noise: PoissonGauss) -> Image:
+def forward(image: FloatImage, noise: PoissonGauss) -> FloatImage:
     """Grey values to stabilised values, float32 of the same shape, noise of std 1."""
     offset = 0.375 * noise.gain**2 + noise.sigma**2 - noise.gain * noise.mu
     argument = np.maximum(noise.gain * image + offset, 0)
     return np.asarray(np.sqrt(argument) * (2 / noise.gain), np.float32)
 
 
-def inverse(stabilised: Image, noise: PoissonGauss) -> Image:
+def inverse(stabilised: FloatImage, noise: PoissonGauss) -> FloatImage:
     """Denoised stabilised values back to grey values, without bias; float32 of the same shape.
 
     The mean of a transformed variable is not the transform of its mean; this is the closed form

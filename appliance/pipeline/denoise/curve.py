@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise.estimate import noise_by_level, noise_std
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage
 
 UNEVEN = 1.25
 """Largest over least noise of the levels: 1.1 on phantoms, 1.4 to 2 after a display curve."""
@@ -38,15 +36,15 @@ class Curve:
         """Whether it is needed: the noise differs by more than its measurement does."""
         return self.unevenness > UNEVEN
 
-    def straighten(self, image: Image) -> Image:
+    def straighten(self, image: FloatImage) -> FloatImage:
         return np.asarray(np.interp(image, self.bent, self.straight), np.float32)
 
-    def bend(self, image: Image) -> Image:
+    def bend(self, image: FloatImage) -> FloatImage:
         """Back again. Levels beyond the ends become the ends."""
         return np.asarray(np.interp(image, self.straight, self.bent), np.float32)
 
 
-def curve(stabilised: Image, where: Mask) -> Curve | None:
+def curve(stabilised: FloatImage, where: BoolMask) -> Curve | None:
     """The curve that makes the noise over `where` as even as its bins show it.
 
     stabilised: float32 [height, width]; the std of its noise on the whole stays what it is.

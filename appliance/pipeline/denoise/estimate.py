@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage
 
 # Turns the median of |x| of a normal variable into its standard deviation.
 _MAD_TO_STD = 1 / 0.6745
@@ -20,7 +19,7 @@ _BLOCK = 8
 _ENOUGH = 60_000
 
 
-def residual(image: Image) -> Image:
+def residual(image: FloatImage) -> FloatImage:
     """High-frequency residual, float32 [height, width], which keeps the variance of white noise.
 
     The second difference along both axes; planes and straight edges along an axis vanish.
@@ -31,7 +30,7 @@ def residual(image: Image) -> Image:
     return np.asarray(cv2.sepFilter2D(image, cv2.CV_32F, second, second / 6), np.float32)
 
 
-def noise_std(image: Image, where: Mask | None = None) -> float | None:
+def noise_std(image: FloatImage, where: BoolMask | None = None) -> float | None:
     """Standard deviation of white noise, in the units of the image, over `where`.
 
     The median of the absolute residual, which edges and small details hardly move.
@@ -46,7 +45,7 @@ def noise_std(image: Image, where: Mask | None = None) -> float | None:
     return float(np.median(chosen)) * _MAD_TO_STD if chosen.size else None
 
 
-def block_std(image: Image, side: int, where: Mask) -> NDArray[np.float32]:
+def block_std(image: FloatImage, side: int, where: BoolMask) -> NDArray[np.float32]:
     """Standard deviation inside each side x side block whose middle lies in `where`.
 
     float32 [blocks], in the image's units. Rows and columns that do not fill a block are left out.
@@ -68,7 +67,7 @@ def block_std(image: Image, side: int, where: Mask) -> NDArray[np.float32]:
 
 
 def block_statistics(
-    image: Image, side: int, where: Mask
+    image: FloatImage, side: int, where: BoolMask
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and noise variance of every side x side block that lies in `where` entirely.
 
@@ -91,7 +90,7 @@ def block_statistics(
 
 
 def noise_by_level(
-    image: Image, where: Mask
+    image: FloatImage, where: BoolMask
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Grey level, ascending, and noise variance of BINS bins of as many blocks each.
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage
 
 # A mark is this bright and rises this far above what it is drawn on, as shares of the brightest
 # pixel; its dimmer parts, where strokes were thinned by reduction, touch such a place.
@@ -25,7 +24,7 @@ _FILL_SIDE = 15
 _ISLAND = 0.02
 
 
-def surround(image: Image, side: int) -> Mask:
+def surround(image: FloatImage, side: int) -> BoolMask:
     """The black around the field of view, with what is written on it.
 
     Zero areas at least `side` px wide with their thin corners, but not single lost echoes; and
@@ -41,7 +40,7 @@ def surround(image: Image, side: int) -> Mask:
     return np.asarray(black | island[area])
 
 
-def marks(image: Image, root: Image, sigma: float) -> Mask | None:
+def marks(image: FloatImage, root: FloatImage, sigma: float) -> BoolMask | None:
     """Calipers and text drawn into the picture; None if there are none.
 
     image: float32 [height, width], grey values. root: 2 sqrt of it on the 0..255 scale, in which
@@ -70,7 +69,7 @@ def marks(image: Image, root: Image, sigma: float) -> Mask | None:
     return np.asarray(found | (grown & (rise >= _RIM_RISE * brightest)))
 
 
-def filled(image: Image, holes: Mask) -> Image:
+def filled(image: FloatImage, holes: BoolMask) -> FloatImage:
     """A copy with `holes` filled by the mean of the other pixels around; the nearest 7 px."""
     kept = (~holes).astype(np.float32)
     side = (_FILL_SIDE, _FILL_SIDE)
@@ -78,7 +77,7 @@ def filled(image: Image, holes: Mask) -> Image:
     return np.asarray(np.where(holes & (count > 0), total / np.maximum(count, 1e-6), image))
 
 
-def _touching(areas: NDArray[np.uint8], seeds: Mask) -> Mask:
+def _touching(areas: NDArray[np.uint8], seeds: BoolMask) -> BoolMask:
     """The connected areas (8 neighbours, nonzero) that hold a pixel of `seeds`, in full."""
     count, area = cv2.connectedComponents(areas)
     kept = np.zeros(count, np.bool_)

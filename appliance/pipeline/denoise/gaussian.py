@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise.nlm import nonlocal_means
+from mammosono.appliance.values import FloatImage
 
-Image = NDArray[np.float32]
-
-Gaussian = Callable[[Image], Image]
+Gaussian = Callable[[FloatImage], FloatImage]
 """float32 [height, width] with white noise of std 1, whatever its level, to the same without."""
 
 # Chosen on mammogram phantoms: a wider search averages more tissue that only looks alike.
@@ -26,7 +24,7 @@ PARAMETERS = {
 """For the record."""
 
 
-def denoise(stabilised: Image, sigma: float = 1.0, *, threads: int = 2) -> Image:
+def denoise(stabilised: FloatImage, sigma: float = 1.0, *, threads: int = 2) -> FloatImage:
     """float32 [height, width] with white noise of std `sigma` > 0 to the same without.
 
     The result stays within the range of the input.

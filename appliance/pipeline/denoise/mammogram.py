@@ -12,10 +12,7 @@ from mammosono.appliance.pipeline.denoise.anscombe import PoissonGauss, forward,
 from mammosono.appliance.pipeline.denoise.curve import curve
 from mammosono.appliance.pipeline.denoise.estimate import BINS, noise_by_level, noise_std
 from mammosono.appliance.pipeline.denoise.gaussian import Gaussian
-from mammosono.appliance.values import DenoiseRecord
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, DenoiseRecord, FloatImage
 
 # Scanned film is Poisson in name only, so a fit that claims more noise than this fraction of the
 # peak at the median grey value is taken for structure, and removed only this far.
@@ -27,8 +24,8 @@ _LEAST_SHARE = 0.02
 
 
 def denoise_mammogram(
-    image: Image, *, peak: float, threads: int, gaussian: Gaussian | None = None
-) -> tuple[Image, DenoiseRecord]:
+    image: FloatImage, *, peak: float, threads: int, gaussian: Gaussian | None = None
+) -> tuple[FloatImage, DenoiseRecord]:
     """float32 [height, width] in 0..peak to the same without counting noise, and the record.
 
     gaussian: takes the noise out of the stabilised picture; None is non-local means.
@@ -66,7 +63,7 @@ def denoise_mammogram(
     return result, DenoiseRecord(method, parameters, before, noise_std(result, breast))
 
 
-def estimate(image: Image, where: Mask, peak: float) -> PoissonGauss | None:
+def estimate(image: FloatImage, where: BoolMask, peak: float) -> PoissonGauss | None:
     """Parameters of the noise over `where`, None if there is none to measure.
 
     A robust line through (mean, variance) of blocks, after A. Foi et al., IEEE Trans. Image
@@ -106,7 +103,7 @@ def _fit(mean: NDArray[np.float64], variance: NDArray[np.float64], darkest: floa
     return PoissonGauss(gain, float(np.sqrt(constant)), 0.0)
 
 
-def foreground(image: Image) -> Mask:
+def foreground(image: FloatImage) -> BoolMask:
     """The breast: brighter than a tenth of the way from dark to bright, and not saturated."""
     dark, bright = np.quantile(image[::4, ::4], [0.01, 0.99])
     return np.asarray((image > dark + 0.1 * (bright - dark)) & (image < image.max()))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise.gaussian import Gaussian
+from mammosono.appliance.values import FloatImage
 from mammosono.engines.interface import Engine
-
-Image = NDArray[np.float32]
 
 STAGE = "denoise_mg"
 """What a network calls the stage, as our own tools write it."""
@@ -26,7 +24,7 @@ _RIM = 32
 """px of a tile that see too little of the picture around them to be kept."""
 
 
-def centred(stabilised: Image) -> Image:
+def centred(stabilised: FloatImage) -> FloatImage:
     """Each pixel less the level around it, within +- FARTHEST; float32 of the same shape.
 
     The noise does not depend on the level once it is stabilised, so the network need not know it,
@@ -44,7 +42,7 @@ def network(engine: Engine, size: tuple[int, int], stage: str = STAGE) -> Gaussi
     The function raises EngineError as `Engine.run` does.
     """
 
-    def denoise(stabilised: Image) -> Image:
+    def denoise(stabilised: FloatImage) -> FloatImage:
         height, width = stabilised.shape
         seen = centred(stabilised)
         noise = np.empty_like(stabilised)
@@ -67,7 +65,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [*range(0, length - side, side - 2 * _RIM), length - side]
 
 
-def _run(engine: Engine, stage: str, tile: Image, size: tuple[int, int]) -> Image:
+def _run(engine: Engine, stage: str, tile: FloatImage, size: tuple[int, int]) -> FloatImage:
     height, width = tile.shape
     border = (0, size[0] - height, 0, size[1] - width)
     noisy = cv2.copyMakeBorder(tile, *border, borderType=cv2.BORDER_REFLECT_101)

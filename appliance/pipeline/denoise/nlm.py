@@ -22,22 +22,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from mammosono.appliance.values import FloatImage
 
 # As many as the smallest device has cores.
 _BANDS = 4
 
 
 def nonlocal_means(
-    guide: Image,
-    values: Image,
+    guide: FloatImage,
+    values: FloatImage,
     *,
     strength: float,
     search_radius: int,
     patch_radius: int,
     threads: int,
     search_step: int = 1,
-) -> Image:
+) -> FloatImage:
     """Average `values` by the likeness of the patches of `guide`.
 
     guide: float32 [height, width] in which the noise has standard deviation 1 everywhere.
@@ -72,15 +72,15 @@ def half_square(radius: int, step: int) -> list[tuple[int, int]]:
     return [(dy, dx) for dy in range(0, radius + 1, step) for dx in across if (dy, dx) > (0, 0)]
 
 
-def _reflected(image: Image, margin: int) -> Image:
+def _reflected(image: FloatImage, margin: int) -> FloatImage:
     border = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
     return np.asarray(border, np.float32)
 
 
 def _average(
-    guide: Image,
-    values: Image,
-    out: Image,
+    guide: FloatImage,
+    values: FloatImage,
+    out: FloatImage,
     taps: NDArray[np.float32],
     shifts: list[tuple[int, int]],
     margin: int,

@@ -18,15 +18,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise.estimate import block_std
 from mammosono.appliance.pipeline.denoise.field import filled, marks, surround
 from mammosono.appliance.pipeline.denoise.nlm import nonlocal_means
-from mammosono.appliance.values import DenoiseRecord
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, DenoiseRecord, FloatImage
 
 # Chosen on ultrasound phantoms, see docs/denoising.md.
 STRENGTH = 0.85
@@ -38,7 +34,9 @@ PATCH_RADIUS = 3
 _SILENT = 0.05
 
 
-def denoise_ultrasound(image: Image, *, peak: float, threads: int) -> tuple[Image, DenoiseRecord]:
+def denoise_ultrasound(
+    image: FloatImage, *, peak: float, threads: int
+) -> tuple[FloatImage, DenoiseRecord]:
     """float32 [height, width] in 0..peak to the same without speckle, and the record.
 
     The black surround of the field of view and what was drawn into the picture, calipers and
@@ -79,14 +77,14 @@ def denoise_ultrasound(image: Image, *, peak: float, threads: int) -> tuple[Imag
     return result, DenoiseRecord("obnlm", parameters, before, speckle(result, black))
 
 
-def root_of(image: Image, peak: float) -> Image:
+def root_of(image: FloatImage, peak: float) -> FloatImage:
     """2 sqrt(u + 1) with u the image on the 0..255 scale: speckle of one strength everywhere."""
     scaled = image * np.float32(4 * 255 / peak)
     scaled += 4
     return np.asarray(cv2.sqrt(scaled, dst=scaled))
 
 
-def speckle(image: Image, black: Mask) -> float | None:
+def speckle(image: FloatImage, black: BoolMask) -> float | None:
     """Noise std in the image's units: the lower quartile of the std over blocks in the field.
 
     Speckle is too coarse for a pixel-scale estimate; at the scale of a patch it is all there,
@@ -97,7 +95,7 @@ def speckle(image: Image, black: Mask) -> float | None:
     return float(np.quantile(field, 0.25)) if field.size else None
 
 
-def _box(field: Mask) -> tuple[slice, slice]:
+def _box(field: BoolMask) -> tuple[slice, slice]:
     """The smallest rectangle that holds the field: the surround is not paid for."""
     x, y, width, height = cv2.boundingRect(field.view(np.uint8))
     return slice(y, y + height), slice(x, x + width)

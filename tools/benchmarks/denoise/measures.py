@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from mammosono.appliance.values import BoolMask, FloatImage
 
 _BORDER_PX = 2
 _DETAIL_PX = 1.5
@@ -18,13 +17,13 @@ ENL_SIDE = 16
 """px; the blocks in which speckle is taken to lie on even tissue."""
 
 
-def psnr(image: Image, truth: Image, peak: float = 255.0) -> float:
+def psnr(image: FloatImage, truth: FloatImage, peak: float = 255.0) -> float:
     """Peak signal to noise ratio, dB; infinite where both are equal."""
     error = float(np.mean(np.square(image.astype(np.float64) - truth)))
     return float(10 * np.log10(peak**2 / error)) if error else float("inf")
 
 
-def ssim(image: Image, truth: Image, peak: float = 255.0) -> float:
+def ssim(image: FloatImage, truth: FloatImage, peak: float = 255.0) -> float:
     """Structural similarity, 1 for equal pictures; the mean over all pixels.
 
     Source: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from
@@ -46,7 +45,7 @@ def ssim(image: Image, truth: Image, peak: float = 255.0) -> float:
     return float(similarity.mean())
 
 
-def edge_kept(image: Image, truth: Image, lesion: Mask) -> float:
+def edge_kept(image: FloatImage, truth: FloatImage, lesion: BoolMask) -> float:
     """How much of the true border's steepness is left: 1 all, 0 none; None of it is noise.
 
     sum(grad image . grad truth) / sum |grad truth|^2 over the pixels within 2 px of the lesion's
@@ -63,7 +62,7 @@ def edge_kept(image: Image, truth: Image, lesion: Mask) -> float:
     return float((ix * tx + iy * ty)[border].sum()) / steepness if steepness else float("nan")
 
 
-def edge_correlation(noisy: Image, image: Image, reference: Image) -> float:
+def edge_correlation(noisy: FloatImage, image: FloatImage, reference: FloatImage) -> float:
     """Pearson correlation of what was removed with the edges and details of the reference.
 
     Details are what a Gaussian of 1.5 px takes from the reference: the truth, or the denoised
@@ -78,7 +77,7 @@ def edge_correlation(noisy: Image, image: Image, reference: Image) -> float:
     return float((removed * details).sum()) / scale if scale else float("nan")
 
 
-def ring(lesion: Mask) -> Mask:
+def ring(lesion: BoolMask) -> BoolMask:
     """What surrounds a lesion: as far out as the lesion's own radius, past a gap of its tenth."""
     radius = float(np.sqrt(lesion.sum() / np.pi))
     away = cv2.distanceTransform((~lesion).astype(np.uint8), cv2.DIST_L2, 5)
@@ -86,7 +85,7 @@ def ring(lesion: Mask) -> Mask:
     return np.asarray((away > gap) & (away <= gap + max(radius, ENL_SIDE)))
 
 
-def cnr(image: Image, lesion: Mask, around: Mask) -> float:
+def cnr(image: FloatImage, lesion: BoolMask, around: BoolMask) -> float:
     """Contrast to noise: |difference of the means| / sqrt(mean of the two variances).
 
     Source: M. S. Patterson, F. S. Foster, "The improvement and quantitative assessment of B-mode
@@ -98,7 +97,7 @@ def cnr(image: Image, lesion: Mask, around: Mask) -> float:
     return abs(float(inside.mean() - outside.mean())) / noise if noise else float("nan")
 
 
-def enl(image: Image, where: Mask) -> float:
+def enl(image: FloatImage, where: BoolMask) -> float:
     """Equivalent number of looks: the median of mean^2 / variance over the blocks in `where`.
 
     Blocks are 16 x 16 px on a grid and lie in `where` entirely; flat ones are left out. NaN where
@@ -120,7 +119,7 @@ def _blocks(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(tiles.reshape(rows * columns, ENL_SIDE**2))
 
 
-def _gradient(image: Image) -> tuple[Image, Image]:
+def _gradient(image: FloatImage) -> tuple[FloatImage, FloatImage]:
     """Scharr's derivatives across and down, grey values a px."""
     across, down = (cv2.Scharr(image, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (1, 0))
     return np.asarray(across, np.float32), np.asarray(down, np.float32)

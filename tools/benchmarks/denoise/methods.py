@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.denoise import Gaussian, denoise
 from mammosono.appliance.pipeline.denoise.field import surround
 from mammosono.appliance.pipeline.denoise.obnlm import PATCH_RADIUS, root_of, speckle
-from mammosono.appliance.values import Modality
+from mammosono.appliance.values import FloatImage, Modality
 from mammosono.tools.evaluation.log_shrinkage import shrink_logarithm
-
-Image = NDArray[np.float32]
 
 PEAK = 255.0
 THREADS = 2
@@ -27,7 +24,7 @@ class Method:
     """remove: float32 [height, width] in 0..255 to the same without noise."""
 
     name: str
-    remove: Callable[[Image], Image]
+    remove: Callable[[FloatImage], FloatImage]
 
 
 SKIMAGE_NLM = "NLM, scikit-image"
@@ -41,7 +38,7 @@ LOG = "log + BayesShrink (ours)"
 def our_methods(modality: Modality, cnn: Gaussian | None) -> tuple[Method, ...]:
     """The first is what the service does. cnn: the bundle's network, if it has one."""
 
-    def through(gaussian: Gaussian | None) -> Callable[[Image], Image]:
+    def through(gaussian: Gaussian | None) -> Callable[[FloatImage], FloatImage]:
         return lambda image: denoise(
             image, modality, peak=PEAK, threads=THREADS, gaussian=gaussian
         )[0]
@@ -71,14 +68,14 @@ def peer_methods(modality: Modality) -> tuple[Method, ...]:
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} {PEERS_MISSING}") from None
 
-    def wavelet(picture: Image) -> Image:
+    def wavelet(picture: FloatImage) -> FloatImage:
         smooth = denoise_wavelet(
             picture, sigma=1.0, wavelet="db2", mode="soft", method="BayesShrink",
             rescale_sigma=False,
         )  # fmt: skip
         return np.asarray(smooth, np.float32)
 
-    def nlm(picture: Image) -> Image:
+    def nlm(picture: FloatImage) -> FloatImage:
         # Patches and search as in OBNLM's paper; the strength as scikit-image's own guide has it.
         smooth = denoise_nl_means(
             picture, patch_size=7, patch_distance=7, h=0.6, sigma=1.0, fast_mode=True
@@ -98,13 +95,13 @@ def bm3d_method(modality: Modality) -> Method | None:
     except ModuleNotFoundError:
         return None
 
-    def remove(picture: Image) -> Image:
+    def remove(picture: FloatImage) -> FloatImage:
         return np.asarray(bm3d(picture, sigma_psd=1.0), np.float32)
 
     return Method(BM3D, lambda image: _gaussian(image, modality, remove))
 
 
-def _gaussian(image: Image, modality: Modality, remove: Gaussian) -> Image:
+def _gaussian(image: FloatImage, modality: Modality, remove: Gaussian) -> FloatImage:
     """A denoiser for white noise gets our stabilised picture and our estimate of the noise.
 
     Without them BayesShrink alone would lose a decibel on counting noise, and all would be
@@ -116,17 +113,17 @@ def _gaussian(image: Image, modality: Modality, remove: Gaussian) -> Image:
     sigma = speckle(root, surround(image, 2 * PATCH_RADIUS + 1))
     if not sigma:
         return np.array(image)
-    smooth: Image = remove(root / np.float32(sigma)) * np.float32(sigma / 2)
+    smooth: FloatImage = remove(root / np.float32(sigma)) * np.float32(sigma / 2)
     # Averaged roots lose a quarter of their variance when they are squared.
     grey = np.square(smooth) + np.float32(sigma**2 / 4 - 1)
     return np.asarray(np.clip(grey, image.min(), image.max()), np.float32)
 
 
-def _bilateral(picture: Image) -> Image:
+def _bilateral(picture: FloatImage) -> FloatImage:
     return np.asarray(cv2.bilateralFilter(picture, 7, 3.0, 2.0), np.float32)
 
 
-def _opencv_nlm(picture: Image) -> Image:
+def _opencv_nlm(picture: FloatImage) -> FloatImage:
     """8 bits are all it takes with squared distances: about eight levels a noise std."""
     low, high = float(picture.min()), float(picture.max())
     scale = 255 / max(high - low, 1e-6)

@@ -5,7 +5,7 @@ Also pictures of phantoms before and after, and of what was removed: docs/images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -21,8 +21,8 @@ from mammosono.appliance.phantoms import Phantom, phantom
 from mammosono.appliance.pipeline.denoise import Gaussian
 from mammosono.appliance.pipeline.denoise.network import network
 from mammosono.appliance.pipeline.detector.frame import frame
-from mammosono.appliance.pipeline.model import Model, open_model
-from mammosono.appliance.values import Box, Label, Modality
+from mammosono.appliance.pipeline.model import BundleModel, open_model
+from mammosono.appliance.values import Box, FloatImage, Label, Modality
 from mammosono.engines.interface import Engine
 from mammosono.engines.options import EngineOptions
 from mammosono.tools.benchmarks.denoise.measures import (
@@ -53,10 +53,9 @@ from mammosono.tools.benchmarks.denoise.table import (
 from mammosono.tools.benchmarks.workload import this_machine
 from mammosono.tools.data.index import Record, read_index, select
 from mammosono.tools.data.truth import read_record, union_mask
+from mammosono.tools.progress import OnPhase
 
-Image = NDArray[np.float32]
-Picture = NDArray[np.uint8]
-Told = Callable[[str, int, int], None]
+PictureArray = NDArray[np.uint8]
 
 SIDE_PX = 512
 """Side of the phantoms that pieces are taken from."""
@@ -78,7 +77,7 @@ def run_bench_denoise(
     runs: int,
     images: int,
     peers: bool,
-    told: Told,
+    told: OnPhase,
 ) -> DenoiseBench:
     """Measure every method on `runs` phantoms of each modality, size and strength of noise.
 
@@ -102,7 +101,7 @@ def run_bench_denoise(
     )  # fmt: skip
 
 
-def cnn_of(engine: Engine, model: Model) -> Gaussian | None:
+def cnn_of(engine: Engine, model: BundleModel) -> Gaussian | None:
     """The bundle's denoising network, None if it has none."""
     own = model.modalities.get(Modality.MG)
     if own is None or own.denoiser is None:
@@ -130,7 +129,7 @@ def _methods(modality: Modality, cnn: Gaussian | None, peers: bool) -> tuple[Met
 
 
 def _shots(
-    methods: dict[Modality, tuple[Method, ...]], sizes: tuple[int, ...], runs: int, told: Told
+    methods: dict[Modality, tuple[Method, ...]], sizes: tuple[int, ...], runs: int, told: OnPhase
 ) -> Iterator[Shot]:
     cases = [(m, size, s, k) for m in Modality for size in sizes for s in STRENGTHS
              for k in range(runs)]  # fmt: skip
@@ -152,7 +151,7 @@ def _shots(
         told("phantoms", done, len(cases))
 
 
-def _crops(cnn: Gaussian | None, runs: int, told: Told) -> Iterator[CropShot]:
+def _crops(cnn: Gaussian | None, runs: int, told: OnPhase) -> Iterator[CropShot]:
     cases = [(m, s, k) for m in Modality for s in STRENGTHS for k in range(runs)]
     for done, (modality, strength, seed) in enumerate(cases, start=1):
         slow = bm3d_method(modality)
@@ -182,8 +181,8 @@ def _real(
     data: Path,
     sources: Collection[str],
     images: int,
-    model: Model,
-    told: Told,
+    model: BundleModel,
+    told: OnPhase,
 ) -> Iterator[RealShot]:
     """Lesions of val at the network's scale, taken evenly; those without room around left out."""
     records = [r for r in select(read_index(data), split="val", sources=sources) if r.masks]
@@ -209,7 +208,7 @@ def _real(
         told("real pictures", done, len(chosen))
 
 
-def _working(record: Record, input_size: tuple[int, int]) -> tuple[Image, NDArray[np.bool_]]:
+def _working(record: Record, input_size: tuple[int, int]) -> tuple[FloatImage, NDArray[np.bool_]]:
     """A picture at the network's scale, and its lesions. Raises ValueError."""
     image = read_record(record)
     pixels = image.pixels
@@ -236,9 +235,9 @@ class PictureRow:
     """Crops of one method on one phantom; `correlation` of the whole picture."""
 
     method: str
-    noisy: Image
-    result: Image
-    truth: Image
+    noisy: FloatImage
+    result: FloatImage
+    truth: FloatImage
     correlation: float
 
 
@@ -265,7 +264,7 @@ def draw_pictures(folder: Path, bundle: Path | None) -> None:
             (folder / f"denoise-{modality.value.lower()}.png").write_bytes(grey_png(sheet))
 
 
-def with_calipers(picture: Picture, box: Box) -> Picture:
+def with_calipers(picture: PictureArray, box: Box) -> PictureArray:
     """A copy with a cross at either side of the box and dots between, as scanners draw them."""
     shown = np.array(picture)
     x0, y0, x1, y1 = box
@@ -278,7 +277,7 @@ def with_calipers(picture: Picture, box: Box) -> Picture:
     return shown
 
 
-def _row(phantom: Phantom, shown: Picture, method: Method) -> PictureRow:
+def _row(phantom: Phantom, shown: PictureArray, method: Method) -> PictureRow:
     noisy = shown.astype(np.float32)
     result = method.remove(noisy)
     cut = _around(phantom.lesions[0].box)
@@ -286,7 +285,7 @@ def _row(phantom: Phantom, shown: Picture, method: Method) -> PictureRow:
     return PictureRow(method.name, noisy[cut], result[cut], phantom.clean[cut], correlation)
 
 
-def compose(rows: Sequence[PictureRow], amplified: int) -> Picture:
+def compose(rows: Sequence[PictureRow], amplified: int) -> PictureArray:
     """A sheet, uint8 [height, width]: before, after, removed and truth side by side, captioned."""
     side = CROP_PX * ENLARGED
     heads = ("before", "after", f"removed, {amplified} times as strong", "truth")
@@ -300,18 +299,18 @@ def compose(rows: Sequence[PictureRow], amplified: int) -> Picture:
     return np.pad(np.vstack(lines), _GAP, constant_values=_PAPER)
 
 
-def _enlarged(tile: Image) -> Picture:
+def _enlarged(tile: FloatImage) -> PictureArray:
     """Grey values 0..255, each as a small square."""
     levels = np.clip(np.rint(tile), 0, 255).astype(np.uint8)
     return np.kron(levels, np.ones((ENLARGED, ENLARGED), np.uint8))
 
 
-def _beside(tiles: Sequence[Picture]) -> Picture:
+def _beside(tiles: Sequence[PictureArray]) -> PictureArray:
     gap = np.full((tiles[0].shape[0], _GAP), _PAPER, np.uint8)
     return np.hstack([part for tile in tiles for part in (gap, tile)][1:])
 
 
-def _caption(words: str, width: int) -> Picture:
+def _caption(words: str, width: int) -> PictureArray:
     strip = np.full((_LINE, width), _PAPER, np.uint8)
     cv2.putText(strip, words, (2, _LINE - 9), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
     return strip

@@ -19,8 +19,8 @@ from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.appliance.pipeline.detector.detector import Detector
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.pipeline.model import SHIPPED, Model, model_of, open_model
-from mammosono.appliance.pipeline.prepare import Denoise, Prepared, denoiser, prepare
+from mammosono.appliance.pipeline.model import SHIPPED, BundleModel, model_of, open_model
+from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import findings_of, judge, malignancy
 from mammosono.appliance.values import ImageReading, Modality, SourceImage
@@ -72,7 +72,7 @@ def host_work(geometry: Geometry, denoises: bool, repeats: int = _REPEATS) -> tu
     )
 
 
-def _once(posted: Posted, model: Model, remove: Denoise, detector: Detector) -> HostWork:
+def _once(posted: Posted, model: BundleModel, remove: RemoveNoise, detector: Detector) -> HostWork:
     watch = _ProcessorWatch()
     with watch.lap("decode"):
         image = read_image(posted.data, posted.modality)
@@ -233,7 +233,7 @@ def _by_modality(outcomes: Sequence[ImageOutcome]) -> dict[Modality, GroupFigure
 
 
 def _readers(
-    engine: Engine, model: Model
+    engine: Engine, model: BundleModel
 ) -> dict[Caps, Callable[[SourceImage, Prepared], ImageReading]]:
     """Of a bundle whose one network serves both modalities."""
     geometry = model.of(Modality.MG).geometry
@@ -247,7 +247,9 @@ def _readers(
     return readers
 
 
-def _reader(detector: Detector, model: Model) -> Callable[[SourceImage, Prepared], ImageReading]:
+def _reader(
+    detector: Detector, model: BundleModel
+) -> Callable[[SourceImage, Prepared], ImageReading]:
     def read(image: SourceImage, prepared: Prepared) -> ImageReading:
         own = model.of(image.modality)
         seen = detector.detect(prepared.canvas, own.finding_threshold)

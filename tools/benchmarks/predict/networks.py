@@ -22,7 +22,7 @@ from mammosono.tools.benchmarks.predict.graph import (
 )
 from mammosono.tools.benchmarks.predict.measurements import HostWork, ValCheck, host_work
 from mammosono.tools.benchmarks.predict.prediction import (
-    Network,
+    CostedNetwork,
     Prediction,
     TargetBoard,
     bundle_networks,
@@ -60,7 +60,7 @@ class Variant:
     surgery: Surgery = lambda network: None
 
 
-def vary(base: Network, variant: Variant) -> Network:
+def vary(base: CostedNetwork, variant: Variant) -> CostedNetwork:
     """The network with that change; the stages that stay the same are taken from `base`."""
     if not variant.changed:
         return replace(base, name=variant.name, geometry=variant.config.geometry)
@@ -71,7 +71,7 @@ def vary(base: Network, variant: Variant) -> Network:
     geometry = network.config.geometry
     same = geometry.input_size == base.geometry.input_size
     denoiser = base.denoiser if same else denoiser_cost(geometry.input_size)
-    return Network(variant.name, geometry, {**base.stages, **changed}, denoiser)
+    return CostedNetwork(variant.name, geometry, {**base.stages, **changed}, denoiser)
 
 
 def paper_variants(paper: NetworkConfig) -> tuple[Variant, ...]:
@@ -219,11 +219,11 @@ def run_prediction(
     return BoardPrediction(date.today(), machine, board, tuple(networks), tuple(varied))
 
 
-def _work(network: Network) -> tuple[HostWork, ...]:
+def _work(network: CostedNetwork) -> tuple[HostWork, ...]:
     return host_work(network.geometry, network.denoiser is not None)
 
 
-def _networks(bundle: Path, paper: NetworkConfig) -> Iterator[Network]:
+def _networks(bundle: Path, paper: NetworkConfig) -> Iterator[CostedNetwork]:
     yield from bundle_networks(bundle)
     yield config_network(preset("middle").network, "middle")
     yield config_network(paper, "paper")

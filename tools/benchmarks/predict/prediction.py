@@ -131,7 +131,7 @@ def stage_seconds(cost: StageCost, board: TargetBoard) -> Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class CostedNetwork:
     """stages: cost of one run of each. denoiser: of the stage that denoises mammograms, if any.
     modalities: whose images it reads. beside: the networks that read the others', in the same
     memory."""
@@ -141,7 +141,7 @@ class Network:
     stages: Mapping[str, StageCost]
     denoiser: StageCost | None = None
     modalities: tuple[Modality, ...] = PAIR
-    beside: tuple[Network, ...] = ()
+    beside: tuple[CostedNetwork, ...] = ()
 
     @property
     def flops(self) -> Flops:
@@ -161,7 +161,7 @@ class Prediction:
     all processes at their peak.
     """
 
-    network: Network
+    network: CostedNetwork
     work: tuple[HostWork, ...]
     stages: Mapping[str, Span]
     seconds: Span
@@ -180,7 +180,7 @@ class Prediction:
         return self.weights + self.scratch + self.bindings
 
 
-def bundle_networks(folder: Path) -> tuple[Network, ...]:
+def bundle_networks(folder: Path) -> tuple[CostedNetwork, ...]:
     """The networks of a bundle, from its own graphs, each with the others beside it.
 
     Raises BundleError, KeyError, TypeError or ValueError.
@@ -193,7 +193,7 @@ def bundle_networks(folder: Path) -> tuple[Network, ...]:
         denoisers = {m["denoise"] for m in own.values() if m.get("denoise") is not None}
         cleaner = [_bundle_cost(stages[each], each) for each in sorted(denoisers)]
         alone.append(
-            Network(
+            CostedNetwork(
                 bundle.name if len(bundle.networks) == 1 else f"{bundle.name}, {name}",
                 Geometry.from_manifest(network.entry["geometry"]),
                 {each: _bundle_cost(stages[each], each) for each in NETWORK},
@@ -212,13 +212,13 @@ def _bundle_cost(stage: Stage, name: str) -> StageCost:
     return stage_cost(model, stage.inputs, stage.fp32 or fp32_nodes(name, model))
 
 
-def config_network(config: NetworkConfig, name: str) -> Network:
+def config_network(config: NetworkConfig, name: str) -> CostedNetwork:
     """The network of a configuration, untrained, and a denoiser of the usual shape for its input.
 
     Raises ValueError.
     """
     network = blank_network(config)
-    return Network(
+    return CostedNetwork(
         name,
         config.geometry,
         {"trunk": trunk_cost(network), "heads": heads_cost(network), "masks": masks_cost(network)},
@@ -226,7 +226,7 @@ def config_network(config: NetworkConfig, name: str) -> Network:
     )
 
 
-def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) -> Prediction:
+def predict(network: CostedNetwork, work: tuple[HostWork, ...], board: TargetBoard) -> Prediction:
     """work: of each image of a pair, in the order in which they are read.
 
     A pair is read by this network and by those beside it, each its own modality.
@@ -255,13 +255,13 @@ def predict(network: Network, work: tuple[HostWork, ...], board: TargetBoard) ->
     )  # fmt: skip
 
 
-def _reader(network: Network, modality: Modality) -> Network:
+def _reader(network: CostedNetwork, modality: Modality) -> CostedNetwork:
     """The one that reads such images; this one, where none beside it does."""
     others = [other for other in network.beside if modality in other.modalities]
     return others[0] if others and modality not in network.modalities else network
 
 
-def network_seconds(network: Network, board: TargetBoard) -> Span:
+def network_seconds(network: CostedNetwork, board: TargetBoard) -> Span:
     total = Span(0, 0, 0)
     for cost in network.stages.values():
         total = total + stage_seconds(cost, board)
@@ -276,7 +276,7 @@ def _after(work: HostWork, rates: Rates) -> float:
     return work.after * rates.host
 
 
-def _megabytes(network: Network) -> tuple[float, float, float]:
+def _megabytes(network: CostedNetwork) -> tuple[float, float, float]:
     """Weights, scratch, bindings, of all networks. Every stage shares one scratch buffer, those of
     a network one pyramid; every other binding has a pinned twin for the host, which on a Jetson
     lies in the same memory.

@@ -27,13 +27,12 @@ from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import BoolMask, Label, Modality
 from mammosono.tools.data.truth import set_pixels
 from mammosono.tools.prepare.files import read_picture, require_mask, safe_name, stamp_of
 from mammosono.tools.prepare.item import (
     Item,
     Loaded,
-    Mask,
     Offer,
     Remark,
     SourceLesion,
@@ -114,7 +113,7 @@ _SHAPE_TOLERANCE = 0.02
 """Relative difference of the sides' ratio up to which a mask is taken for a resized one."""
 
 
-class Folder:
+class CbisFolder:
     """The DICOM files below a folder, found by any name the table has for them."""
 
     def __init__(self, root: Path) -> None:
@@ -151,7 +150,7 @@ class Folder:
         return found
 
 
-def read_roi(candidates: list[Path], shape: tuple[int, int], what: str) -> tuple[Mask, bool]:
+def read_roi(candidates: list[Path], shape: tuple[int, int], what: str) -> tuple[BoolMask, bool]:
     """The mask among an abnormality's files, and whether it was resized to the film's `shape`.
 
     It is the file of the film's size; else, or if there are two, the one with two grey levels.
@@ -200,10 +199,10 @@ def offer(root: Path) -> Offer:
     if not tables:
         raise ValueError(f"no case table ({PATTERN}) is there; put TCIA's tables beside the films")
     films = read_films(tables)
-    return Offer(len(films), _items(Folder(root), films))
+    return Offer(len(films), _items(CbisFolder(root), films))
 
 
-def _items(folder: Folder, films: dict[str, list[Abnormality]]) -> Iterator[Item | Remark]:
+def _items(folder: CbisFolder, films: dict[str, list[Abnormality]]) -> Iterator[Item | Remark]:
     for name, rows in films.items():
         labels = [row.label for row in rows if row.label]
         if len(labels) < len(rows):
@@ -232,7 +231,7 @@ def _items(folder: Folder, films: dict[str, list[Abnormality]]) -> Iterator[Item
         )
 
 
-def _candidates(folder: Folder, row: Abnormality) -> list[Path]:
+def _candidates(folder: CbisFolder, row: Abnormality) -> list[Path]:
     """Mask and crop, in whichever of the two places."""
     return sorted({*folder.find(row.mask), *folder.find(row.crop)})
 

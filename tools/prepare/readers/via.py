@@ -9,13 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mammosono.appliance.modality import BY_PART
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import BoolMask, Label, Modality
 from mammosono.tools.data.index import SPLITS
 from mammosono.tools.prepare.files import read_picture, safe_name, stamp_of
 from mammosono.tools.prepare.item import (
     Item,
     Loaded,
-    Mask,
     Offer,
     Region,
     Remark,
@@ -130,7 +129,7 @@ def _load(info: _ImageInfo, image: ViaImage) -> Loaded:
     return Loaded(picture, tuple(lesions), tuple(remarks))
 
 
-def _lesion(label: Label, mask: Mask, region: Region) -> SourceLesion:
+def _lesion(label: Label, mask: BoolMask, region: Region) -> SourceLesion:
     """With the mask, or with a mark alone where the region only says where the lesion is."""
     shape = _shape(region)
     if region["region_attributes"].get("outline") != UNKNOWN or shape["name"] not in _MARKS:
