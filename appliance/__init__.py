@@ -1,4 +1,4 @@
-"""The device side: a study's images in, verdicts, findings and one fused verdict out."""
+"""Device side: a study's images in, findings, verdicts and one fused verdict out."""
 
 from importlib.metadata import PackageNotFoundError, version
 

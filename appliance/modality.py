@@ -1,4 +1,4 @@
-"""The two tests as records, and the protocol that says which of them a study must hold.
+"""Modalities as records, and the study protocol: which modalities a study must hold.
 
 What is said of a modality is said here: its words, where its pixels come from, how it is framed.
 Code asks the record (docs/adr/0016-modality-and-protocol.md).
@@ -15,7 +15,7 @@ from mammosono.appliance.values import Modality
 
 
 class Physics(Enum):
-    """How a picture comes about; from it follow its noise and where a file tells its scale."""
+    """Imaging physics; it determines the noise and where a file states the pixel spacing."""
 
     PROJECTION = "x-rays counted on a detector: Poisson noise, raw or processed, spacing of its own"
     ECHO = "sound scattered back: speckle, regions with a calibration each, colour where flow is"

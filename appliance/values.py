@@ -1,4 +1,4 @@
-"""The words of design and API as values. All frozen; arrays inside are never written to."""
+"""Values of design and API. All frozen; arrays inside are never written to."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class DenoiseRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImageReading:
-    """What the box says about one image. `score` is the image's malignancy score in [0, 1].
+    """The appliance's answer for one image. `score` is the image's malignancy score in [0, 1].
 
     spacing_mm: as of SourceImage.
     """

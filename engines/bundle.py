@@ -49,14 +49,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class File(NamedTuple):
-    """A file of the bundle: where it lies and what its bytes hash to."""
+    """A file of the bundle: its path and the SHA-256 of its bytes."""
 
     path: str
     sha256: str
 
 
 class Stage(NamedTuple):
-    """One static ONNX graph: where it lies, what its bytes hash to, what goes in and out.
+    """One static ONNX graph: its path, the SHA-256 of its bytes, inputs and outputs.
 
     name: qualified, no other stage of the bundle has it; `network` is whose stage it is.
     fp32: names of the nodes that must be computed in single precision.
@@ -121,7 +121,7 @@ def open_bundle(folder: Folder) -> Bundle:
 
 
 def as_bundle(root: str, manifest: Mapping[str, Any], sha256: str) -> Bundle:
-    """What a manifest says, of a bundle in the folder `root`; the files are not looked at.
+    """Bundle of a manifest in the folder `root`; the files are not looked at.
 
     sha256: of the manifest's bytes. Raises BundleError if it is of another schema or malformed.
     """

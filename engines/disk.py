@@ -19,7 +19,7 @@ def sync(path: Path) -> None:
 def write_whole(path: str, data: bytes, mode: int) -> None:
     """Make `data` the file's content, with the permissions `mode`: the old file or the new one.
 
-    Raises OSError, and then the old file stands and nothing else is left.
+    Raises OSError, and then the old file is unchanged and nothing else is left.
     """
     folder = os.path.dirname(path)
     handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)

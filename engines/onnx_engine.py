@@ -141,7 +141,7 @@ def _session_options(ort: Any, threads: int) -> Any:
     # the first run left in the arena (measured: 5 MB of 148 more resident, no time gained).
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
-    # Fatal only: every error reaches the caller as an exception; twice told is noise in the log.
+    # Fatal only: every error reaches the caller as an exception; the log need not repeat it.
     options.log_severity_level = 4
     return options
 

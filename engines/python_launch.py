@@ -1,4 +1,4 @@
-"""A module of `engines` started by another Python, or again by this one."""
+"""Start of a module of `engines` by another Python, or again by this one."""
 
 import os
 from typing import List, Sequence

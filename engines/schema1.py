@@ -35,7 +35,7 @@ _DENOISE = {"MG": "denoise_mg"}
 
 
 def upgraded(manifest: Mapping[str, Any]) -> Dict[str, Any]:
-    """The same as schema 2 says it; what is missing or malformed stays so.
+    """The same in schema 2; what is missing or malformed stays so.
 
     The one network is called as the bundle is. Stages keep their plain names, for which plans lie
     on the devices: `open_bundle` does not put the network's name before them.

@@ -1,1 +1,1 @@
-"""The offline side: data, training, judging, export. May use torch; the device never does."""
+"""Offline side: data, training, evaluation, export. May use torch; the device never does."""

@@ -1,4 +1,4 @@
-"""mammosono for Python programs: a study's images in, a reading out.
+"""Public Python API of mammosono: a study's images in, a reading out.
 
     from pathlib import Path
     from mammosono import Modality, Reader, read_image

@@ -1,1 +1,1 @@
-"""The command line of the appliance, a file for each group of commands."""
+"""Commands of the appliance, a file for each group."""

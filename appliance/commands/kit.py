@@ -1,4 +1,4 @@
-"""What all commands share: refusal in one line, settings, text that is safe on a terminal."""
+"""Helpers of all commands: refusal in one line, settings, text that is safe on a terminal."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from stat import S_IMODE
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-_TIMED_OUT = 124  # as timeout(1) says it
+_TIMED_OUT = 124  # exit status of timeout(1)
 _SIZE_OF_TIMEX = 512  # larger than struct timex anywhere; all zeros asks and changes nothing
 _HTTP_S = 5.0
 _LARGEST_ANSWER = 64 * 1024
@@ -106,9 +106,9 @@ class Host:
 
     run: a command and its seconds; None if it cannot be started.
     get: HTTP status and body of a URL; None if nothing answers.
-    owner: of a file; None if there is none. disk: bytes free and in all where a folder lies.
+    owner: of a file; None if there is none. disk: bytes free and in all on a folder's file system.
     synchronised: whether the kernel's clock follows a time server; None if it does not say.
-    now: seconds since 1970, UTC. uid, gids: who asks.
+    now: seconds since 1970, UTC. uid, gids: of this process.
     """
 
     root: Path = Path("/")

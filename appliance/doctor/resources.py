@@ -81,7 +81,7 @@ def memory(host: Host, *, tensorrt: bool, serving: bool) -> CheckResult:
 
 
 def disk(host: Host, folder: Path) -> CheckResult:
-    """Where `folder` lies, or the nearest folder above it that exists."""
+    """`folder`, or the nearest folder above it that exists."""
     near = next((path for path in (folder, *folder.parents) if host.owner(path)), Path("/"))
     usage = host.disk(near)
     if usage is None:

@@ -72,7 +72,7 @@ async def _read(request: Request, parts: _Parts) -> StudyForm:
             "The multipart body cannot be parsed; check how it is built."
         ) from None
     except ClientDisconnect:
-        # Nobody hears this answer; it only ends the request.
+        # The client is gone; this answer only ends the request.
         raise MalformedRequest("The client went away before the request was complete.") from None
     if size == 0:
         raise EmptyFile("The request has no body; post at least one image.")

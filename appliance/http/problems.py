@@ -50,7 +50,7 @@ def install(app: FastAPI) -> None:
 
 
 class UnexpectedFailures:
-    """ASGI middleware: an exception nobody handled becomes a 500 that tells nothing."""
+    """ASGI middleware: an unhandled exception becomes a 500 without details."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The documents of the HTTP interface beside the result, for OpenAPI; a test holds real answers
+"""Schemas of the HTTP interface beside the result, for OpenAPI; a test holds real answers
 against them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From posted bytes to one upright grey picture, or one clear refusal."""
+"""Decoding of posted bytes to one upright grey picture, or one clear refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoders written in C report damage on the process's standard error, and nowhere else.
+"""Capture of standard error, where decoders written in C report damage, and nowhere else.
 
 libjpeg and libtiff return a picture with grey or stale rows when data are missing; the only sign
 is a line on file descriptor 2. So that descriptor is turned away while a decoder runs: the lines

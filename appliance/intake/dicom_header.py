@@ -1,4 +1,4 @@
-"""What a DICOM data set says of its picture, checked before any pixel is decoded."""
+"""Picture attributes of a DICOM data set, checked before any pixel is decoded."""
 
 from __future__ import annotations
 

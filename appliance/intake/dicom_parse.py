@@ -1,4 +1,4 @@
-"""A DICOM file parsed with an end to the work.
+"""Parsing of a DICOM file, with a bound on the work.
 
 pydicom goes through all that a file says it has, tens of microseconds an item; and of eight bytes
 each, 16 million of them fit into a file of the size that is taken. No picture needs so many.

@@ -1,4 +1,4 @@
-"""From a checked DICOM header and its pixel data to grey pixels."""
+"""Grey pixels from a checked DICOM header and its pixel data."""
 
 from __future__ import annotations
 

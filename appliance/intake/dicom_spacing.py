@@ -1,4 +1,4 @@
-"""The distance of pixel centres in millimetres (PS3.3 10.7.1, C.8.11.7, C.8.5.5)."""
+"""Pixel spacing in millimetres (PS3.3 10.7.1, C.8.11.7, C.8.5.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The display window, in pixel values instead of rescaled units (PS3.3 C.11.1, C.11.2)."""
+"""Display window, in pixel values instead of rescaled units (PS3.3 C.11.1, C.11.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our own small parsers read from a raster file before any pixel is decoded."""
+"""Header of a raster file, as our own small parsers read it before any pixel is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grey levels of a picture: is anything shown, which range is worth showing, is it coloured."""
+"""Histogram of a picture: whether anything is shown, the range to display, its colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG: the frame header, and the end (ITU-T T.81 annex B; T.87 for JPEG-LS)."""
+"""JPEG header and end marker (ITU-T T.81 annex B; T.87 for JPEG-LS)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large and how small a posted picture may be."""
+"""Limits on a posted picture's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG: the header, and a copy with nothing in it but the picture (W3C PNG, third edition)."""
+"""PNG header, and a copy with nothing in it but the picture (W3C PNG, third edition)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The format of a file by its first bytes. Its name and its declared type are not asked."""
+"""File format by the first bytes; the name and the declared type are not considered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TIFF: the directories, and whether the picture's data lie in the file (TIFF 6.0)."""
+"""TIFF directories, and whether the picture's data are in the file (TIFF 6.0)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transfer syntax, read from the file meta group alone and held against a list.
+"""Transfer syntax, read from the file meta group alone and held against a list.
 
 Only then may a DICOM parser see the file: it would inflate a deflated data set, a bomb, at once.
 """

@@ -1,1 +1,1 @@
-"""A reading as what people and programs get: document, report, pictures, words."""
+"""Output of a reading for people and programs: document, report, pictures, words."""

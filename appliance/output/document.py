@@ -1,4 +1,4 @@
-"""The result document: one schema that writes a reading as JSON, checks it and reads it back.
+"""Result document: one schema that writes a reading as JSON, checks it and reads it back.
 
 HTTP answers are described by the same models. A field of a document has the name of the value's
 field it is made of, so nothing here copies one by one.
@@ -44,7 +44,7 @@ Point = tuple[Pixels, Pixels]
 
 
 class Document(BaseModel):
-    """Frozen; holds no NaN or infinity, which JSON has no word for, and no field unheard of."""
+    """Frozen; holds no NaN or infinity, which JSON cannot hold, and no unknown field."""
 
     model_config = ConfigDict(
         extra="forbid", from_attributes=True, frozen=True, allow_inf_nan=False

@@ -1,4 +1,4 @@
-"""A refusal or a failure as an RFC 9457 document with a stable code."""
+"""Problem document (RFC 9457) of a refusal or a failure, with a stable code."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def from_error(error: ApplianceError, instance: str | None = None) -> Problem:
 
 
 def from_unexpected(error: BaseException) -> Problem:
-    """The problem of a failure nobody foresaw; logged under the id that `instance` carries.
+    """The problem of an unforeseen failure; logged under the id that `instance` carries.
 
-    Neither tells the exception's message: a library may have quoted a patient's data in it.
+    Neither holds the exception's message: a library may have quoted a patient's data in it.
     """
     instance = uuid.uuid4().urn
     logger.error("%s: unexpected %s at %s", instance, type(error).__name__, _places(error))

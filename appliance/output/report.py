@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, for a dark room and for paper.
+"""HTML report: one self-contained file, for a dark room and for paper.
 
 No external resource; the views are switched by radio buttons in CSS. The one script, allowed by
 its hash, moves the border between original and denoised; without it the border stays in the middle.

@@ -1,4 +1,4 @@
-"""COCO's compressed run-length mask, without pycocotools.
+"""Run-length encoded masks (COCO, compressed), without pycocotools.
 
 A mask is its runs of 0, 1, 0, ... counted down the columns, first run of zeros (may be empty).
 From the fourth run on, the difference to the run two before is stored. Every number is written

@@ -1,4 +1,4 @@
-"""A reading as a folder of files."""
+"""Folder of a reading's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reading for the person at the terminal. Colours only where the console is one."""
+"""Terminal output of a reading; colours only where the console is a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reading says in words, the same in the terminal and in the report."""
+"""Wording of a reading, the same in the terminal and in the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test pictures with known truth: what the tissue is, where the lesion is, what the noise is.
+"""Phantoms: test pictures of which tissue, lesions and noise are known.
 
 Drawn from a seed with numpy and OpenCV alone, so the demo, the tests and the training have
 pictures that belong to nobody. They resemble breast images; they are not a model of a breast.

@@ -1,4 +1,4 @@
-"""The demo's study: a phantom of each modality, drawn from fixed seeds."""
+"""Demo study: a phantom of each modality, drawn from fixed seeds."""
 
 from __future__ import annotations
 

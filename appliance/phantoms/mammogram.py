@@ -1,4 +1,4 @@
-"""A mammogram phantom: a breast at the film's edge, its glandular tissue, strands and masses."""
+"""Mammogram phantom: a breast at the film's edge, its glandular tissue, strands and masses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two noise models: counting noise with read-out noise, and speckle after log compression."""
+"""Noise models: counting noise with read-out noise, and speckle after log compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ultrasound phantom: layered tissue under the probe, fading with depth, and its masses."""
+"""Ultrasound phantom: layered tissue under the probe, fading with depth, and its masses."""
 
 from __future__ import annotations
 

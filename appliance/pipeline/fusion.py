@@ -1,4 +1,4 @@
-"""The tests of a study joined: a three-valued OR.
+"""Fusion of a study's modalities: a three-valued OR.
 
 Positive wins. Negative only if everything asked was answered, and with negative. Anything else,
 a missing image above all, is indeterminate: absence of an answer is never an all-clear.

@@ -1,4 +1,4 @@
-"""From a mask to the numbers a finding carries.
+"""Measurements of a finding, from its mask.
 
 Frame: pixel edges, as boxes have it. (0, 0) is the outer corner of the first pixel, pixel (x, y)
 covers [x, x + 1) x [y, y + 1), its centre is (x + 0.5, y + 0.5).

@@ -1,4 +1,4 @@
-"""What the manifest says about reading each modality: network, grey levels, scores, thresholds."""
+"""Model of a bundle: for each modality the network, grey levels, scores and thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image made ready for the network: framed, denoised, normalised, placed on the canvas."""
+"""Preparation of an image for the network: framed, denoised, normalised, placed on the canvas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RemoveNoise = Callable[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """canvas: float32 [H, W], standardised; frame: where it stands in the image as posted."""
+    """canvas: float32 [H, W], standardised; frame: where it is in the image as posted."""
 
     frame: Frame
     canvas: NDArray[np.float32]

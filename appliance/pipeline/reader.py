@@ -1,4 +1,4 @@
-"""A study in, a reading out: denoise each image by its own physics, read it, fuse the verdicts."""
+"""Reader, a study in and a reading out: denoise each image by its physics, read it, fuse."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reader:
         self, engine: Engine, model: BundleModel, threads: int = 2,
         denoise: RemoveNoise | None = None, protocol: StudyProtocol = PAIR,
     ) -> None:  # fmt: skip
-        """denoise: in the place of the appliance's own, to learn what that is worth.
+        """denoise: in place of the appliance's own, to measure the difference.
         protocol: which modalities a study must hold to be negative.
         """
         # While the network reads one image, the next is denoised, by the same engine.

@@ -1,4 +1,4 @@
-"""A small drawn pair to try a reader on: that it answers at all, and with numbers."""
+"""Self-test of a reader on a small pair of phantoms: it must answer, and with finite numbers."""
 
 from __future__ import annotations
 

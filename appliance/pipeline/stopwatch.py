@@ -1,4 +1,4 @@
-"""Where the milliseconds of a reading go."""
+"""Stopwatch: milliseconds of a reading by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From detections to findings, an image's score and its verdict."""
+"""Verdict of an image: findings, score and verdict from its detections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def malignancy(seen: Detections, head_weight: float) -> tuple[float, NDArray[np.
 
 
 def judge(score: float, operating_point: float, frame: Frame) -> tuple[Verdict, tuple[str, ...]]:
-    """The image's verdict and what must be said with it.
+    """The image's verdict and the warnings that belong to it.
 
     A film in which no breast was found is never negative: software must not clear it.
     """

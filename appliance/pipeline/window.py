@@ -1,4 +1,4 @@
-"""Any bit depth to the eight bits of a screen."""
+"""Display window: any bit depth to the eight bits of a screen."""
 
 from __future__ import annotations
 

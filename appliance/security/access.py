@@ -25,7 +25,7 @@ class AccessControl:
     tokens_optional: whether everybody may do everything as long as no token was ever added.
     own_name_only: whether an appliance without tokens answers only to names of this machine.
     Otherwise a page of the internet could have its own name resolved to 127.0.0.1 (DNS rebinding)
-    and read studies in the browser of whoever opens it.
+    and read studies in the browser of anyone who opens it.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class AuditLog:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An unbroken log. events: how many. head: hash of the last, which stands for them all.
+    """An unbroken log. events: how many. head: hash of the last, which covers them all.
 
     torn: the last line was being written when the power went; the next event takes its place.
     known: whether the hash that was asked for is one of theirs.

@@ -136,7 +136,7 @@ def _appliance() -> dict[str, Any]:
 
 
 def _operator() -> dict[str, Any]:
-    """Who runs the command: the container knows its users by number only."""
+    """User who runs the command; in the container users have numbers only."""
     return {"UserID": f"uid {os.getuid()}", "UserIsRequestor": True}
 
 

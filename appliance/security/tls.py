@@ -64,7 +64,7 @@ def server_context(settings: Settings) -> ssl.SSLContext:
 
 
 def fingerprint(settings: Settings) -> str:
-    """SHA-256 of the certificate, as browsers show it: for whoever is asked to trust it."""
+    """SHA-256 of the certificate, as browsers show it, to compare before trusting it."""
     pem = _identity(settings).certificate.read_text()
     first = pem[: pem.index("-----END CERTIFICATE-----") + len("-----END CERTIFICATE-----")]
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest().upper()
@@ -110,7 +110,7 @@ def self_made(folder: Path, names: Sequence[str]) -> Identity:
 
 
 def own_names() -> list[str]:
-    """The names and addresses by which this machine is reached, asked of nobody but itself."""
+    """Names and addresses of this machine, from its own configuration alone."""
     host = socket.gethostname()
     return [*dict.fromkeys([host, "localhost", "127.0.0.1", "::1", *_ipv4(), *_ipv6()])]
 
@@ -138,7 +138,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey, names: Iterable[str]) -> x509.
         .not_valid_before(_BEGIN)
         .not_valid_after(_NO_END)
         .add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
-        # Whoever trusts this certificate trusts this appliance, and nothing that it might sign.
+        # Trust in this certificate covers this appliance, and nothing that it might sign.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

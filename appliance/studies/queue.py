@@ -132,7 +132,7 @@ class StudyQueue:
         return study
 
     async def wait(self, study: Study, seconds: float) -> Study:
-        """The study as it stands once settled, or after `seconds`. Raises UnknownStudy."""
+        """The study once settled, or after `seconds`. Raises UnknownStudy."""
         with (
             self.broadcast.subscribe(study.number) as changed,
             contextlib.suppress(asyncio.TimeoutError),

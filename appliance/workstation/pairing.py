@@ -33,7 +33,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 class Group:
     """The images of one patient: mammograms first, each kind in the order of its names.
 
-    key: for names of files; of a DICOM group it is a hash and tells nobody who it is.
+    key: for names of files; of a DICOM group it is a hash, so that no name shows.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""TensorRT's Python API from 8.2 to 11, spoken one way.
+"""TensorRT's Python API from 8.2 to 11 behind one interface.
 
 What a generation can do is read off its classes and enumerations, never off its version. Off the
 classes, not the objects: on an object `hasattr` evaluates a property, which deprecated ones answer

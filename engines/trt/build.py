@@ -33,7 +33,7 @@ def build_plans(
     """Build, try and publish a plan of every stage into `folder`.
 
     precision: "fp16" or "fp32". workspace_mb: device memory that one layer may use, MiB.
-    tell: told (event, **fields), as `main` writes them.
+    tell: called with (event, **fields), which `main` writes.
 
     Raises EngineUnavailable, BundleError or OSError; the plans are then as they were.
     """

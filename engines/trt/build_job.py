@@ -1,4 +1,4 @@
-"""A build and the processes that do its steps: started, listened to, put down."""
+"""Build job: starts the process of each step, passes its events on, ends it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ BuildEvent = Dict[str, Any]
 
 
 class Job(NamedTuple):
-    """What is to be built, where the words go, and who is told."""
+    """What is to be built, the log file, and the callback for events."""
 
     bundle: Bundle
     folder: str
@@ -38,7 +38,7 @@ class Died(EngineUnavailable):
 
 
 def events(job: Job, options: Sequence[str], what: str) -> Iterator[BuildEvent]:
-    """What one process of the build tells. Raises EngineUnavailable if it fails or dies."""
+    """Events of one process of the build. Raises EngineUnavailable if it fails or dies."""
     arguments = [job.bundle.folder, "--plans", job.folder]
     arguments += ["--workspace-mb", str(job.workspace_mb)] + list(options)
     process = subprocess.Popen(

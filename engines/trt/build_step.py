@@ -1,4 +1,4 @@
-"""What one process of a build does: build one stage's plan, or try the plans that were built.
+"""Build step, one process: build one stage's plan, or try the plans that were built.
 
 A process each, because what TensorRT's libraries take they give back only by ending, and a Nano
 has nothing to spare; and because a crash then is an answer, not the end of the build. Each tells
@@ -31,7 +31,7 @@ def say(event: str, **fields: Any) -> None:
 
 
 def die_with_parent() -> None:
-    """A build that nobody waits for any more would keep the device from the service."""
+    """An abandoned build would keep the device from the service."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGKILL), 0, 0, 0)
 
@@ -59,7 +59,7 @@ def build_stage(
 
 
 def try_staged(bundle: Bundle, staging: str) -> None:
-    """Run the plans in `staging` on the bundle's own tensors and tell the verdicts.
+    """Run the plans in `staging` on the bundle's own tensors and report the checks.
 
     Raises EngineUnavailable, BundleError.
     """

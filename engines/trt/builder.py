@@ -1,4 +1,4 @@
-"""One stage through TensorRT's builder, whatever its generation: ONNX bytes in, plan bytes out.
+"""TensorRT's builder on one stage, whatever its generation: ONNX bytes in, plan bytes out.
 
 What changed from 8.2 to 11 is looked up by name, never by version: the version says what was
 shipped, the name what is there.
@@ -39,7 +39,7 @@ class Built(NamedTuple):
 class BuildLog(object):
     """Takes TensorRT's messages: the important ones as lines, the rest as a sign of life.
 
-    write: told a line for the log. timed: told how many kernels were timed, and the layer at hand.
+    write: called with each line of the log. timed: with the count of timed kernels, and the layer.
     """
 
     def __init__(self, write: Callable[[str], None], timed: Callable[[int, str], None]) -> None:

@@ -1,4 +1,4 @@
-"""What this machine is, as far as a plan depends on it."""
+"""Identity of the device, as far as a plan depends on it."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The engine for NVIDIA's devices: TensorRT, running the plans built on this one."""
+"""TensorRT engine: runs the plans built on this device."""
 
 import contextlib
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
@@ -104,7 +104,7 @@ class TensorRtEngine(Engine):
 
 
 class _Buffer(object):
-    """Where a tensor lies: on the device, and in pinned memory if it crosses.
+    """Memory of a tensor: on the device, and in pinned memory if it crosses.
 
     Each is allocated when it is first needed, once: an input that always comes kept needs
     neither, an output that is always kept no pinned memory.

@@ -1,4 +1,4 @@
-"""The first GPU through PyCUDA: its primary context, one stream, memory allocated once."""
+"""GPU memory through PyCUDA: the first GPU's primary context, one stream, memory allocated once."""
 
 import contextlib
 from typing import Any, Iterator, List, Tuple

@@ -43,7 +43,7 @@ def read_tensors(bundle: Bundle) -> Dict[str, np.ndarray]:
 
 
 def stages_in_order(bundle: Bundle) -> List[Stage]:
-    """Every stage behind those whose outputs it reads; the manifest's order says nothing.
+    """Every stage behind those whose outputs it reads; the manifest's order has no meaning.
 
     Raises EngineUnavailable if stages read each other in a circle.
     """
@@ -69,7 +69,7 @@ def try_plans(
     """Run every stage on every case that reaches it, and compare; a verdict each, in order.
 
     One verdict alone if the device was lost over a stage: what was to come could not be tried.
-    trying: told the stage before it is run, since a bad plan may take the process with it.
+    trying: called with the stage before it is run, since a bad plan may take the process with it.
     Raises EngineUnavailable if the tensors do not fit the bundle.
     """
     stages = stages_in_order(bundle)

@@ -1,4 +1,4 @@
-"""Plans: stages compiled by TensorRT for the device that they lie on.
+"""Plans: stages compiled by TensorRT for this device.
 
     trunk.plan   what TensorRT serialised
     trunk.json   the sidecar: for which device, from which graph, with which hash
@@ -42,7 +42,7 @@ class Sidecar(NamedTuple):
     plan_sha256: of the plan's bytes; `write_plan` fills it in.
     precision: "fp16", "fp32" or a variant's name, as "mixed".
     created: when, ISO 8601 with the offset.
-    log: the lines of the build worth keeping.
+    log: the last lines of the build.
     parity: figures of the trial on the bundle's right answers, by name.
     """
 
@@ -101,7 +101,7 @@ def read_plan(folder: str, stage: Stage, device: Device) -> bytes:
 def read_sidecar(folder: str, stage: str) -> Sidecar:
     """What is known of the plan of the stage of that name.
 
-    Raises EngineUnavailable as `read_plan` does, but for what only the plan's bytes can tell.
+    Raises EngineUnavailable as `read_plan` does, but for what only the plan's bytes can show.
     """
     data = _read(folder, stage, ".json")
     try:

@@ -1,4 +1,4 @@
-"""From the plans in use to the newly built ones in one step, wherever the power fails.
+"""Atomic replacement of the plans in use by newly built ones, wherever the power fails.
 
 .building/   plans being built and tried; nobody's yet
 .ready/      the same folder once every plan in it was found good: from that rename on, they
@@ -27,7 +27,7 @@ def publish(folder: str) -> None:
 def finish(folder: str) -> None:
     """Move up what was published and not yet moved; nothing to do is the usual case.
 
-    Several may do it at once: whoever comes second finds the file already where it belongs.
+    Several may do it at once: the second finds the file already in its place.
     Raises OSError.
     """
     ready = os.path.join(folder, _READY)

@@ -1,4 +1,4 @@
-"""The timing cache: what the builder measured of each kernel, kept for the next build.
+"""Timing cache: the builder's measurements of each kernel, kept for the next build.
 
 TensorRT reads such bytes in good faith: one flipped bit can take the process down, and times
 taken with other memory at hand would pick kernels that this build could not afford. So the file

@@ -1,4 +1,4 @@
-"""How far a plan's outputs may be from the right ones: the measures that a manifest may bound.
+"""Tolerances of a plan's outputs: the measures of error that a manifest may bound.
 
     overlap            share of the best scores that are the same ones; at least
     largest            largest difference; at most

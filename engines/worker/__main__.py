@@ -1,4 +1,4 @@
-"""The engine worker: `python3.6 -m mammosono.engines.worker --bundle DIR --socket PATH`.
+"""Engine worker: `python3.6 -m mammosono.engines.worker --bundle DIR --socket PATH`.
 
 Says "ready" on standard output once it listens; a last line on standard error says why it ended.
 """

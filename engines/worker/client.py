@@ -1,4 +1,4 @@
-"""The service's side: a worker's engine as an Engine."""
+"""Client of a worker: its engine as an Engine of this process."""
 
 import socket
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""One worker process: started, waited for, listened to, put down."""
+"""Worker process: start, wait until ready, read its output, end."""
 
 import logging
 import os

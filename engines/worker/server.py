@@ -1,4 +1,4 @@
-"""The worker's side: an engine behind a listening socket, one client at a time, one thread."""
+"""Server of a worker: an engine behind a listening socket, one client at a time, one thread."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ _MESSAGE_S = 10.0
 
 
 class Server(object):
-    """Answers one client's requests with an engine; tells any other that it is busy."""
+    """Answers one client's requests with an engine; any other is refused as busy."""
 
     def __init__(self, engine: Engine, bundle: Bundle, listener: socket.socket) -> None:
         self._engine = engine
@@ -37,7 +37,7 @@ class Server(object):
             while True:
                 waiting = [self._listener] if client is None else [client, self._listener]
                 ready, _, _ = select.select(waiting, [], [])
-                # The client first: if it has hung up, whoever knocks takes its place.
+                # The client first: if it has hung up, the next one takes its place.
                 if client is not None and client in ready:
                     if not self._answer(client):
                         client.close()

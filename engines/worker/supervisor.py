@@ -1,4 +1,4 @@
-"""An engine in a worker process that is watched: what dies or hangs is put down and replaced."""
+"""Supervisor of an engine in a worker process, which is replaced when it dies or hangs."""
 
 import logging
 import os

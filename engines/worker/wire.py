@@ -1,4 +1,4 @@
-"""What a client and the worker say to each other over a Unix socket, one message at a time.
+"""Wire protocol of client and worker over a Unix socket, one message at a time.
 
     4s  magic    "MSEW"
     H   version  of all that follows the version; the first six bytes never change
@@ -42,7 +42,7 @@ _VECTORS = 64  # in one sendmsg; the system takes at least 1024
 
 
 class WireError(Exception):
-    """The other side does not speak this protocol, or says too much."""
+    """The other side does not speak this protocol, or sends too much."""
 
 
 class HungUp(WireError):

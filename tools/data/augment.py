@@ -1,4 +1,4 @@
-"""One random view of a sample on the network's canvas, and what is true of it."""
+"""Augmentation: one random view of a sample on the network's canvas, with its ground truth."""
 
 from __future__ import annotations
 

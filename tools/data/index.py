@@ -110,7 +110,7 @@ class Record:
 
     @property
     def abnormal_without_location(self) -> bool:
-        """A lesion is in the image and nobody says where: never to be used as background."""
+        """A lesion is in the image, its place unknown: never to be used as background."""
         return self.label != "normal" and not self.lesions and not self.masks
 
 

@@ -1,4 +1,4 @@
-"""A labelled image at network scale: what the trainer draws from, held in memory."""
+"""Sample: a labelled image at network scale, held in memory for the trainer."""
 
 from __future__ import annotations
 

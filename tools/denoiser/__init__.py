@@ -1,1 +1,1 @@
-"""The denoising network of mammograms: data, training, comparison with public methods."""
+"""Denoising network of mammograms: data, training, comparison with public methods."""

@@ -1,4 +1,4 @@
-"""A small residual network that says what the noise is: a U-Net of plain convolutions.
+"""Denoising network: a small U-Net of plain convolutions that predicts the noise (residual).
 
 Everything happens at half resolution and below, where a convolution costs a quarter and less:
 what is hard about faint noise is to average far enough, not to see single pixels. No

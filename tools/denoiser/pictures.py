@@ -1,4 +1,4 @@
-"""Pictures to learn from, without noise (drawn, or films that hardly have any) or as they come, and
+"""Training pictures, without noise (drawn, or films that hardly have any) or as they come, and
 patches of them with white noise of std 1.
 
 A stabilised mammogram is a square root of the grey value times a factor that stands for the dose.
@@ -161,7 +161,7 @@ def supervised(
 def self_supervised(
     pictures: Sequence[Picture], rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage]:
-    """The same from stabilised pictures with noise, of which nobody knows the clean one.
+    """The same from stabilised pictures with noise, of which the clean one is unknown.
 
     Of y with noise of std 1 and drawn noise z of std 1, (y + z) / sqrt 2 and (y - z) / sqrt 2 have
     the same picture and independent noise of std 1. So the second is a target as good as the

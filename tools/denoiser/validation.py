@@ -1,4 +1,4 @@
-"""Validation of a denoiser: the noise it removes from patches that nobody learned from, beside
+"""Validation of a denoiser: the noise it removes from patches that were not trained on, beside
 public methods on the same patches."""
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def compare_methods(
     tried: Sequence[Trial],
     on_method: Callable[[int, int], None],
 ) -> dict[str, dict[str, float]]:
-    """By method and kind of patch the mean PSNR gained, in dB; every method is told sigma = 1.
+    """By method and kind of patch the mean PSNR gained, in dB; every method is given sigma = 1.
 
     Raises ModuleNotFoundError where a public method is not installed.
     """

@@ -69,7 +69,7 @@ def truth_file(searches: Sequence[Search]) -> dict[str, Any]:
 
 
 def findings_file(searches: Sequence[Search]) -> list[dict[str, Any]]:
-    """Everything seen in COCO's results format.
+    """All detections in COCO's results format.
 
     score: the lesion score, which ranks; malignancy: the finding's score; label: the device's;
     reported: whether the device reports it.
@@ -82,7 +82,7 @@ def findings_file(searches: Sequence[Search]) -> list[dict[str, Any]]:
 
 
 def match(searches: Sequence[Search], kind: str) -> Matches:
-    """Let pycocotools match what was seen with the lesions; kind is "bbox" or "segm".
+    """Let pycocotools match detections with lesions; kind is "bbox" or "segm".
 
     Raises ValueError if a lesion lacks what `kind` compares.
     """
@@ -174,7 +174,7 @@ def _matches(comparisons: Sequence[dict[str, Any] | None], images: int, threshol
 
 
 def _with_reported(search: Search) -> list[tuple[Finding, bool]]:
-    """What was seen, and which of it the device reports: that with as high a lesion score."""
+    """Detections, and which of them the device reports: that with as high a lesion score."""
     least = min((finding.lesion_score for finding in search.reported), default=np.inf)
     return [(finding, finding.lesion_score >= least) for finding in search.seen]
 

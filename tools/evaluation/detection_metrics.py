@@ -140,7 +140,7 @@ class LesionFigures:
 
 
 def located(searches: Sequence[Search]) -> list[Search]:
-    """Without the images in which a lesion is and nobody says where."""
+    """Without the images that have a lesion at an unknown place."""
     return [s for s in searches if s.lesions or s.record.label == "normal"]
 
 

@@ -53,7 +53,7 @@ class Denoising(str, Enum):
 
 
 def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Reader, Reader]:
-    """The device's reader, and one that tells of every finding down to LOWEST.
+    """The device's reader, and one that reports every finding down to LOWEST.
 
     They share one engine, whose trunk runs once for both; closing either closes it. Raises
     ModelUnavailable.

@@ -228,7 +228,7 @@ def pr_points(scores: Floats, truth: Bools) -> Points:
 
 
 def _called(scores: Floats, truth: Bools) -> tuple[Floats, Floats]:
-    """True and false positives at every threshold that tells scores apart, falling."""
+    """True and false positives at every threshold that separates scores, falling."""
     order = np.argsort(-scores, kind="stable")
     row = scores[order]
     ends = np.flatnonzero(np.append(row[1:] != row[:-1], True))

@@ -80,7 +80,7 @@ def run_evaluation(
 
 def split_kept(bundle: Path, records: Sequence[Record]) -> bool | None:
     """Whether `records`, of the whole index, divide the bundle's training sources as its training
-    did; None if its manifest does not tell. Raises BundleError."""
+    did; None if its manifest does not state it. Raises BundleError."""
     training = open_bundle(bundle).manifest.get("training", {})
     if not {"sources", "split_sha256"} <= training.keys():
         return None

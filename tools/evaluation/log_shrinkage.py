@@ -1,4 +1,4 @@
-"""Ultrasound, the second way: logarithm, Bayesian shrinkage of wavelets, antilogarithm.
+"""Log shrinkage of ultrasound, for comparison: logarithm, Bayesian shrinkage of wavelets, inverse.
 
 The logarithm makes multiplicative speckle additive. Its undecimated Haar wavelets are shrunk band
 by band with BayesShrink's threshold, the noise of each band measured in the band itself, since

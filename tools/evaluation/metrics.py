@@ -122,7 +122,7 @@ def average_precision(scores: Floats, truth: Bools, weights: Floats | None = Non
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     hits = np.cumsum(w * positive, axis=-1)[..., ends]
     called = np.cumsum(w, axis=-1)[..., ends]
-    # Nobody called yet: nothing gained either, so the undefined precision does not matter.
+    # None called positive yet: nothing gained either, so the undefined precision does not matter.
     precision = np.nan_to_num(ratio(hits, called))
     gained = np.diff(hits, axis=-1, prepend=0)
     return ratio((precision * gained).sum(axis=-1), hits[..., -1])
@@ -236,7 +236,7 @@ def expected_error(scores: Floats, truth: Bools, weights: Floats | None = None) 
 def error_if_calibrated(scores: Floats) -> float:
     """The mean ECE of these very scores were they right: truth drawn with the score as chance.
 
-    Few images make an ECE above zero of any score; only what lies above this says something.
+    Few images make an ECE above zero of any score; only an ECE above this has meaning.
     """
     known = scores[~np.isnan(scores)]
     if not known.size:

@@ -105,7 +105,7 @@ def choose_threshold(
 
 
 def cuts(scores: Floats, truth: Bools) -> Cuts:
-    """Every threshold that tells neighbouring scores apart, ascending, and what it reaches.
+    """Every threshold that separates neighbouring scores, ascending, and what it reaches.
 
     Raises ValueError if a class is missing or a score is outside [0, 1] or NaN.
     """
@@ -132,7 +132,7 @@ def choose_image_score(head: Floats, finding: Floats, truth: Bools) -> ImageScor
 
 
 def _midway(scores: Floats) -> Floats:
-    """Thresholds that tell neighbouring scores apart, ascending."""
+    """Thresholds that separate neighbouring scores, ascending."""
     levels = np.unique(np.asarray(scores, np.float64))
     low, high = np.concatenate(([0.0], levels)), np.concatenate((levels, [1.0]))
     middle = low + (high - low) / 2
@@ -234,7 +234,7 @@ def choose_for_bundle(
     Raises ModelUnavailable, IntakeError, ModelFault, and ValueError as `choose_jointly` does.
     """
     engine, model = open_model(bundle, EngineOptions())
-    # With the operating point out of reach a verdict says only whether the device could clear it.
+    # With the operating point out of reach a verdict shows only whether the device could clear it.
     silent = model.everywhere(operating_point=1.0)
     with Reader(engine, silent) as reader:
         scores, truth = read_scores(reader, records, progress)
@@ -303,7 +303,7 @@ def enter(bundle: Path, chosen: Mapping[str, Any]) -> str:
     """Write chosen operating points into the bundle's manifest, whole or not at all.
 
     The stages and their hashes stay; the manifest's own hash, which is the bundle's identity,
-    changes. Metrics in the manifest were measured at other points: it says at which.
+    changes. Metrics in the manifest were measured at other points, which it names.
     Returns the bundle's new sha256. Raises BundleError.
     """
     opened = open_bundle(bundle)

@@ -1,4 +1,4 @@
-"""Outcome of one labelled image: what the device said of it, and the search for its lesions."""
+"""Outcome of one labelled image: the device's answer, and the search for its lesions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIZES = ("under 1/16", "1/16 to 1/8", "1/8 to 1/4", "1/4 and over")
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
-    """What the device said of one record, and how right it was.
+    """The device's answer for one record, and how right it is.
 
     score: the image's malignancy score; NaN if the image could not be read.
     lesion_score: the highest lesion score of its findings, 0 without one; NaN if unread.
@@ -131,10 +131,10 @@ class TrueLesion:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was seen in one image.
+    """Detections in one image.
 
     size: (height, width); (0, 0) if the image could not be read and has no mask either.
-    seen: findings down to the search's own low threshold; reported: those the device reports.
+    seen: detections down to the search's own low threshold; reported: those the device reports.
     """
 
     record: Record
@@ -144,7 +144,7 @@ class Search:
     reported: tuple[Finding, ...]
 
     def scores(self) -> Floats:
-        """The lesion scores of what was seen, float [n]."""
+        """Lesion scores of the detections, float [n]."""
         return np.array([finding.lesion_score for finding in self.seen], np.float64)
 
     def hits(self, findings: tuple[Finding, ...]) -> Bools:
@@ -170,7 +170,7 @@ def size_class(share: float) -> int:
 def search_of(
     record: Record, image: ImageReading | None, seen: tuple[Finding, ...], read_bytes: ReadBytes
 ) -> Search:
-    """What was seen, beside what the device reports; image: None if it could not be read."""
+    """Detections, and the findings that the device reports; image: None if it was not readable."""
     lesions, size = lesions_of(record, read_bytes)
     if image is None:
         return Search(record, size, lesions, (), ())

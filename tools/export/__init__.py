@@ -1,1 +1,1 @@
-"""From a training run to a bundle: graphs, parity, thresholds, manifest."""
+"""Export of training runs as a bundle: graphs, parity, thresholds, manifest."""

@@ -1,4 +1,4 @@
-"""`build-engine`: starts the worker's Python, which builds, and shows what it does.
+"""Engine build: started under the worker's Python, its progress shown.
 
 Nothing is computed here: the Python that has NVIDIA's module may be another one than this.
 """
@@ -99,7 +99,7 @@ def told(event: BuildEvent) -> str | None:
 
 
 def _events(start: list[str], own: bool) -> Iterator[BuildEvent]:
-    """What the build tells, to its end. own: it runs under this very Python."""
+    """Events of the build, to its end. own: it runs under this very Python."""
     env = {k: v for k, v in os.environ.items() if own or k not in OF_THIS_PYTHON}
     with TemporaryFile() as words:
         try:

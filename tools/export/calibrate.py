@@ -1,4 +1,4 @@
-"""What a bundle learns from validation data: finding threshold, score mixture, operating point."""
+"""Calibration on validation data: finding threshold, score mixture, operating point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders in, a bundle folder out; refused unless the graphs compute what torch does."""
+"""Export: run folders in, a bundle out; refused unless the graphs compute what torch does."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ LARGEST_IMAGE = 0.05
 
 @dataclass
 class Agreement:
-    """What was seen over the images.
+    """Differences over the images.
 
     lost: sure findings without a counterpart. other_box: with one that is another candidate.
     mask, score: the worst of the others, masks compared in px. image: the worst of all images.

@@ -1,4 +1,4 @@
-"""A real parse and build by TensorRT-RTX, which shares TensorRT's parser and needs no GPU for it.
+"""Builder of TensorRT-RTX: a real parse and build, by TensorRT's own parser, without a GPU.
 
 It proves that today's TensorRT takes a graph; for 8.2 the rules stand in (rules.py). It takes
 type errors that onnxruntime refuses, so it is no substitute for loading a graph there.

@@ -1,4 +1,4 @@
-"""A bundle under examination, and what one check of it says."""
+"""Subject of check-graphs: an opened bundle, and the result of one check of it."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def train_config(entry: Mapping[str, Any]) -> TrainConfig:
         if missing:
             raise ValueError(f"network.geometry.{min(missing)} is missing")
     try:
-        # From JSON, where strictness knows lists; a float field takes a whole number.
+        # From JSON, where strict mode has lists only; a float field takes a whole number.
         config = _TRAIN_CONFIG.validate_json(json.dumps(settings), strict=True)
     except ValidationError as error:
         raise ValueError(_sentence(error.errors())) from None

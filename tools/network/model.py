@@ -1,4 +1,4 @@
-"""The Refined Mask R-CNN as three stages that export one to one: trunk, heads, masks.
+"""Refined Mask R-CNN as three stages that export one to one: trunk, heads, masks.
 
 Between the stages stand top-k, decoding, NMS and RoI sampling, in numpy: the device's own code
 (`appliance.pipeline.detector`), so training sees exactly the RoIs that the device will see.

@@ -1,4 +1,4 @@
-"""The three graphs of a bundle: what is exported, and what the torch engine runs."""
+"""Stages of the network, as exported and as the torch engine runs them: trunk, heads, masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network in torch behind the engine interface, so the device's code can drive it."""
+"""Torch engine: the network behind the engine interface, for the device's code to drive."""
 
 from __future__ import annotations
 

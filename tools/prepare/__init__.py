@@ -1,1 +1,1 @@
-"""From data sets as they are downloaded to one index, VIA and COCO files, and a split."""
+"""Preparation of downloaded data sets: one index, VIA and COCO files, and a split."""

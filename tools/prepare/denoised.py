@@ -1,4 +1,4 @@
-"""The prepared pictures once more, as the network sees them: cropped, reduced, without noise.
+"""Denoised copies of the prepared pictures, as the network's input: cropped, reduced.
 
 As in the paper the noise goes before the network's own resizing; as on the device a picture much
 larger than the network's input is area-reduced first, which keeps the noise model (ADR 6).

@@ -1,4 +1,4 @@
-"""A picture with its lesions: as a reader offers it, and as it is stored.
+"""Item: a picture with its lesions, as a reader offers it and as it is stored.
 
 Of an offered picture nothing is decoded before it is asked for. Of a stored one (Entry) all is
 known that index, VIA, COCO and split are made of.

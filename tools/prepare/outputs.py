@@ -1,4 +1,4 @@
-"""The files that stand for a prepared set: index.csv, VIA, COCO, split.json, skipped.csv."""
+"""Files that describe a prepared set: index.csv, VIA, COCO, split.json, skipped.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources in, a prepared folder out."""
+"""Run of a preparation: sources in, a prepared folder out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSet:
-    """split: what split.json says, without its list of images."""
+    """split: split.json without its list of images."""
 
     tally: Tally
     placed: tuple[Placed, ...]

@@ -1,4 +1,4 @@
-"""The split, 8:1:1 by whole groups: near-duplicates found by perceptual hash, groups, shares.
+"""Split, 8:1:1 by whole groups: near-duplicates found by perceptual hash, groups, shares.
 
 A group is the pictures of a patient and their near-duplicates; every kind of picture comes in its
 share as far as the groups allow. Perceptual hash: which of 64 low frequencies of the discrete

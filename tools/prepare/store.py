@@ -1,4 +1,4 @@
-"""The output folder: pictures and masks written whole, and a journal that lets a run go on.
+"""Output folder: pictures and masks written whole, and a journal that lets a run go on.
 
 `prepared.jsonl` holds one line a picture, written after its files. A later run keeps a picture
 whose line fits its source and whose files have the size they were written with.

@@ -127,7 +127,7 @@ def _sha256(file: Path) -> str:
 
 
 def marks(data: DataMark | None) -> dict[str, Any]:
-    """What config.json says beside the settings: the data's mark and the software."""
+    """The rest of config.json beside the settings: the data's mark and the software."""
     software = {name: version(name) for name in ("mammosono", "torch", "numpy")}
     return {"data": data and asdict(data), "software": software}
 

@@ -35,10 +35,10 @@ def real_samples(
     views: Views = "both",
     gaussian: Gaussian | None = None,
 ) -> list[Sample]:
-    """Usable records as samples with the views asked for, in order; told (done, of).
+    """Usable records as samples with the views asked for, in order; the callback gets (done, of).
 
     gaussian: denoises mammograms; None is non-local means.
-    Lesions that nobody located are left out: they would be taught as background.
+    Lesions without a location are left out: they would be taught as background.
     Raises tools.data.truth.BadTruth; ValueError if raw pictures are asked of an index of
     denoised ones.
     """
@@ -122,7 +122,7 @@ def draw_weights(
 
 
 class Draws(Dataset[Example]):
-    """Draw k of an epoch is a function of (seed, epoch, k) alone, whoever works on it."""
+    """Draw k of an epoch is a function of (seed, epoch, k) alone, in any process."""
 
     def __init__(
         self,

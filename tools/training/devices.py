@@ -1,4 +1,4 @@
-"""One process or many: Lightning Fabric, what the ranks tell each other, a clean stop."""
+"""Devices and processes of a run: Lightning Fabric, exchange between ranks, a clean stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle cannot be made of: said before a run of hours, not after it."""
+"""Gaps in the data that would keep a run from export, reported before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network and what changes it, one step at a time: optimizer, moving average, step."""
+"""Learner: the network, its optimizer and moving average, one step at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mammosono.tools.training.step import Counts, StepTotals, batch_losses
 
 def make_optimizer(network: RefinedMaskRcnn, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam or AdamW; a pretrained encoder learns at its own share of the rate."""
-    # A list, never a set: a checkpoint knows the moments of a weight by its place alone.
+    # A list, never a set: a checkpoint finds the moments of a weight by its place alone.
     backbone = list(network.trunk.backbone.parameters())
     inside = {id(p) for p in backbone}
     share = config.backbone_rate if config.pretrained else 1.0

@@ -1,4 +1,4 @@
-"""The training loop: epochs, schedule, checkpoints, early stop, a clean stop on Ctrl-C."""
+"""Training loop: epochs, schedule, checkpoints, early stop, a clean stop on Ctrl-C."""
 
 from __future__ import annotations
 

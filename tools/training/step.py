@@ -1,4 +1,4 @@
-"""The losses of one batch: the network's three stages around the device's own RoI code.
+"""Losses of one batch: the network's three stages around the device's own RoI code.
 
 An image's share of each loss depends on that image alone, and is divided by what the whole step
 holds; so the shares of a step add up to the same loss however its images are dealt out to

@@ -1,4 +1,4 @@
-"""What anchors and proposals are taught: matched by IoU, sampled with a fixed share of lesions."""
+"""Targets of anchors and proposals: matched by IoU, sampled with a fixed share of lesions."""
 
 from __future__ import annotations
 

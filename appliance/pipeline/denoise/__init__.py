@@ -1,4 +1,4 @@
-"""Remove each modality's own noise: counting noise from mammograms, speckle from ultrasound."""
+"""Denoising by modality: counting noise of mammograms, speckle of ultrasound."""
 
 from __future__ import annotations
 

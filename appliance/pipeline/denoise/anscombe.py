@@ -1,4 +1,4 @@
-"""The generalised Anscombe transform and its inverses.
+"""Generalised Anscombe transform and its inverses.
 
 Noise model: z = gain * p + n with p ~ Poisson(y) and n ~ N(mu, sigma^2); z has the mean
 gain * y + mu. After the transform the noise has a standard deviation of about 1 wherever the

@@ -1,4 +1,4 @@
-"""Make noise even over the grey levels where a curve in the pixel values has bent it.
+"""Tone curve of a picture, inverted so that its noise is even over the grey levels.
 
 A mammogram "for presentation" went through a display curve, film through its own. Either changes
 the noise with the grey level as no mixture of counts and read-out noise does. What is left of

@@ -1,4 +1,4 @@
-"""How strong the noise of one picture is, measured on the picture itself."""
+"""Noise estimation on a single picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in an ultrasound picture is not tissue: the black surround, and what was drawn into it."""
+"""Field of view of an ultrasound picture: without the black surround and what was drawn into it."""
 
 from __future__ import annotations
 

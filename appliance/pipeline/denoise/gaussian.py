@@ -1,4 +1,4 @@
-"""Remove white Gaussian noise of known strength: the contract, and the classical way."""
+"""Removal of white Gaussian noise of known strength: the interface, and non-local means."""
 
 from __future__ import annotations
 

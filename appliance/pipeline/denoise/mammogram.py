@@ -1,4 +1,4 @@
-"""Mammogram: stabilise counting noise (Anscombe), remove it as Gaussian, transform back."""
+"""Denoising of mammograms: stabilise counting noise (Anscombe), remove it as Gaussian, invert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove white Gaussian noise with the bundle's small network, which says what the noise is."""
+"""Removal of white Gaussian noise by the bundle's small network, which predicts the noise."""
 
 from __future__ import annotations
 

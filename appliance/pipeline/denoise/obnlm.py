@@ -1,4 +1,4 @@
-"""Ultrasound: Bayesian non-local means for speckle (OBNLM).
+"""Denoising of ultrasound: Bayesian non-local means for speckle (OBNLM).
 
 Log compression turns speckle into u = v + sqrt(v) eta with eta ~ N(0, sigma^2) (Loupas 1989).
 The estimate of v is the posterior mean over the patches nearby, weighted by exp(-d / h^2) with

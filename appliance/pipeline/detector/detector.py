@@ -1,4 +1,4 @@
-"""The network's host side: trunk, proposals, heads, findings, masks."""
+"""Detector, the network's host side: trunk, proposals, heads, findings, masks."""
 
 from __future__ import annotations
 

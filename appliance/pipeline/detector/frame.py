@@ -1,4 +1,4 @@
-"""Where the network's input stands in the image as posted: crop to the breast, scale, pad."""
+"""Frame of the network's input in the image as posted: crop to the breast, scale, padding."""
 
 from __future__ import annotations
 

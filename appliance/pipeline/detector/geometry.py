@@ -1,4 +1,4 @@
-"""The numbers that training and device must agree on: anchors, levels, decoding, limits."""
+"""Geometry that training and device share: anchors, levels, decoding, limits."""
 
 from __future__ import annotations
 

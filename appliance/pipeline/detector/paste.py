@@ -1,4 +1,4 @@
-"""A finding's mask from its box-shaped grid to pixels."""
+"""Pasting of a finding's mask from its grid in the box to pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw RPN outputs to R proposals, balanced over the levels of the pyramid."""
+"""Proposals from raw RPN outputs: R of them, balanced over the levels of the pyramid."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Opening:
     memory_bytes: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """As the process is told."""
+        """The order as sent to the process."""
         bundle = str(self.bundle) if self.bundle else None
         options = self.options._asdict()
         return {"bundle": bundle, "options": options, "memory_bytes": self.memory_bytes}

@@ -105,7 +105,7 @@ class ReaderProcess:
             except (OSError, EOFError, ValueError, KeyError) as error:
                 raise self._lost(f"the process died ({type(error).__name__})") from None
             except BaseException:
-                # What it says next belongs to this study: nobody may take it for another's.
+                # Its next line belongs to this study and must not be taken for another's.
                 self._kill()
                 raise
 
@@ -219,7 +219,7 @@ class ReaderProcess:
         await self._process.stdin.drain()
 
     async def _receive(self) -> dict[str, Any]:
-        """Raises EOFError if the process ended, ValueError if it said something else."""
+        """Raises EOFError if the process ended, ValueError if it sent something else."""
         assert self._process is not None
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 MOST_ASLEEP_S = 86_400.0
-"""Counted at most for the time between two runs, which only the wall clock knows."""
+"""Counted at most for the time between two runs, which only the wall clock measures."""
 
 
 class ShelfClock:

@@ -1,4 +1,4 @@
-"""Values of the spool: a study as it stands, its images, its status."""
+"""Values of the spool: a study in its present state, its images, its status."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study as it stands.
+    """One study in its present state.
 
     number: counts the studies of this spool, in the order of arrival.
     owner: name of the token that posted it.
     attempts: how often a reader has begun it.
-    result: the result document as UTF-8 JSON, once done; verdict is what it says.
+    result: the result document as UTF-8 JSON, once done; verdict is copied from it.
     problem: members of an RFC 9457 problem document, once failed.
     """
 

@@ -1,1 +1,1 @@
-"""Denoising bench: what the denoisers gain, keep and cost, beside what else there is."""
+"""Denoising bench: what the denoisers gain, keep and cost, beside public methods."""

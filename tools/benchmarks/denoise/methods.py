@@ -1,4 +1,4 @@
-"""Methods that are compared: our denoisers, and what anybody can install."""
+"""Methods that are compared: our denoisers, and public ones that can be installed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def our_methods(modality: Modality, cnn: Gaussian | None) -> tuple[Method, ...]:
 
 
 def simple_methods(modality: Modality) -> tuple[Method, ...]:
-    """What OpenCV has."""
+    """Methods of OpenCV."""
     return (
         Method("median 5x5", lambda image: np.asarray(cv2.medianBlur(image, 5), np.float32)),
         Method("bilateral", lambda image: _gaussian(image, modality, _bilateral)),

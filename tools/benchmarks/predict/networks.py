@@ -147,7 +147,7 @@ def _narrow_rpn(network: RefinedMaskRcnn) -> None:
 
 
 class _FromC3(nn.Module):
-    """A backbone whose finest stage nobody reads."""
+    """A backbone whose finest stage is not used."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

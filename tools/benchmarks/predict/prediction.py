@@ -1,4 +1,4 @@
-"""Seconds and memory of an image and of a pair on a board that is not at hand.
+"""Predicted seconds and memory of an image and of a pair on a board that is not at hand.
 
 The board is given as rates that others measured on it, the networks as costs of their graphs."""
 

@@ -1,4 +1,4 @@
-"""One data set layout a file: each reads lazily what it finds and names what it cannot use."""
+"""Readers, one for each data set layout; they read lazily and name what they cannot use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reader a source asks for."""
+"""Detection of a source's layout, which selects its reader."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def offer(source: Path, layout: Layout, modality: Modality | None) -> Offer:
 
 
 def _detect(source: Path) -> Layout:
-    """By suffix for a file; by what lies in a folder, the surest sign first."""
+    """By suffix for a file; by the content of a folder, the surest sign first."""
     if source.is_file():
         suffixes = {
             ".json": Layout.VIA,
