@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from mammosono.appliance.values import FloatImage
 from mammosono.tools.data import perturb
-from mammosono.tools.data.perturb import Image
 
 IMAGES = arrays.arrays(
     np.float32,
@@ -19,7 +19,7 @@ IMAGES = arrays.arrays(
     elements=st.floats(0, 1, width=32),
 )
 CURVE = np.linspace(0.1, 0.9, 9, dtype=np.float32)
-EVERY: dict[str, Callable[[Image, np.random.Generator], Image]] = {
+EVERY: dict[str, Callable[[FloatImage, np.random.Generator], FloatImage]] = {
     "gain": lambda image, _: perturb.gain(image, 6),
     "gamma": lambda image, _: perturb.gamma(image, 0.7),
     "contrast": lambda image, _: perturb.contrast(image, 1.4),
@@ -36,7 +36,7 @@ EVERY: dict[str, Callable[[Image, np.random.Generator], Image]] = {
 
 @pytest.mark.parametrize("name", EVERY)
 @given(image=IMAGES, seed=st.integers(0, 9))
-def test_it_stays_a_picture_and_black_stays_black(name: str, image: Image, seed: int) -> None:
+def test_it_stays_a_picture_and_black_stays_black(name: str, image: FloatImage, seed: int) -> None:
     before = image.copy()
     changed = EVERY[name](image, np.random.default_rng(seed))
     assert changed.shape == image.shape
@@ -49,7 +49,7 @@ def test_it_stays_a_picture_and_black_stays_black(name: str, image: Image, seed:
 
 
 @given(image=IMAGES)
-def test_nothing_is_done_by_a_perturbation_of_nothing(image: Image) -> None:
+def test_nothing_is_done_by_a_perturbation_of_nothing(image: FloatImage) -> None:
     for same in (
         perturb.gain(image, 0),
         perturb.gamma(image, 1),
@@ -62,7 +62,7 @@ def test_nothing_is_done_by_a_perturbation_of_nothing(image: Image) -> None:
         np.testing.assert_allclose(same, image, atol=1e-6)
 
 
-def ramp() -> Image:
+def ramp() -> FloatImage:
     return np.tile(np.linspace(0.05, 0.95, 64, dtype=np.float32), (48, 1))
 
 

@@ -14,22 +14,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from mammosono.appliance.values import FloatImage
 
 _DISPLAYED_DB = 60.0
 """Dynamic range that an ultrasound is taken to be displayed at; scanners offer 40 to 90 dB."""
 
 
-def gain(image: Image, decibel: float, dynamic_range: float = _DISPLAYED_DB) -> Image:
+def gain(image: FloatImage, decibel: float, dynamic_range: float = _DISPLAYED_DB) -> FloatImage:
     """Overall gain of a log-compressed picture: a shift of its grey values, black stays black."""
     return _inside(image, image + np.float32(decibel / dynamic_range))
 
 
-def gamma(image: Image, exponent: float) -> Image:
+def gamma(image: FloatImage, exponent: float) -> FloatImage:
     return np.asarray(np.power(image, np.float32(exponent)), np.float32)
 
 
-def contrast(image: Image, factor: float) -> Image:
+def contrast(image: FloatImage, factor: float) -> FloatImage:
     """Grey values spread or drawn together around the mean of what is not black."""
     content = image > 0
     if not content.any():
@@ -38,7 +38,7 @@ def contrast(image: Image, factor: float) -> Image:
     return _inside(image, middle + (image - middle) * np.float32(factor))
 
 
-def dynamic_range(image: Image, decibel: float) -> Image:
+def dynamic_range(image: FloatImage, decibel: float) -> FloatImage:
     """A picture displayed at 60 dB as it looks at another range: white stays, less range is darker.
 
     Log compression shows amplitude a as 1 + 20 log10(a) / range.
@@ -46,14 +46,16 @@ def dynamic_range(image: Image, decibel: float) -> Image:
     return _inside(image, 1 - (1 - image) * np.float32(_DISPLAYED_DB / decibel))
 
 
-def depth_gain(image: Image, knots: Sequence[float], dynamic_range: float = _DISPLAYED_DB) -> Image:
+def depth_gain(
+    image: FloatImage, knots: Sequence[float], dynamic_range: float = _DISPLAYED_DB
+) -> FloatImage:
     """Time-gain compensation: decibels at evenly spaced depths, from the probe (top) downwards."""
     depth = np.linspace(0, len(knots) - 1, image.shape[0])
     curve = np.interp(depth, np.arange(len(knots)), knots).astype(np.float32)
     return _inside(image, image + curve[:, None] / np.float32(dynamic_range))
 
 
-def resample(image: Image, factor: float) -> Image:
+def resample(image: FloatImage, factor: float) -> FloatImage:
     """Sampled at `factor` of its resolution (below 1) and back: what an archive of small pictures
     has lost. At 1 and above the picture is returned as it is."""
     if factor >= 1:
@@ -64,14 +66,14 @@ def resample(image: Image, factor: float) -> Image:
     return _inside(image, cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def blur(image: Image, sigma: float) -> Image:
+def blur(image: FloatImage, sigma: float) -> FloatImage:
     """Gaussian of `sigma` px."""
     if sigma <= 0:
         return image
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
-def jpeg(image: Image, quality: int) -> Image:
+def jpeg(image: FloatImage, quality: int) -> FloatImage:
     """Eight bits, JPEG of that quality (1 to 100), and back."""
     grey = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -79,7 +81,9 @@ def jpeg(image: Image, quality: int) -> Image:
     return _inside(image, np.asarray(back, np.float32) / 255)
 
 
-def speckle(image: Image, strength: float, grain: float, rng: np.random.Generator) -> Image:
+def speckle(
+    image: FloatImage, strength: float, grain: float, rng: np.random.Generator
+) -> FloatImage:
     """Multiplicative noise of a correlation length of `grain` px; in a log-compressed picture it is
     added. strength: its standard deviation in grey values of 0..1."""
     noise = rng.standard_normal(image.shape, dtype=np.float32)
@@ -89,7 +93,7 @@ def speckle(image: Image, strength: float, grain: float, rng: np.random.Generato
     return _inside(image, image + np.float32(strength) * noise)
 
 
-def match_greys(image: Image, quantiles: NDArray[np.float32]) -> Image:
+def match_greys(image: FloatImage, quantiles: NDArray[np.float32]) -> FloatImage:
     """The picture with another's grey curve.
 
     quantiles: evenly spaced quantiles of the other's grey values that are not black (`grey_curve`).
@@ -104,7 +108,7 @@ def match_greys(image: Image, quantiles: NDArray[np.float32]) -> Image:
     return _inside(image, mapped)
 
 
-def grey_curve(image: Image, count: int = 33) -> NDArray[np.float32]:
+def grey_curve(image: FloatImage, count: int = 33) -> NDArray[np.float32]:
     """[count] evenly spaced quantiles of the grey values that are not black; zeros if all is."""
     content = image[image > 0]
     if not content.size:
@@ -112,7 +116,7 @@ def grey_curve(image: Image, count: int = 33) -> NDArray[np.float32]:
     return np.asarray(np.quantile(content, np.linspace(0, 1, count)), np.float32)
 
 
-def calipers(image: Image, box: Sequence[float], rng: np.random.Generator) -> Image:
+def calipers(image: FloatImage, box: Sequence[float], rng: np.random.Generator) -> FloatImage:
     """A sonographer's marks around `box` (x0, y0, x1, y1 in px): a cross at each end of two axes,
     dotted lines between them, as most scanners burn them in."""
     marks = np.zeros(image.shape, np.uint8)
@@ -133,7 +137,7 @@ def calipers(image: Image, box: Sequence[float], rng: np.random.Generator) -> Im
     return _drawn(image, marks, rng.uniform(0.75, 1.0))
 
 
-def label_text(image: Image, rng: np.random.Generator) -> Image:
+def label_text(image: FloatImage, rng: np.random.Generator) -> FloatImage:
     """A line or two of letters near a border, as a scanner's overlay or a technician's note has."""
     marks = np.zeros(image.shape, np.uint8)
     height, width = image.shape
@@ -146,12 +150,12 @@ def label_text(image: Image, rng: np.random.Generator) -> Image:
     return _drawn(image, marks, rng.uniform(0.7, 1.0))
 
 
-def _drawn(image: Image, marks: NDArray[np.uint8], white: float) -> Image:
+def _drawn(image: FloatImage, marks: NDArray[np.uint8], white: float) -> FloatImage:
     opaque = marks.astype(np.float32) / 255
     return np.asarray(image * (1 - opaque) + np.float32(white) * opaque, np.float32)
 
 
-def without_marks(image: Image) -> Image:
+def without_marks(image: FloatImage) -> FloatImage:
     """Thin marks far brighter than what is around them painted out from their surround.
 
     Found by a top-hat of 5 px: crosses, dots, thin letters; tissue is wider than that.
@@ -167,6 +171,6 @@ def without_marks(image: Image) -> Image:
     return np.asarray(np.where(marks > 0, painted, image), np.float32)
 
 
-def _inside(image: Image, changed: NDArray[Any]) -> Image:
+def _inside(image: FloatImage, changed: NDArray[Any]) -> FloatImage:
     """Clipped to 0..1; black, which is where the picture is not, stays black."""
     return np.asarray(np.where(image > 0, np.clip(changed, 0, 1), 0), np.float32)
