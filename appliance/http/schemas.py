@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class InstalledModel(Model):
     networks: dict[str, str] = Field(
         {}, description="By modality that is read, the name of the network in the bundle."
     )
-    input_sizes: dict[str, tuple[int, int]] = Field(
+    input_sizes: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
         {}, description="By modality that is read, height and width of its network's input, pixels."
     )
 

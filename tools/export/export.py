@@ -160,17 +160,18 @@ def _choose(
     """The graphs' parity with the networks, and the numbers that validation images give."""
     bundle = open_bundle(folder)
     model = model_of(bundle, "export")
-    engine = DenoiserInputs(OnnxEngine(bundle), model)
+    engine = OnnxEngine(bundle)
+    recorder = DenoiserInputs(engine, model)
     parity: dict[str, float] = {}
     try:
-        canvases = _canvases(val, engine, model)
+        canvases = _canvases(val, recorder, model)
         for one in trained:
             own = [canvas for modality, canvas in canvases if modality in one.modalities]
             graphs = RenamedStages(engine, bundle.networks[one.name].stages)
             compared = compare(TorchEngine(one.network), graphs, own, one.config.network.geometry)
             parity |= {f"{one.name}.{key}": value for key, value in compared.items()}
         if cleaner is not None:
-            for stage, noisy in engine.noisy.items():
+            for stage, noisy in recorder.noisy.items():
                 parity |= compare_denoiser(cleaner, engine, noisy, stage)
         chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
     finally:
