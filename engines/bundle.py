@@ -133,8 +133,8 @@ def as_bundle(root: str, manifest: Mapping[str, Any], sha256: str) -> Bundle:
         )
     for key in ("name", "version"):
         _text(manifest.get(key), _WORD, repr(key))
-    said = upgraded(manifest) if schema == 1 else manifest
-    entries = said.get("networks")
+    current = upgraded(manifest) if schema == 1 else manifest
+    entries = current.get("networks")
     if not isinstance(entries, dict) or not entries:
         raise _malformed("'networks'")
     networks: Dict[str, Network] = {}
@@ -145,7 +145,7 @@ def as_bundle(root: str, manifest: Mapping[str, Any], sha256: str) -> Bundle:
         found = _stages(root, name, entry, qualified=schema != 1)
         networks[name] = Network({own: stage.name for own, stage in found.items()}, entry)
         stages.update({stage.name: stage for stage in found.values()})
-    modalities = said.get("modalities")
+    modalities = current.get("modalities")
     if not isinstance(modalities, dict):
         raise _malformed("'modalities'")
     parity = manifest.get("parity")
@@ -157,7 +157,7 @@ def as_bundle(root: str, manifest: Mapping[str, Any], sha256: str) -> Bundle:
         stages=stages,
         sha256=sha256,
         parity=None if parity is None else _file(root, parity, "'parity'"),
-        kind=_text(said.get("kind"), _KIND, "'kind'"),
+        kind=_text(current.get("kind"), _KIND, "'kind'"),
         networks=networks,
         modalities=modalities,
     )

@@ -45,15 +45,15 @@ def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console) as progress:
 
-        def told(what: str, done: int, of: int) -> None:
+        def advance(what: str, done: int, of: int) -> None:
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=of)
             progress.update(tasks[what], completed=done)
 
-        yield told
+        yield advance
 
 
 @contextmanager
 def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    with bars(console) as told:
-        yield lambda done, of: told(what, done, of)
+    with bars(console) as advance:
+        yield lambda done, of: advance(what, done, of)

@@ -27,7 +27,7 @@ _DECODER_LINE = re.compile(
 )
 
 
-def listen(decode: Callable[[], T]) -> tuple[T, str]:
+def capture_stderr(decode: Callable[[], T]) -> tuple[T, str]:
     """Run `decode`; return its result and what decoders wrote meanwhile.
 
     Python's warnings are silenced too: pydicom's may quote the patient. Descriptor and warning
@@ -47,5 +47,5 @@ def listen(decode: Callable[[], T]) -> tuple[T, str]:
                 os.write(stderr, b"".join(others))
             os.close(stderr)
             os.close(ear)
-    said = b"".join(line for line in lines if _DECODER_LINE.match(line))
-    return result, said.decode("ascii", "replace")
+    complaints = b"".join(line for line in lines if _DECODER_LINE.match(line))
+    return result, complaints.decode("ascii", "replace")

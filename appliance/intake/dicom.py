@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
@@ -43,7 +43,7 @@ def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> 
     Raises an IntakeError, or whatever pydicom and its codecs raise on a damaged file.
     """
     require_readable_transfer_syntax(data)
-    image, _ = listen(lambda: _read(data, modality, limits, sha256))
+    image, _ = capture_stderr(lambda: _read(data, modality, limits, sha256))
     return image
 
 

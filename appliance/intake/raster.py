@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.errors import CorruptImage, NoContent, UnsupportedFormat
 from mammosono.appliance.intake import jpeg, png, tiff
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.intake.header import Header
 from mammosono.appliance.intake.histogram import (
     COLOURED,
@@ -94,8 +94,8 @@ def _checked(data: bytes, format_: Format) -> bytes:
 
 def _decode(data: bytes, header: Header) -> NDArray[Any]:
     """Pixels [height, width] or [height, width, 3] (BGR), dtype by the header's depth."""
-    decoded, said = listen(lambda: _imdecode(data))
-    if decoded is None or _DAMAGE.search(said):
+    decoded, complaints = capture_stderr(lambda: _imdecode(data))
+    if decoded is None or _DAMAGE.search(complaints):
         raise CorruptImage("The image data are damaged or cut off; export the picture again.")
     dtype = _dtype(header)
     if decoded.dtype != dtype or sorted(decoded.shape[:2]) != sorted((header.height, header.width)):

@@ -12,10 +12,10 @@ def reason(reading: Reading) -> str:
     """Why the fused verdict is what it is, and what is missing."""
     read = {image.modality for image in reading.images}
     decided = [MODALITIES[modality].part for modality in reading.decided_by if modality in read]
-    said = " and ".join(decided)
+    subject = " and ".join(decided)
     verb = "is" if len(decided) == 1 else "are"
     missing = [f"No {MODALITIES[modality].part} was given." for modality in PAIR.missing(read)]
-    sentences = [f"The {said} {verb} {reading.verdict.value}."] if decided else []
+    sentences = [f"The {subject} {verb} {reading.verdict.value}."] if decided else []
     return " ".join(sentences + missing)
 
 

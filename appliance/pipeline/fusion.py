@@ -29,10 +29,10 @@ class Fused:
 
 def of_modality(verdicts: Iterable[Verdict]) -> Verdict:
     """The three-valued OR; of nothing at all, indeterminate."""
-    seen = set(verdicts)
-    if Verdict.POSITIVE in seen:
+    distinct = set(verdicts)
+    if Verdict.POSITIVE in distinct:
         return Verdict.POSITIVE
-    return Verdict.NEGATIVE if seen == {Verdict.NEGATIVE} else Verdict.INDETERMINATE
+    return Verdict.NEGATIVE if distinct == {Verdict.NEGATIVE} else Verdict.INDETERMINATE
 
 
 def fuse(verdicts: Mapping[Modality, Sequence[Verdict]], protocol: StudyProtocol = PAIR) -> Fused:

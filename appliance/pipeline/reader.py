@@ -124,17 +124,18 @@ class Reader:
     ) -> ImageReading:
         own = self._model.of(image.modality)
         detector = self._detectors[image.modality]
-        seen = detector.detect(prepared.canvas, own.finding_threshold, watch.add)
+        detections = detector.detect(prepared.canvas, own.finding_threshold, watch.add)
         with watch.lap("findings"):
-            score, _ = malignancy(seen, own.head_weight)
-            verdict, said = judge(score, own.operating_point, prepared.frame)
-            findings = findings_of(image, prepared.frame, seen, own)
+            score, _ = malignancy(detections, own.head_weight)
+            verdict, warnings = judge(score, own.operating_point, prepared.frame)
+            findings = findings_of(image, prepared.frame, detections, own)
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
         if verdict is Verdict.POSITIVE and not outlined:
-            said = (*said, NO_REGION)
+            warnings = (*warnings, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,
-            verdict, score, findings, prepared.denoise, (*image.warnings, *said), image.spacing_mm,
+            verdict, score, findings, prepared.denoise, (*image.warnings, *warnings),
+            image.spacing_mm,
         )  # fmt: skip
 
     def close(self) -> None:

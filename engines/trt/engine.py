@@ -9,7 +9,7 @@ from mammosono.engines.bundle import Bundle, Stage, TensorSpec
 from mammosono.engines.checks import check_finite, check_names, misfit, outlived
 from mammosono.engines.errors import EngineFault, EngineLost, EngineUnavailable
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
-from mammosono.engines.trt import api_compat as dialect
+from mammosono.engines.trt import api_compat
 from mammosono.engines.trt.device import this_device
 from mammosono.engines.trt.memory import Gpu
 from mammosono.engines.trt.plan import BUILD, hold, read_plan, read_sidecar
@@ -27,7 +27,7 @@ class TensorRtEngine(Engine):
         Raises EngineUnavailable, with the remedy, if TensorRT, PyCUDA, the GPU or a plan is
         missing, if a plan does not fit this device and bundle, or if memory does not suffice.
         """
-        trt = dialect.import_tensorrt()
+        trt = api_compat.import_tensorrt()
         device = this_device()
         self._engines: Dict[str, Any] = {}
         self._stages: Dict[str, _Stage] = {}
@@ -42,12 +42,12 @@ class TensorRtEngine(Engine):
             with self._gpu.current(), _memory_suffices(self._gpu):
                 for name, stage in bundle.stages.items():
                     self._engines[name] = _load(trt, stage, read_plan(plans, stage, device))
-                size = max(dialect.scratch_size(trt, made) for made in self._engines.values())
+                size = max(api_compat.scratch_size(trt, made) for made in self._engines.values())
                 # One for all: the stages run one after the other, on one stream.
                 scratch = self._gpu.device(size)
                 for name, stage in bundle.stages.items():
                     context = _context(trt, self._engines[name], scratch, size)
-                    launch = dialect.launcher(trt, self._engines[name], context)
+                    launch = api_compat.launcher(trt, self._engines[name], context)
                     self._stages[name] = _Stage(self._gpu, stage, launch)
             self._undo = undo.pop_all()
         self.runtime = "tensorrt %s %s" % (trt.__version__, "+".join(sorted(precisions)))
@@ -133,7 +133,7 @@ class _Buffer(object):
 class _Stage(object):
     """A loaded stage with its buffers. Used while the GPU is current."""
 
-    def __init__(self, gpu: Gpu, spec: Stage, launch: dialect.Launch) -> None:
+    def __init__(self, gpu: Gpu, spec: Stage, launch: api_compat.Launch) -> None:
         self._gpu = gpu
         self._name = spec.name
         self._launch = launch
@@ -176,15 +176,15 @@ def _load(trt: Any, stage: Stage, plan: bytes) -> Any:
             "stage %s: TensorRT %s does not take its plan; %s"
             % (stage.name, trt.__version__, BUILD)
         )
-    told = {
-        (port.name, port.dtype, port.shape, port.is_input) for port in dialect.ports(trt, engine)
+    actual = {
+        (port.name, port.dtype, port.shape, port.is_input) for port in api_compat.ports(trt, engine)
     }
     wanted = {
         (name, dtype, shape, side is stage.inputs)
         for side in (stage.inputs, stage.outputs)
         for name, (dtype, shape) in side.items()
     }
-    if told != wanted:
+    if actual != wanted:
         raise EngineUnavailable(
             "stage %s: its plan has other inputs and outputs than the manifest says; %s"
             % (stage.name, BUILD)
@@ -193,7 +193,7 @@ def _load(trt: Any, stage: Stage, plan: bytes) -> Any:
 
 
 def _context(trt: Any, engine: Any, scratch: int, size: int) -> Any:
-    context = dialect.make_context(trt, engine, scratch, size)
+    context = api_compat.make_context(trt, engine, scratch, size)
     if context is None:
         raise EngineUnavailable(_NO_MEMORY)
     return context

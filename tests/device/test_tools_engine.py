@@ -15,7 +15,7 @@ from rich.console import Console
 from small_graphs import write_bundle
 
 from mammosono.engines.bundle import Bundle
-from mammosono.tools.export.build_engine import BuildFailed, activity, build_engine, told
+from mammosono.tools.export.build_engine import BuildFailed, activity, build_engine, lasting_line
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "stage", "stage": "trunk", "precision": "fp16", "number": 1, "of": 1},
@@ -98,9 +98,9 @@ def test_what_is_being_done_is_said() -> None:
 
 def test_a_stage_that_is_built_again_is_said_with_the_reason() -> None:
     failed = {"event": "verdict", "stage": "heads", "figures": {}, "reason": "NaN"}
-    assert told(failed) == "heads: not good; NaN"
+    assert lasting_line(failed) == "heads: not good; NaN"
     again = {"event": "fallback", "stage": "heads", "precision": "fp32", "reason": "NaN"}
-    assert told(again) == "heads: to be built again, fp32"
+    assert lasting_line(again) == "heads: to be built again, fp32"
 
 
 def test_a_failure_is_one_line_after_the_end_of_the_log(bundle: Bundle, tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from fake_trt import GENERATIONS, fake_plan, installed
 from test_onnx_engine import CHANNELS, HEIGHT, ROIS, SAMPLES, WIDTH, P, heads, trunk
 
 from mammosono.engines.errors import EngineUnavailable
-from mammosono.engines.trt import api_compat as dialect
-from mammosono.engines.trt import memory
+from mammosono.engines.trt import api_compat, memory
 from mammosono.engines.trt.api_compat import Port
 
 SCRATCH = 5_000
@@ -47,7 +46,7 @@ def load(onnx: bytes, generation: str) -> tuple[Any, Any]:
 
 def test_ports_are_told_alike(gpu: memory.Gpu, generation: str) -> None:
     trt, engine = load(heads().SerializeToString(), generation)
-    assert dialect.ports(trt, engine) == [
+    assert api_compat.ports(trt, engine) == [
         Port("pyramid", "float32", (P, CHANNELS), True),
         Port("rows", "int32", (ROIS, SAMPLES), True),
         Port("weights", "float32", (ROIS, 1, SAMPLES), True),
@@ -59,18 +58,18 @@ def test_a_context_works_in_the_memory_it_is_given(
     fake: Gpu, gpu: memory.Gpu, generation: str
 ) -> None:
     trt, engine = load(trunk().SerializeToString(), generation)
-    assert dialect.scratch_size(trt, engine) == SCRATCH
+    assert api_compat.scratch_size(trt, engine) == SCRATCH
     scratch = gpu.device(SCRATCH)
     before = fake.allocated
-    context = dialect.make_context(trt, engine, scratch, SCRATCH)
+    context = api_compat.make_context(trt, engine, scratch, SCRATCH)
     assert fake.allocated == before  # none of TensorRT's own
 
-    addresses = {port.name: gpu.device(P * CHANNELS * 4) for port in dialect.ports(trt, engine)}
+    addresses = {port.name: gpu.device(P * CHANNELS * 4) for port in api_compat.ports(trt, engine)}
     image = gpu.pinned((1, 1, HEIGHT, WIDTH), "float32")
     scores = gpu.pinned(image.shape, "float32")
     image[...] = np.e
     gpu.upload(addresses["image"], image)
-    assert dialect.launcher(trt, engine, context)(addresses, gpu.stream)
+    assert api_compat.launcher(trt, engine, context)(addresses, gpu.stream)
     gpu.download(scores, addresses["scores"])
     gpu.wait()
     np.testing.assert_allclose(scores, 1.0, rtol=1e-6)
@@ -79,9 +78,9 @@ def test_a_context_works_in_the_memory_it_is_given(
 
 def test_a_refusal_of_tensorrt_is_told(gpu: memory.Gpu, generation: str) -> None:
     trt, engine = load(trunk().SerializeToString(), generation)
-    addresses = {port.name: gpu.device(P * CHANNELS * 4) for port in dialect.ports(trt, engine)}
-    small = dialect.make_context(trt, engine, gpu.device(SCRATCH), SCRATCH)
-    launch = dialect.launcher(trt, engine, small)
+    addresses = {port.name: gpu.device(P * CHANNELS * 4) for port in api_compat.ports(trt, engine)}
+    small = api_compat.make_context(trt, engine, gpu.device(SCRATCH), SCRATCH)
+    launch = api_compat.launcher(trt, engine, small)
     assert launch({**addresses, "image": 0}, gpu.stream) is False
     assert launch(addresses, gpu.stream) is True
 
@@ -92,15 +91,17 @@ def test_a_name_that_the_engine_does_not_have_is_a_refusal(generation: str) -> N
         gpu = memory.Gpu()
         with gpu.current():
             trt, engine = load(trunk().SerializeToString(), generation)
-            context = dialect.make_context(trt, engine, gpu.device(SCRATCH), SCRATCH)
-            assert dialect.launcher(trt, engine, context)({"mask": 256}, gpu.stream) is False
+            context = api_compat.make_context(trt, engine, gpu.device(SCRATCH), SCRATCH)
+            assert api_compat.launcher(trt, engine, context)({"mask": 256}, gpu.stream) is False
 
 
 def test_a_module_that_does_not_load_is_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(EngineUnavailable, match="use the JetPack image"):
-        dialect.import_tensorrt()
+        api_compat.import_tensorrt()
 
 
 def test_every_dtype_of_a_bundle_has_a_name() -> None:
-    assert set(dialect.DTYPES.values()) == {np.dtype(name).name for name in dialect.DTYPES.values()}
+    assert set(api_compat.DTYPES.values()) == {
+        np.dtype(name).name for name in api_compat.DTYPES.values()
+    }

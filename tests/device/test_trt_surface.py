@@ -20,7 +20,7 @@ from fake_trt import GENERATIONS, fake_tensorrt, surface
 from fake_trt_builder import add_builder
 from fetch_bindings import STUBS, WHEELS, folder_of
 
-from mammosono.engines.trt import api_compat as dialect
+from mammosono.engines.trt import api_compat
 
 GENERATION_OF = {
     "8.6.1": "8.6",
@@ -111,7 +111,7 @@ def probes(source: str) -> Iterator[tuple[str, str]]:
             yield asked[len("trt.") :], ast.literal_eval(node.args[1])
 
 
-PROBES = sorted(set(probes(Path(dialect.__file__).read_text())))
+PROBES = sorted(set(probes(Path(api_compat.__file__).read_text())))
 
 
 @pytest.mark.parametrize("version", WHEELS)
@@ -181,7 +181,7 @@ def test_a_difference_would_be_noticed() -> None:
 def test_the_dtypes_are_named_as_numpy_names_them() -> None:
     for generation in GENERATIONS:
         kinds = fake_module(generation).DataType
-        assert dialect.dtype_name(kinds.FLOAT) == "float32"
-        assert dialect.dtype_name(kinds.HALF) == "float16"
-        assert dialect.dtype_name(kinds.BOOL) == "bool"
-    assert dialect.dtype_name(fake_module("10").DataType.BF16) == "BF16"
+        assert api_compat.dtype_name(kinds.FLOAT) == "float32"
+        assert api_compat.dtype_name(kinds.HALF) == "float16"
+        assert api_compat.dtype_name(kinds.BOOL) == "bool"
+    assert api_compat.dtype_name(fake_module("10").DataType.BF16) == "BF16"

@@ -171,7 +171,7 @@ def test_a_weight_counts_like_so_many_copies_in_average_precision() -> None:
 
 def test_one_found_of_two_after_one_false_alarm_is_half_the_recalls_at_half_the_precision() -> None:
     image = search("a", [lesion(HERE), lesion(THERE)], [finding((70, 0, 9, 9), 0.9)])
-    image = search("a", list(image.lesions), [*image.seen, finding(HERE, 0.8)])
+    image = search("a", list(image.lesions), [*image.detections, finding(HERE, 0.8)])
     ap = average_precision(match([image], "segm"), np.ones(1))
     # 51 of the 101 recalls, 0 to 0.50, have precision 1/2; the others none.
     np.testing.assert_allclose(ap, 51 / 101 / 2)

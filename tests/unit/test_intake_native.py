@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 
 
 def say(*lines: bytes) -> None:
@@ -18,7 +18,7 @@ def say(*lines: bytes) -> None:
 
 def test_a_decoders_lines_are_heard_and_not_shown(capfd) -> None:
     spoken = (b"Corrupt JPEG data: premature end", b"libpng error: x", b"[ERROR:0@0.1] global y")
-    result, said = listen(lambda: say(*spoken) or 7)
+    result, said = capture_stderr(lambda: say(*spoken) or 7)
     assert (result, said.encode()) == (7, b"\n".join(spoken) + b"\n")
     assert capfd.readouterr().err == ""
 
@@ -29,7 +29,7 @@ def test_a_log_line_of_another_thread_is_passed_on(capfd) -> None:
         other.start()
         other.join()
 
-    assert listen(decode)[1] == ""
+    assert capture_stderr(decode)[1] == ""
     assert capfd.readouterr().err == "INFO:     study posted\n"
 
 
@@ -39,11 +39,11 @@ def test_standard_error_is_back_after_a_failure(capfd) -> None:
 
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(ZeroDivisionError):
-        listen(fail)
+        capture_stderr(fail)
     say(b"heard again")
     assert capfd.readouterr().err == "heard again\n"
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_python_warnings_of_a_decoder_are_silent() -> None:
-    listen(lambda: warnings.warn("Invalid value: Doe^Jane", stacklevel=1))
+    capture_stderr(lambda: warnings.warn("Invalid value: Doe^Jane", stacklevel=1))

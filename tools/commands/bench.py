@@ -65,16 +65,16 @@ def bench(
         with refusals():
             from mammosono.tools.benchmarks.worker_overhead import as_text, worker_overhead
 
-            with bar(Console(stderr=True), "pairs") as told:
-                overhead = worker_overhead(str(worker), bundle, runs, on_pair=told)
+            with bar(Console(stderr=True), "pairs") as progress:
+                overhead = worker_overhead(str(worker), bundle, runs, on_pair=progress)
         typer.echo(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
         return
     with refusals():
         from mammosono.tools.benchmarks.figures import as_dict, as_rich
         from mammosono.tools.benchmarks.measure import run_bench
 
-        with bar(Console(stderr=True), "rounds") as told:
-            measured = run_bench(bundle, runs, peer, told)
+        with bar(Console(stderr=True), "rounds") as progress:
+            measured = run_bench(bundle, runs, peer, progress)
     if as_json:
         typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
@@ -88,10 +88,10 @@ def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_
         from mammosono.tools.benchmarks.predict.prediction import NANO
         from mammosono.tools.benchmarks.predict.table import as_dict, as_rich
 
-        with bars(Console(stderr=True)) as told:
-            prediction = run_prediction(NANO, bundle, partial(told, "networks"))
+        with bars(Console(stderr=True)) as progress:
+            prediction = run_prediction(NANO, bundle, partial(progress, "networks"))
             if data is not None:
-                val = check_on_val(bundle, data, sources, partial(told, "reading val"))
+                val = check_on_val(bundle, data, sources, partial(progress, "reading val"))
                 prediction = replace(prediction, val=val)
     if as_json:
         typer.echo(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
@@ -148,11 +148,11 @@ def bench_denoise(
         from mammosono.tools.benchmarks.denoise.run import draw_pictures, run_bench_denoise
         from mammosono.tools.benchmarks.denoise.table import as_dict, as_rich
 
-        with bars(Console(stderr=True)) as told:
+        with bars(Console(stderr=True)) as progress:
             measured = run_bench_denoise(
                 bundle, data, denoiser=denoiser,
                 sources=source or TRAINED_SOURCES, sizes=tuple(sizes or (512, 1024)),
-                runs=runs, images=images, peers=peers, told=told,
+                runs=runs, images=images, peers=peers, progress=progress,
             )  # fmt: skip
         if pictures is not None:
             draw_pictures(pictures, bundle)
@@ -190,9 +190,13 @@ def load(
 
         token = token_file.read_text("utf-8").strip() if token_file else None
         try:
-            with bar(Console(stderr=True), "levels") as told:
+            with bar(Console(stderr=True), "levels") as progress:
                 measured = run_load(
-                    partial(connect, url, token, ca), clients or [1, 4, 16], seconds, rounds, told
+                    partial(connect, url, token, ca),
+                    clients or [1, 4, 16],
+                    seconds,
+                    rounds,
+                    progress,
                 )
         except (httpx.HTTPError, ClientError) as error:
             fail(f"{url}: {error}")

@@ -55,10 +55,10 @@ def export(
 
         own = {Modality.MG: mammogram_run, Modality.US: ultrasound_run}
         runs = run or {modality: each for modality, each in own.items() if each}
-        with bars(console) as told:
+        with bars(console) as progress:
             manifest = export_bundle(
                 runs, out, read_index(data), source or TRAINED_SOURCES,
-                name=name, version=version, sensitivity=sensitivity, on_image=told,
+                name=name, version=version, sensitivity=sensitivity, on_image=progress,
                 denoiser_run=denoiser,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
@@ -122,8 +122,8 @@ def check_graphs(
             if data
             else check.phantoms()
         )
-        with bar(Console(stderr=True), "checks") as told:
-            found = check.check_graphs(bundles or check.shipped(), pictures, told)
+        with bar(Console(stderr=True), "checks") as progress:
+            found = check.check_graphs(bundles or check.shipped(), pictures, progress)
     if as_json:
         typer.echo(json.dumps(check.as_dict(found), indent=2, allow_nan=False))
     else:

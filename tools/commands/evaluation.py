@@ -47,10 +47,10 @@ def evaluate(
         from mammosono.tools.evaluation.files import run_evaluation
         from mammosono.tools.evaluation.table import as_dict, as_rich
 
-        with bar(Console(stderr=True) if as_json else console, "reading") as told:
+        with bar(Console(stderr=True) if as_json else console, "reading") as progress:
             evaluation = run_evaluation(
                 bundle, data, split.value, out,
-                sources=source, denoising=Denoising(denoise.value), progress=told,
+                sources=source, denoising=Denoising(denoise.value), progress=progress,
             )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
@@ -98,8 +98,8 @@ def operating_points(
 
         target = Target(target_sensitivity, target_specificity, least)
         records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)
-        with bar(Console(stderr=True) if as_json else console, "reading") as told:
-            chosen = choose_for_bundle(bundle, records, target, told)
+        with bar(Console(stderr=True) if as_json else console, "reading") as progress:
+            chosen = choose_for_bundle(bundle, records, target, progress)
         text = json.dumps(chosen, indent=2, allow_nan=False)
         if out:
             out.write_text(text + "\n", encoding="utf-8")

@@ -74,8 +74,8 @@ def sweep(
         names = {cell.value for cell in cells or CellName}
         sources = source or TRAINED_SOURCES
         records = read_index(data)
-        with bar(console, "reading images") as told:
-            train, val = sweep_material(records, sources, most, input_size, told)
+        with bar(console, "reading images") as progress:
+            train, val = sweep_material(records, sources, most, input_size, progress)
         mark = DataMark.of(data, records, sources)
         out.mkdir(parents=True, exist_ok=True)
 

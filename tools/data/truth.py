@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.values import BoolMask, Label, SourceImage
 from mammosono.tools.data.index import Record
 
@@ -101,7 +101,7 @@ def read_mask(
         data = read_bytes(path)
     except FileNotFoundError:
         raise BadTruth(f"{name} is missing") from None
-    stored, messages = listen(lambda: decode_grey(data))
+    stored, messages = capture_stderr(lambda: decode_grey(data))
     if stored is None or _DAMAGE.search(messages):
         raise BadTruth(f"{name} is damaged")
     if stored.shape != shape:

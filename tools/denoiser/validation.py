@@ -68,8 +68,8 @@ def with_network(network: Denoiser) -> Callable[[FloatImage], FloatImage]:
     """What the appliance computes with the network, in torch and without tiles."""
 
     def denoise(stabilised: FloatImage) -> FloatImage:
-        seen = torch.from_numpy(centred(stabilised))[None, None]
-        noise = predict(network, seen)[0, 0].numpy()
+        levelled = torch.from_numpy(centred(stabilised))[None, None]
+        noise = predict(network, levelled)[0, 0].numpy()
         return np.asarray(stabilised - np.clip(noise, -LARGEST_CHANGE, LARGEST_CHANGE))
 
     return denoise

@@ -176,7 +176,7 @@ def _matches(comparisons: Sequence[dict[str, Any] | None], images: int, threshol
 def _with_reported(search: Search) -> list[tuple[Finding, bool]]:
     """Detections, and which of them the device reports: that with as high a lesion score."""
     least = min((finding.lesion_score for finding in search.reported), default=np.inf)
-    return [(finding, finding.lesion_score >= least) for finding in search.seen]
+    return [(finding, finding.lesion_score >= least) for finding in search.detections]
 
 
 def _result(image_id: int, finding: Finding, reported: bool) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def lesion_figures(
 
 def events_of(searches: Sequence[Search]) -> FrocEvents:
     """The events of the free-response ROC."""
-    return froc_events([(s.scores(), s.hits(s.seen)) for s in searches])
+    return froc_events([(s.scores(), s.hits(s.detections)) for s in searches])
 
 
 def _curve(events: FrocEvents, hit: Bools, false: Floats) -> Callable[[Floats], dict[str, Floats]]:

@@ -140,12 +140,12 @@ class Search:
     record: Record
     size: tuple[int, int]
     lesions: tuple[TrueLesion, ...]
-    seen: tuple[Finding, ...]
+    detections: tuple[Finding, ...]
     reported: tuple[Finding, ...]
 
     def scores(self) -> Floats:
         """Lesion scores of the detections, float [n]."""
-        return np.array([finding.lesion_score for finding in self.seen], np.float64)
+        return np.array([finding.lesion_score for finding in self.detections], np.float64)
 
     def hits(self, findings: tuple[Finding, ...]) -> Bools:
         """Which of these findings hits which lesion, bool [n, m]; see tools.evaluation.froc."""
@@ -168,13 +168,16 @@ def size_class(share: float) -> int:
 
 
 def search_of(
-    record: Record, image: ImageReading | None, seen: tuple[Finding, ...], read_bytes: ReadBytes
+    record: Record,
+    image: ImageReading | None,
+    detections: tuple[Finding, ...],
+    read_bytes: ReadBytes,
 ) -> Search:
     """Detections, and the findings that the device reports; image: None if it was not readable."""
     lesions, size = lesions_of(record, read_bytes)
     if image is None:
         return Search(record, size, lesions, (), ())
-    return Search(record, (image.height, image.width), lesions, seen, image.findings)
+    return Search(record, (image.height, image.width), lesions, detections, image.findings)
 
 
 def lesions_of(

@@ -60,7 +60,7 @@ def build_engine(
             for event in _events(start, own=python is None):
                 if (now := activity(event)) is not None:
                     doing(now)
-                if (line := told(event)) is not None:
+                if (line := lasting_line(event)) is not None:
                     console.print(line, markup=False, highlight=False, soft_wrap=True)
     except BuildFailed:
         if _changed(log) != before:  # else nobody wrote to it this time
@@ -84,7 +84,7 @@ def activity(event: BuildEvent) -> str | None:
     return None
 
 
-def told(event: BuildEvent) -> str | None:
+def lasting_line(event: BuildEvent) -> str | None:
     """The line that stays on the screen; None if the event leaves none."""
     match event:
         case {"event": "built", "stage": stage, "precision": precision, "log": log}:

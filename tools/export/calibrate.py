@@ -43,7 +43,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Measured:
     malignant: bool
     detections: Detections
     dice: NDArray[np.float64] | None
@@ -64,14 +64,14 @@ def calibrate(
     mask, or if a mask does not fit its image; IntakeError if an image cannot be read.
     """
     each, remove = detectors(engine, model), denoiser(engine, model, 2)
-    seen: dict[Modality, list[_Seen]] = {modality: [] for modality in model.modalities}
+    by_modality: dict[Modality, list[_Measured]] = {modality: [] for modality in model.modalities}
     for done, record in enumerate(records, start=1):
-        seen[record.modality].append(_look(each[record.modality], model, remove, record))
+        by_modality[record.modality].append(_look(each[record.modality], model, remove, record))
         on_image(done, len(records))
-    return {m: _choose(m, images, sensitivity) for m, images in seen.items()}
+    return {m: _choose(m, images, sensitivity) for m, images in by_modality.items()}
 
 
-def _choose(modality: Modality, images: Sequence[_Seen], sensitivity: float) -> Calibration:
+def _choose(modality: Modality, images: Sequence[_Measured], sensitivity: float) -> Calibration:
     overlaps = [image.dice for image in images if image.dice is not None]
     truth = np.array([image.malignant for image in images], bool)
     if not overlaps or truth.all() or not truth.any():
@@ -96,7 +96,7 @@ def _choose(modality: Modality, images: Sequence[_Seen], sensitivity: float) -> 
     return Calibration(len(images), threshold, float(means[best]), score, point)
 
 
-def _look(detector: Detector, model: BundleModel, remove: RemoveNoise, record: Record) -> _Seen:
+def _look(detector: Detector, model: BundleModel, remove: RemoveNoise, record: Record) -> _Measured:
     image = read_image(record.image.read_bytes(), record.modality)
     prepared = prepare(image, model, remove, Stopwatch())
     detections = detector.detect(prepared.canvas, LOWEST)
@@ -110,7 +110,7 @@ def _look(detector: Detector, model: BundleModel, remove: RemoveNoise, record: R
             for mask, box in zip(detections.masks, boxes, strict=True)
         ]
         overlaps = np.array([_dice_at(t, truth, crops, detections.lesion) for t in GRID])
-    return _Seen(record.label == "malignant", detections, overlaps)
+    return _Measured(record.label == "malignant", detections, overlaps)
 
 
 def _dice_at(

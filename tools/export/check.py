@@ -53,22 +53,22 @@ def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
 
 def fp16_range(subject: Subject) -> Iterator[Check]:
     what = "FP16 range"
-    seen: Peaks = {}
+    largest_of: Peaks = {}
     try:
         for network in subject.networks():
             canvases = [canvas for canvas, _ in network.canvases]
             noisy = {name: each for name, each in subject.noisy.items() if name in network.stages}
             own = network.own
             bundle = stages_alone(subject.bundle, network.stages)
-            seen |= peaks(bundle, canvases, own.geometry, noisy, own.stages)
+            largest_of |= peaks(bundle, canvases, own.geometry, noisy, own.stages)
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return
     for name, graph in subject.graphs.items():
         wrong = ["no image reached this stage; its range is unknown"]
-        if name in seen:
-            wrong = too_large(graph, seen[name])
-        largest = max(seen.get(name, {}).values(), default=0.0)
+        if name in largest_of:
+            wrong = too_large(graph, largest_of[name])
+        largest = max(largest_of.get(name, {}).values(), default=0.0)
         yield subject.result(name, what, wrong, f"at most {largest:.4g}")
 
 
@@ -83,7 +83,7 @@ def fp16_reading(subject: Subject) -> Iterator[Check]:
         with TemporaryDirectory() as folder:
             rounded_bundle = as_rounded(subject, Path(folder))
             with closing(alone(subject.bundle)) as a, closing(alone(rounded_bundle)) as b:
-                seen = {
+                agreements = {
                     network.name: agreement(
                         a, b, network.canvases, network.own.geometry, network.own.stages
                     )
@@ -92,7 +92,7 @@ def fp16_reading(subject: Subject) -> Iterator[Check]:
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return
-    for name, one in seen.items():
+    for name, one in agreements.items():
         yield subject.result(name, what, one.broken, one.figures)
 
 

@@ -187,11 +187,11 @@ def agreement(
     Raises EngineFault.
     """
     detectors = [Detector(engine, geometry, stages) for engine in (reference, other)]
-    seen = Agreement()
+    total = Agreement()
     for canvas, threshold in canvases:
         a, b = (detector.detect(canvas, threshold - MARGIN) for detector in detectors)
-        seen.add(a, b, threshold, geometry)
-    return seen
+        total.add(a, b, threshold, geometry)
+    return total
 
 
 def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -200,11 +200,14 @@ def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
-def _pixels(seen: Detections, index: int, geometry: Geometry) -> NDArray[np.bool_]:
+def _pixels(detections: Detections, index: int, geometry: Geometry) -> NDArray[np.bool_]:
     """One finding's mask in the network's input."""
     whole = np.zeros(geometry.input_size, np.bool_)
     crop, left, top = paste(
-        seen.masks[index], seen.boxes[index], geometry.input_size, geometry.mask_threshold
+        detections.masks[index],
+        detections.boxes[index],
+        geometry.input_size,
+        geometry.mask_threshold,
     )
     whole[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return whole

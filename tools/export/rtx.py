@@ -24,8 +24,8 @@ class Builder:
 
     def __init__(self, trt: Any) -> None:
         self.version: str = trt.__version__
-        self._trt, self._said = trt, list[str]()
-        said, levels = self._said, (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+        self._trt, self._logged = trt, list[str]()
+        errors_logged, levels = self._logged, (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
 
         class Log(trt.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
@@ -33,14 +33,14 @@ class Builder:
 
             def log(self, severity: Any, message: str) -> None:
                 if severity in levels:
-                    said.append(message)
+                    errors_logged.append(message)
 
         self._log = Log()
         self._builder = trt.Builder(self._log)
 
     def refusals(self, data: bytes) -> list[str]:
         """Parse and build a graph; what is refused, with the node where it is known."""
-        self._said.clear()
+        self._logged.clear()
         network = self._builder.create_network(0)
         parser = self._trt.OnnxParser(network, self._log)
         if not parser.parse(data):
@@ -50,5 +50,5 @@ class Builder:
             ]
         config = self._builder.create_builder_config()
         if self._builder.build_serialized_network(network, config) is None:
-            return self._said or ["it is parsed but not built"]
+            return self._logged or ["it is parsed but not built"]
         return []

@@ -113,13 +113,13 @@ def _nodes(model: ModelProto, half: bool) -> Iterator[str]:
 
 
 def _side_rules(node: NodeProto, constants: dict[str, TensorProto], half: bool) -> Iterator[str]:
-    said = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if node.op_type == "Resize":
-        mode = said.get("mode", b"nearest").decode()
-        coordinates = said.get("coordinate_transformation_mode", b"half_pixel").decode()
+        mode = attributes.get("mode", b"nearest").decode()
+        coordinates = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
         if mode not in ("nearest", "linear") or coordinates not in COORDINATES:
             yield f"mode {mode}, {coordinates}"
-        if mode == "nearest" and (coordinates, said.get("nearest_mode")) != (
+        if mode == "nearest" and (coordinates, attributes.get("nearest_mode")) != (
             "asymmetric",
             b"floor",
         ):
@@ -136,10 +136,10 @@ def _side_rules(node: NodeProto, constants: dict[str, TensorProto], half: bool) 
             if kind != TensorProto.FLOAT and not half:
                 yield f"bound {bound} is not FP32, and the importer reads it as if"
     elif node.op_type == "MaxPool":
-        if len(node.output) > 1 or set(said.get("dilations", [1])) != {1}:
+        if len(node.output) > 1 or set(attributes.get("dilations", [1])) != {1}:
             yield "indices or dilations"
-    elif node.op_type == "Cast" and said["to"] not in TYPES:
-        yield f"to {TensorProto.DataType.Name(said['to'])}"
+    elif node.op_type == "Cast" and attributes["to"] not in TYPES:
+        yield f"to {TensorProto.DataType.Name(attributes['to'])}"
 
 
 def _values(model: ModelProto) -> Iterator[str]:

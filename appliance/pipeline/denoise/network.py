@@ -44,12 +44,12 @@ def network(engine: Engine, size: tuple[int, int], stage: str = STAGE) -> Gaussi
 
     def denoise(stabilised: FloatImage) -> FloatImage:
         height, width = stabilised.shape
-        seen = centred(stabilised)
+        levelled = centred(stabilised)
         noise = np.empty_like(stabilised)
         for top in _starts(height, size[0]):
             for left in _starts(width, size[1]):
                 rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-                found = _run(engine, stage, seen[rows, columns], size)
+                found = _run(engine, stage, levelled[rows, columns], size)
                 # The rim that a tile shares with one before it stays as that one has it.
                 y, x = _RIM if top else 0, _RIM if left else 0
                 noise[top + y : top + size[0], left + x : left + size[1]] = found[y:, x:]

@@ -77,7 +77,7 @@ def run_bench_denoise(
     runs: int,
     images: int,
     peers: bool,
-    told: OnPhase,
+    progress: OnPhase,
 ) -> DenoiseBench:
     """Measure every method on `runs` phantoms of each modality, size and strength of noise.
 
@@ -92,9 +92,9 @@ def run_bench_denoise(
     with closing(engine):
         cnn = _of_run(denoiser) if denoiser else cnn_of(engine, model)
         methods = {m: _methods(m, cnn, peers) for m in Modality}
-        shots = tuple(_shots(methods, sizes, runs, told))
-        crops = tuple(_crops(cnn, min(runs, CROPS), told)) if peers else ()
-        real = tuple(_real(methods, data, sources, images, model, told)) if data else ()
+        shots = tuple(_shots(methods, sizes, runs, progress))
+        crops = tuple(_crops(cnn, min(runs, CROPS), progress)) if peers else ()
+        real = tuple(_real(methods, data, sources, images, model, progress)) if data else ()
     return DenoiseBench(
         date.today(), machine, model.info, THREADS,
         {m: methods[m][0].name for m in Modality}, sizes, CROP_PX, shots, crops, real,
@@ -129,7 +129,10 @@ def _methods(modality: Modality, cnn: Gaussian | None, peers: bool) -> tuple[Met
 
 
 def _shots(
-    methods: dict[Modality, tuple[Method, ...]], sizes: tuple[int, ...], runs: int, told: OnPhase
+    methods: dict[Modality, tuple[Method, ...]],
+    sizes: tuple[int, ...],
+    runs: int,
+    progress: OnPhase,
 ) -> Iterator[Shot]:
     cases = [(m, size, s, k) for m in Modality for size in sizes for s in STRENGTHS
              for k in range(runs)]  # fmt: skip
@@ -148,10 +151,10 @@ def _shots(
                 psnr(result, picture.clean), ssim(result, picture.clean), float(np.mean(edges)),
                 edge_correlation(noisy, result, picture.clean), ms,
             )  # fmt: skip
-        told("phantoms", done, len(cases))
+        progress("phantoms", done, len(cases))
 
 
-def _crops(cnn: Gaussian | None, runs: int, told: OnPhase) -> Iterator[CropShot]:
+def _crops(cnn: Gaussian | None, runs: int, progress: OnPhase) -> Iterator[CropShot]:
     cases = [(m, s, k) for m in Modality for s in STRENGTHS for k in range(runs)]
     for done, (modality, strength, seed) in enumerate(cases, start=1):
         slow = bm3d_method(modality)
@@ -163,7 +166,7 @@ def _crops(cnn: Gaussian | None, runs: int, told: OnPhase) -> Iterator[CropShot]
         for method in (Method(AS_IT_IS, np.copy), *our_methods(modality, cnn), slow):
             quality = psnr(method.remove(noisy), picture.clean[cut])
             yield CropShot(modality, strength, seed, method.name, quality)
-        told("pieces for BM3D", done, len(cases))
+        progress("pieces for BM3D", done, len(cases))
 
 
 def _around(box: Box) -> tuple[slice, slice]:
@@ -182,7 +185,7 @@ def _real(
     sources: Collection[str],
     images: int,
     model: BundleModel,
-    told: OnPhase,
+    progress: OnPhase,
 ) -> Iterator[RealShot]:
     """Lesions of val at the network's scale, taken evenly; those without room around left out."""
     records = [r for r in select(read_index(data), split="val", sources=sources) if r.masks]
@@ -205,7 +208,7 @@ def _real(
                     cnr(result, lesion, around) / before[0], enl(result, around) / before[1],
                     edge_correlation(image, result, result),
                 )  # fmt: skip
-        told("real pictures", done, len(chosen))
+        progress("real pictures", done, len(chosen))
 
 
 def _working(record: Record, input_size: tuple[int, int]) -> tuple[FloatImage, NDArray[np.bool_]]:

@@ -78,8 +78,8 @@ def _once(posted: Posted, model: BundleModel, remove: RemoveNoise, detector: Det
         image = read_image(posted.data, posted.modality)
     prepared = prepare(image, model, remove, watch)
     with watch.lap("after"):
-        seen = detector.detect(prepared.canvas, finding_threshold=_SURE / 2)
-        findings_of(image, prepared.frame, seen, model.of(image.modality))
+        detections = detector.detect(prepared.canvas, finding_threshold=_SURE / 2)
+        findings_of(image, prepared.frame, detections, model.of(image.modality))
     laps = watch.milliseconds()
     return HostWork(
         1e-3 * (laps["decode"] + laps["frame"]), 1e-3 * laps["denoise"], 1e-3 * laps["after"]
@@ -252,10 +252,10 @@ def _reader(
 ) -> Callable[[SourceImage, Prepared], ImageReading]:
     def read(image: SourceImage, prepared: Prepared) -> ImageReading:
         own = model.of(image.modality)
-        seen = detector.detect(prepared.canvas, own.finding_threshold)
-        score, _ = malignancy(seen, own.head_weight)
+        detections = detector.detect(prepared.canvas, own.finding_threshold)
+        score, _ = malignancy(detections, own.head_weight)
         verdict, _ = judge(score, own.operating_point, prepared.frame)
-        findings = findings_of(image, prepared.frame, seen, own)
+        findings = findings_of(image, prepared.frame, detections, own)
         return ImageReading(
             0, image.modality, image.width, image.height, image.sha256,
             verdict, score, findings, prepared.denoise, (),

@@ -22,7 +22,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
@@ -184,7 +184,7 @@ def _pixels(path: Path, what: str) -> NDArray[Any]:
         require_readable_transfer_syntax(data)
         header = read_header(parse(data, HEADER_KEYWORDS), Modality.MG)
         dataset = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
-        (pixels, _), _ = listen(lambda: decode_grey(dataset, header))
+        (pixels, _), _ = capture_stderr(lambda: decode_grey(dataset, header))
     except Exception:  # a damaged file fails in every way, see mammosono.appliance.intake
         raise Unreadable("the mask is damaged", what) from None
     return np.asarray(pixels)

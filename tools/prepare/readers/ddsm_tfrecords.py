@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.values import Modality
 from mammosono.tools.data.truth import decode_grey
 from mammosono.tools.prepare.files import picture_of, safe_name, stamp_of
@@ -131,8 +131,8 @@ def _load(data: bytes, where: str) -> Loaded:
     if len(data) == SIDE_PX**2:
         pixels = np.frombuffer(data, np.uint8).reshape(SIDE_PX, SIDE_PX)
     else:
-        decoded, said = listen(lambda: decode_grey(data))
-        if decoded is None or "error" in said or decoded.dtype != np.uint8:
+        decoded, complaints = capture_stderr(lambda: decode_grey(data))
+        if decoded is None or "error" in complaints or decoded.dtype != np.uint8:
             raise Unreadable("a tile is neither 299 x 299 bytes nor a picture file", where)
         pixels = decoded
     return Loaded(picture_of(pixels, data))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mammosono.appliance.intake.decoder_stderr import listen
+from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import LesionMark, mark_text
 from mammosono.tools.data.truth import decode_grey
@@ -105,7 +105,7 @@ def _items(
 
 def _load(path: Path, findings: list[_Finding]) -> Loaded:
     data = path.read_bytes()
-    pixels, _ = listen(lambda: decode_grey(data))
+    pixels, _ = capture_stderr(lambda: decode_grey(data))
     if pixels is None or pixels.dtype.itemsize != 1:
         raise Unreadable("a damaged film", path.name)
     height, width = pixels.shape
@@ -129,5 +129,5 @@ def _mark(finding: _Finding, height: int, width: int) -> str | None:
     x, from_bottom, radius = finding.circle
     y = height - from_bottom
     box = (float(x - radius), float(y - radius), float(x + radius), float(y + radius))
-    seen = radius > 0 and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
-    return mark_text(LesionMark(finding.label, box, is_circle=True)) if seen else None
+    visible = radius > 0 and box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
+    return mark_text(LesionMark(finding.label, box, is_circle=True)) if visible else None
