@@ -123,12 +123,12 @@ def check_graphs(
             else check.phantoms()
         )
         with bar(Console(stderr=True), "checks") as progress:
-            found = check.check_graphs(bundles or check.shipped(), pictures, progress)
+            checks = check.check_graphs(bundles or check.shipped(), pictures, progress)
     if as_json:
-        typer.echo(json.dumps(check.as_dict(found), indent=2, allow_nan=False))
+        typer.echo(json.dumps(check.as_dict(checks), indent=2, allow_nan=False))
     else:
-        Console().print(check.as_rich(found))
-    if not check.passed(found):
+        Console().print(check.as_rich(checks))
+    if not check.passed(checks):
         raise typer.Exit(1)
 
 

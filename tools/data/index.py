@@ -1,6 +1,5 @@
-"""Where a lesion is, as text of the index: `box:x,y,w,h:label` or `circle:cx,cy,r:label`.
-
-Pixels of the stored picture, origin top left.
+"""Index of labelled images, index.csv; a lesion without a mask is `box:x,y,w,h:label` or
+`circle:cx,cy,r:label` there, in pixels of the stored picture, origin top left.
 """
 
 from __future__ import annotations

@@ -194,20 +194,20 @@ def check_graphs(
     return done
 
 
-def passed(found: Sequence[Check]) -> bool:
-    return all(check.state != "fail" for check in found)
+def passed(checks: Sequence[Check]) -> bool:
+    return all(check.state != "fail" for check in checks)
 
 
-def as_dict(found: Sequence[Check]) -> dict[str, Any]:
+def as_dict(checks: Sequence[Check]) -> dict[str, Any]:
     """Plain values for JSON with stable keys."""
-    return {"schema": SCHEMA, "ok": passed(found), "checks": [asdict(check) for check in found]}
+    return {"schema": SCHEMA, "ok": passed(checks), "checks": [asdict(check) for check in checks]}
 
 
-def as_rich(found: Sequence[Check]) -> Table:
+def as_rich(checks: Sequence[Check]) -> Table:
     return terminal(
         [
             ["bundle", "stage", "check", "state", "figures, or what is wrong"],
-            *([c.bundle, c.stage, c.what, _word(c.state), "\n".join(c.said)] for c in found),
+            *([c.bundle, c.stage, c.what, _word(c.state), "\n".join(c.said)] for c in checks),
         ],
         labels=5,
     )

@@ -85,10 +85,10 @@ class Subject:
 
     def networks(self) -> list[NetworkSubject]:
         """Each network with what is its own."""
-        found = {own.network: own for own in self.model.modalities.values()}
+        by_network = {own.network: own for own in self.model.modalities.values()}
         return [
             NetworkSubject(
-                name if len(found) > 1 else "",
+                name if len(by_network) > 1 else "",
                 own,
                 tuple(self.bundle.networks[name].stages.values()),
                 [
@@ -97,7 +97,7 @@ class Subject:
                     if self.model.of(modality).network == name
                 ],
             )
-            for name, own in found.items()
+            for name, own in by_network.items()
         ]
 
     def result(self, stage: str, what: str, wrong: Sequence[str], said: str = "") -> Check:
