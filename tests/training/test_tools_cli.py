@@ -297,9 +297,9 @@ def test_a_bundle_that_is_missing_or_damaged_is_refused(
     assert "manifest.json: not found" in line(tmp_path)
     damaged = tmp_path / "bundle"
     shutil.copytree(bundle[0], damaged)
-    with (damaged / "heads.onnx").open("r+b") as file:
+    with (damaged / "shared.heads.onnx").open("r+b") as file:
         file.write(b"\0\0\0\0")
-    assert "heads.onnx: its sha256 is not the manifest's" in line(damaged)
+    assert "shared.heads.onnx: its sha256 is not the manifest's" in line(damaged)
     assert not (tmp_path / "out").exists()
 
 
