@@ -11,6 +11,7 @@ import readings
 from pycocotools import mask as coco
 
 from mammosono.appliance import __version__
+from mammosono.appliance.http.schemas import InstalledModel
 from mammosono.appliance.output.document import (
     Denoise,
     FindingDocument,
@@ -146,11 +147,16 @@ def test_an_image_that_could_not_be_scored_has_a_null_score():
         (FindingDocument, Finding),
         (Denoise, DenoiseRecord),
         (Image, ImageReading),
-        (Model, ModelInfo),
+        (InstalledModel, ModelInfo),
     ],
 )
 def test_a_document_has_the_fields_of_its_value_and_no_others(model, value):
     assert set(model.model_fields) == {field.name for field in fields(value)}
+
+
+def test_a_result_names_its_model_without_the_networks_inside():
+    inside = {"networks", "input_sizes"}
+    assert set(Model.model_fields) == {field.name for field in fields(ModelInfo)} - inside
 
 
 def test_a_score_that_rounds_to_one_is_one():
