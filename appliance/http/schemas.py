@@ -60,7 +60,7 @@ class StudyList(Document):
 class Session(Document):
     name: str = Field(description="Of the token.")
     roles: list[Literal["workstation", "reader", "technician"]]
-    open: bool = Field(description="The box has no tokens: everybody may do everything.")
+    open: bool = Field(description="There are no tokens: everybody may do everything.")
 
 
 PROBLEM: dict[str, Any] = {

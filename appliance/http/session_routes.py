@@ -63,7 +63,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.get("", response_model=schemas.Session, responses=schemas.refusals(401, 429, 503))
 async def who_am_i(request: Request, who: Annotated[Principal, needs()]) -> Response:
-    """Who is signed in, and as what; on a box without tokens everybody is, as everything."""
+    """Who is signed in, and with which roles; without tokens everybody has every role."""
     access: AccessControl = request.app.state.access
     return JSONResponse(_document(who, is_open=access.open))
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 ANSWER_S = 10.0
-"""An idle worker answers within a millisecond, on a box that swaps within some seconds."""
+"""An idle worker answers within a millisecond, on a device that swaps within some seconds."""
 
 
 class _Worker(NamedTuple):
@@ -141,7 +141,7 @@ class SupervisedEngine(Engine):
         except EngineError as error:
             self._put_down(error)
             # Now rather than when a study waits. If it does not start, the next run tries again
-            # and says why; trying on and on would only heat the box.
+            # and says why; endless attempts would only heat the device.
             try:
                 self._worker = self._start()
             except EngineUnavailable as refused:

@@ -163,11 +163,13 @@ def bench_denoise(
 
 
 def load(
-    url: Annotated[str, typer.Option(help="A running box.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="A running appliance.")] = "http://127.0.0.1:8000",
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File that holds a workstation's token.")
     ] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The box's certificate.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The appliance's certificate.")
+    ] = None,
     seconds: Annotated[
         float, typer.Option(metavar="S", min=1, help="Of each number of clients.")
     ] = 30,
@@ -181,7 +183,7 @@ def load(
     ] = 15,
     as_json: Json = False,
 ) -> None:
-    """Put a running box under load, and compare it with a bare reader on this machine."""
+    """Put a running appliance under load, and compare it with a bare reader on this machine."""
     with refusals():
         import httpx
 
