@@ -1,10 +1,12 @@
-"""Helpers of all commands: refusal in one line, settings, text that is safe on a terminal."""
+"""Helpers of all commands: refusal in one line, settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
+
+from mammosono.appliance.output.printable import printable
 
 if TYPE_CHECKING:
     from mammosono.appliance.settings import Settings
@@ -15,12 +17,6 @@ def fail(message: str, code: str | None = None, name: str | None = None) -> NoRe
     line = ": ".join(part for part in ("error", name, message) if part)
     typer.echo(printable(f"{line} ({code})" if code else line), err=True)
     raise typer.Exit(2)
-
-
-def printable(text: str, replacement: str = "?") -> str:
-    """The text without line ends and control characters, which a file name, a driver or a server
-    may put into a message."""
-    return "".join(sign if sign.isprintable() else replacement for sign in text)
 
 
 def settings(**options: object) -> Settings:

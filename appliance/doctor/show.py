@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mammosono.appliance.commands.kit import printable
 from mammosono.appliance.doctor.check_result import CheckResult, State
 from mammosono.appliance.output.document import SOFTWARE
+from mammosono.appliance.output.printable import printable
 
 _STYLE = {
     State.OK: "green",
