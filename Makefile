@@ -36,7 +36,7 @@ test: check
 	$(BIN)/pytest
 
 test-fast: $(VENV)/.test
-	$(BIN)/pytest -m 'not browser and not training and not slow'
+	$(BIN)/pytest -n 2 -m 'not browser and not training and not slow'
 
 # docs/numerics.md; `make test` has run them under what this machine has.
 test-numerics: $(VENV)/.test

@@ -361,6 +361,7 @@ def test_beside_a_ready_service_or_without_a_bundle_no_engine_is_started(shipped
     assert_line(self_test(None, refuse, worker=True, serving=False), State.NOTE, "not started")
 
 
+@pytest.mark.slow
 def test_a_real_worker_is_started_and_reads(shipped: Bundle) -> None:
     options = EngineOptions(threads=1, runtime="onnxruntime", worker_python=sys.executable)
     line = self_test(shipped, lambda made: open_engine(made, options), worker=True, serving=False)

@@ -26,6 +26,8 @@ from mammosono.tools.benchmarks.measure import stage_flops
 from mammosono.tools.evaluation.operating_points import enter
 from mammosono.tools.export.half_precision import add_half_precision
 
+pytestmark = pytest.mark.slow
+
 PORTRAIT, LANDSCAPE = (96, 64), (64, 96)
 HERE = EngineOptions("onnxruntime", threads=1)
 PAIR = drawn_pair()

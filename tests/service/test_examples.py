@@ -12,6 +12,8 @@ from service_bench import FakeReader, png, running
 
 from mammosono.appliance.phantoms.demo import draw_pair
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 

@@ -21,6 +21,8 @@ from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.values import Label, Modality
 from mammosono.engines.options import EngineOptions
 
+pytestmark = pytest.mark.slow
+
 MAMMOGRAM = files.png(phantom(Modality.MG, 3, Label.MALIGNANT, height=320, width=240).pixels)
 ULTRASOUND = files.png(phantom(Modality.US, 5, Label.BENIGN, height=240, width=280).pixels)
 PAIR = [("mammogram", MAMMOGRAM), ("ultrasound", ULTRASOUND)]

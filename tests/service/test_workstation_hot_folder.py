@@ -214,6 +214,7 @@ def test_a_certificate_that_is_none_is_an_error(tmp_path: Path) -> None:
         ApplianceClient("https://127.0.0.1:9", ca=tmp_path / "ca.pem")
 
 
+@pytest.mark.slow
 def test_the_command_survives_its_own_kill_and_the_absence_of_the_appliance(tmp_path: Path) -> None:
     folder = tmp_path / "hot"
     folder.mkdir()
