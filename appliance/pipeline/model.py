@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from mammosono.appliance.pipeline.detector.detector import Detector, DetectorSta
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.values import Modality, ModelInfo
-from mammosono.engines.bundle import Bundle, Network, Stage, open_bundle
+from mammosono.engines.bundle import Bundle, Stage, open_bundle
 from mammosono.engines.errors import BundleError, EngineUnavailable
 from mammosono.engines.interface import Engine
 from mammosono.engines.open import open_engine
@@ -151,23 +150,25 @@ def _modality_model(bundle: Bundle, modality: Modality, entry: Mapping[str, Any]
         raise ValueError(f"network {name} of {modality.value} is not in the bundle")
     network = bundle.networks[name]
     geometry = Geometry.from_manifest(network.entry["geometry"])
+    stages = _stages(bundle, name, geometry)
     score = _of(modality, entry, "score")
     if score["rule"] != RULE:
         raise ValueError(f"the score's rule {score['rule']} of {modality.value} is unknown")
     threshold, weight, point = numbers = (
-        float(_of(modality, entry, "finding_threshold")),
-        float(_of(modality, score, "head_weight")),
-        float(_of(modality, entry, "operating_point")),
+        _of(modality, entry, "finding_threshold"),
+        _of(modality, score, "head_weight"),
+        _of(modality, entry, "operating_point"),
     )
     # Written so that NaN, which json reads and no score reaches, is refused as well.
-    if not all(0 <= value <= 1 for value in numbers):
-        raise ValueError("a threshold or weight of a score is outside 0..1")
+    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers):
+        raise ValueError(f"a threshold or weight of {modality.value} is no number from 0 to 1")
     denoiser = entry.get("denoise")
     if denoiser is not None:
         denoiser = _denoiser(bundle.stages[network.stages[denoiser]], modality, geometry)
     return ModalityModel(
-        name, _stages(network, name), geometry, _normalisation(network.entry["normalisation"]),
-        denoiser, threshold, weight, point,
+        name, stages, geometry,
+        _normalisation(network.entry["normalisation"]),
+        denoiser, float(threshold), float(weight), float(point),
     )  # fmt: skip
 
 
@@ -177,19 +178,44 @@ def _of(modality: Modality, entry: Mapping[str, Any], key: str) -> Any:
     return entry[key]
 
 
-def _stages(network: Network, name: str) -> DetectorStages:
+def _stages(bundle: Bundle, name: str, geometry: Geometry) -> DetectorStages:
+    network = bundle.networks[name]
     missing = [stage for stage in DetectorStages._fields if stage not in network.stages]
     if missing:
         raise KeyError(f"stage {', '.join(missing)} of network {name}")
-    return DetectorStages(*(network.stages[stage] for stage in DetectorStages._fields))
+    stages = DetectorStages(*(network.stages[stage] for stage in DetectorStages._fields))
+    for stage, shapes in zip(stages, _shapes(geometry), strict=True):
+        tensors = {**bundle.stages[stage].inputs, **bundle.stages[stage].outputs}
+        for tensor, shape in shapes.items():
+            if tensor not in tensors or tensors[tensor][1] != shape:
+                raise ValueError(f"{tensor} of stage {stage} does not fit the network's geometry")
+    return stages
+
+
+def _shapes(geometry: Geometry) -> tuple[dict[str, tuple[int, ...]], ...]:
+    """Of each stage the tensors whose shape the geometry decides."""
+    levels = zip(geometry.level_shapes(geometry.rpn_strides), geometry.anchor_sizes, strict=True)
+    anchors = sum(h * w * len(sizes) for (h, w), sizes in levels) * len(geometry.anchor_ratios)
+    proposals, findings, samples = geometry.proposals, geometry.findings, geometry.samples_per_row
+    return (
+        {"image": (1, 1, *geometry.input_size), "deltas": (1, anchors, 4)},
+        {"rows": (proposals, geometry.box_bins**2, samples), "box_deltas": (proposals, 4)},
+        {
+            "rows": (findings, geometry.mask_bins**2, samples),
+            "masks": (findings, geometry.mask_size, geometry.mask_size),
+        },
+    )
 
 
 def _normalisation(entry: Mapping[str, Any]) -> Normalisation:
-    low, high = (float(v) for v in entry["percentiles"])
-    mean, std = float(entry["mean"]), float(entry["std"])
-    if not (0 <= low < high <= 100 and isfinite(mean) and 0 < std < inf):
+    low, high = entry["percentiles"]
+    mean, std = entry["mean"], entry["std"]
+    if not all(type(number) in (int, float) for number in (low, high, mean, std)):
+        raise TypeError("the normalisation holds what is no number")
+    # Of grey levels from 0 to 1: a larger std would show the network an empty picture.
+    if not (0 <= low < high <= 100 and 0 <= mean <= 1 and 0 < std <= 1):
         raise ValueError("the normalisation's numbers make no sense")
-    return Normalisation((low, high), mean, std)
+    return Normalisation((float(low), float(high)), float(mean), float(std))
 
 
 def _denoiser(stage: Stage, modality: Modality, geometry: Geometry) -> str:

@@ -86,6 +86,13 @@ def test_every_field_of_every_preset_survives_being_printed() -> None:
         ({"micro_batch": "4"}, "micro_batch is not a whole number"),
         ({"network": {"geometry": {"anchor_sizes": [[8, "x"]]}}}, "anchor_sizes is not a number"),
         ({"preset": "large"}, "preset is none of compact"),
+        ({"learning_rate": float("nan")}, "learning_rate is a number above 0"),
+        ({"std": 0}, "percentiles, mean and std are not those of grey levels"),
+        ({"mean": float("nan")}, "percentiles, mean and std are not those of grey levels"),
+        ({"percentiles": [99, 1]}, "percentiles, mean and std are not those of grey levels"),
+        ({"network": {"geometry": {"min_box_px": float("nan")}}}, "min_box_px needs finite"),
+        ({"accumulate": 2}, "accumulate needs a batch_size beside it"),
+        ({"accumulate": "2", "batch_size": 4}, "accumulate needs a batch_size beside it"),
         ([], "not an object of fields"),
     ],
 )

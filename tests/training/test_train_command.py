@@ -167,3 +167,24 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_read(
 def test_a_settings_file_that_is_missing_is_refused_by_its_name(tmp_path: Path) -> None:
     line = refused(*command(tmp_path / "none.csv", tmp_path, "--config", tmp_path / "s.json"))
     assert line == "s.json: No such file or directory"
+
+
+def test_an_index_without_the_modality_is_refused_by_the_modalitys_name(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    lines = phantom_index.read_text().splitlines(keepends=True)
+    index = tmp_path / "index.csv"
+    index.write_text("".join(line for line in lines if not line.startswith("ultrasound")))
+    line = refused(*command(index, tmp_path, "--modality", "US"))
+    assert line == "the index holds no US image"
+
+
+def test_a_source_without_classes_that_is_not_trained_on_is_named(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    """It is a slip of the pen, or says that a file of another run is used."""
+    path = settings(tmp_path, replace(SMALL, class_free=("BUSI", "phantom")))
+    # Refused at its end, so that nothing is trained.
+    made = run(*command(phantom_index, tmp_path, "--config", path, "--micro-batch", 4))
+    said = [line for line in made.stdout.splitlines() if line.startswith("class_free")]
+    assert said == ["class_free: BUSI is no source of this run"]

@@ -50,3 +50,38 @@ def test_levels_are_rounded_up_as_a_strided_convolution_with_padding_does():
 def test_samples_a_bin_are_four_corners_of_each_point_on_each_level_used():
     assert replace(GEOMETRY, roi_levels="by_size").samples_per_row == 16
     assert replace(GEOMETRY, roi_levels="fused").samples_per_row == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("input_size", [128]),
+        ("input_size", [0, 96]),
+        ("input_size", [128.0, 96.0]),
+        ("input_size", [True, 96]),
+        ("pyramid_strides", [-4, 8, 16]),
+        ("rpn_strides", [0, 16]),
+        ("anchor_sizes", [[float("nan"), 24.0], [48.0]]),
+        ("anchor_ratios", [0.0]),
+        ("rpn_weights", [0, 0, 0, 0]),
+        ("box_weights", [1.0]),
+        ("delta_clamp", float("nan")),
+        ("pre_nms_top_n", 0),
+        ("proposal_nms_iou", 1.5),
+        ("proposals", "16"),
+        ("proposals_floor", -1),
+        ("min_box_px", float("nan")),
+        ("min_box_px", 96),
+        ("roi_level_sizes", [float("inf"), 40.0]),
+        ("roi_levels", "largest"),
+        ("box_bins", 0),
+        ("findings", -1),
+        ("finding_nms_iou", float("nan")),
+        ("mask_threshold", 2.0),
+        ("mask_threshold", None),
+    ],
+)
+def test_a_number_with_which_nothing_is_found_is_refused_by_its_name(name, value):
+    """Such an image would read as one without a finding."""
+    with pytest.raises(ValueError, match=name):
+        Geometry.from_manifest({**GEOMETRY.to_manifest(), name: value})

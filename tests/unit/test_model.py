@@ -13,6 +13,7 @@ from fakes import GEOMETRY
 
 from mammosono.appliance.errors import ModalityNotRead, ModelUnavailable
 from mammosono.appliance.pipeline.detector.detector import DetectorStages
+from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import (
     BundleModel,
     ModalityModel,
@@ -24,32 +25,43 @@ from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import as_bundle
 from mammosono.engines.options import EngineOptions
 
-SIZE = {"dtype": "float32", "shape": [1, 1, *GEOMETRY.input_size]}
+
+def tensor(*shape: int, dtype: str = "float32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape)}
 
 
-def stage(inputs: Any = None, outputs: Any = None) -> dict[str, Any]:
-    """The model looks at the denoiser's tensors alone; the engine at all."""
-    tensors = {"inputs": inputs or {"x": SIZE}, "outputs": outputs or {"y": SIZE}}
-    return {"file": "x.onnx", "sha256": "ab" * 32, **tensors}
+def stage(inputs: Any, outputs: Any) -> dict[str, Any]:
+    return {"file": "x.onnx", "sha256": "ab" * 32, "inputs": inputs, "outputs": outputs}
 
 
-NETWORK: dict[str, Any] = {
-    "geometry": GEOMETRY.to_manifest(),
-    "normalisation": {"percentiles": [1.0, 99.7], "mean": 0.35, "std": 0.25},
-    "stages": {
-        "trunk": stage(),
-        "heads": stage(),
-        "masks": stage(),
-        "clean": stage({"noisy": SIZE}, {"noise": SIZE}),
-    },
-}
-WIDE = replace(GEOMETRY, input_size=(96, 128))
+def network(geometry: Geometry, anchors: int) -> dict[str, Any]:
+    """A network without a denoiser. anchors: in all levels that propose."""
+    heads = tensor(16, 7 * 7, 4 * 4 * 3, dtype="int32")
+    masks = tensor(4, 14 * 14, 4 * 4 * 3, dtype="int32")
+    return {
+        "geometry": geometry.to_manifest(),
+        "normalisation": {"percentiles": [1.0, 99.7], "mean": 0.35, "std": 0.25},
+        "stages": {
+            "trunk": stage(
+                {"image": tensor(1, 1, *geometry.input_size)}, {"deltas": tensor(1, anchors, 4)}
+            ),
+            "heads": stage({"rows": heads}, {"box_deltas": tensor(16, 4)}),
+            "masks": stage({"rows": masks}, {"masks": tensor(4, 56, 56)}),
+        },
+    }
+
+
+SIZE = tensor(1, 1, *GEOMETRY.input_size)
+WIDE = replace(GEOMETRY, input_size=(96, 160))
+# Two sizes of anchors at stride 8, one at stride 16.
+NETWORK = network(GEOMETRY, 16 * 12 * 2 + 8 * 6)
+NETWORK["stages"]["clean"] = stage({"noisy": SIZE}, {"noise": SIZE})
 MANIFEST: dict[str, Any] = {
     "schema": 2,
     "kind": "refined-mask-rcnn/1",
     "name": "compact",
     "version": "1.0.0",
-    "networks": {"film": NETWORK, "probe": {**NETWORK, "geometry": WIDE.to_manifest()}},
+    "networks": {"film": NETWORK, "probe": network(WIDE, 12 * 20 * 2 + 6 * 10)},
     "modalities": {
         "MG": {
             "network": "film",
@@ -200,7 +212,9 @@ def test_what_is_missing_is_named(path, named):
     assert "is missing" in message
 
 
-@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), "high", None, [0.5]])
+@pytest.mark.parametrize(
+    "value", [-0.01, 1.01, float("nan"), float("inf"), "high", "0.5", True, None, [0.5]]
+)
 @pytest.mark.parametrize(
     "path",
     [(*MG, "operating_point"), (*MG, "finding_threshold"), (*MG, "score", "head_weight")],
@@ -234,6 +248,11 @@ def test_a_modality_that_makes_no_sense_is_refused(path, value):
     ("key", "value"),
     [
         ("std", 0.0),
+        ("std", 1e30),
+        ("std", True),
+        ("mean", "0.3"),
+        ("mean", 1e300),
+        ("percentiles", [False, 99.7]),
         ("std", float("nan")),
         ("mean", "grey"),
         ("mean", float("nan")),
@@ -254,6 +273,35 @@ def test_a_geometry_that_is_none_is_refused(value):
 def test_a_geometry_with_an_unknown_number_or_ill_fitting_lists_is_refused():
     assert "soft_nms" in refusal(changed(*FILM, "geometry", "soft_nms", to=True))
     assert "anchor_sizes" in refusal(changed(*FILM, "geometry", "anchor_sizes", to=[[16.0]]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e9, 0, "2", None])
+def test_a_geometry_that_finds_nothing_is_refused_for_it_would_read_as_negative(value):
+    assert "min_box_px" in refusal(changed(*FILM, "geometry", "min_box_px", to=value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "tensor"),
+    [
+        ("input_size", [96, 160], "image of stage film.trunk"),
+        ("rpn_strides", [8, 8], "deltas of stage film.trunk"),
+        ("anchor_ratios", [], "deltas of stage film.trunk"),
+        ("box_bins", 3, "rows of stage film.heads"),
+        ("roi_levels", "by_size", "rows of stage film.heads"),
+        ("proposals", 8, "rows of stage film.heads"),
+        ("mask_bins", 3, "rows of stage film.masks"),
+        ("findings", 8, "rows of stage film.masks"),
+        ("mask_size", 28, "masks of stage film.masks"),
+    ],
+)
+def test_a_geometry_of_another_network_is_refused_before_a_study_waits(name, value, tensor):
+    message = refusal(changed(*FILM, "geometry", name, to=value))
+    assert f"{tensor} does not fit the network's geometry" in message
+
+
+def test_a_stage_in_the_place_of_another_is_refused():
+    message = refusal(changed(*FILM, "stages", "masks", to=NETWORK["stages"]["heads"]))
+    assert "rows of stage film.masks does not fit" in message
 
 
 SMALL = {"dtype": "float32", "shape": [1, 1, 64, 64]}

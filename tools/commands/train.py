@@ -159,11 +159,15 @@ def train(
         records = [
             record for record in read_index(data) if record.modality.value in chosen.modalities
         ]
+        if not records:
+            fail(f"the index holds no {' or '.join(chosen.modalities)} image")
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
         for line in gaps(select(records, sources=sources), chosen.modalities):
             console.print(f"Not to be exported later: {line}", highlight=False)
+        for name in sorted(set(chosen.class_free) - set(sources)):
+            console.print(f"class_free: {name} is no source of this run", highlight=False)
         with bar(console, "reading images") as on_sample:
             train_samples, val_samples = split_material(
                 records,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -144,6 +145,12 @@ class TrainConfig:
             raise ValueError("phantom_share is a share from 0 to 1")
         if not 0 <= self.balance <= 1:
             raise ValueError("balance is a number from 0 to 1")
+        if not 0 < self.learning_rate < inf:
+            raise ValueError("learning_rate is a number above 0")
+        # As the appliance takes them: else hours later the bundle would be refused.
+        low, high = self.percentiles
+        if not (0 <= low < high <= 100 and 0 <= self.mean <= 1 and 0 < self.std <= 1):
+            raise ValueError("percentiles, mean and std are not those of grey levels from 0 to 1")
 
 
 PresetName = Literal["compact", "compact-scratch", "middle", "paper"]
@@ -216,9 +223,11 @@ def _migrated(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an entry in this version's fields; those it has not get their defaults."""
     settings = {k: v for k, v in entry.items() if k not in _NOT_SETTINGS}
     if "accumulate" in settings:  # until 0.1: images a pass, and passes a step
-        passes = settings.pop("accumulate")
-        settings["micro_batch"] = settings["batch_size"] if passes > 1 else None
-        settings["batch_size"] *= passes
+        passes, images = settings.pop("accumulate"), settings.get("batch_size")
+        if type(passes) is not int or type(images) is not int:
+            raise ValueError("accumulate needs a batch_size beside it, both whole numbers")
+        settings["micro_batch"] = images if passes > 1 else None
+        settings["batch_size"] = images * passes
     return settings
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import log
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from math import inf, log
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,21 @@ class Geometry:
     mask_threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a list does not fit the levels that it describes."""
+        """Raises ValueError if a list does not fit the levels that it describes, or if a number is
+        one with which the network would find nothing, whatever it is shown."""
+        for name in (field.name for field in fields(self)):
+            if name in ("roi_levels", "proposals_floor"):
+                continue
+            # Written so that NaN is refused as well.
+            if not all(0 < number < inf for number in _numbers(getattr(self, name))):
+                raise ValueError(f"{name} needs finite numbers above 0")
+        if self.proposals_floor < 0:
+            raise ValueError("proposals_floor is at least 0")
+        for name in ("proposal_nms_iou", "finding_nms_iou", "mask_threshold"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} is at most 1")
+        if self.min_box_px >= min(self.input_size):
+            raise ValueError("min_box_px is as large as input_size")
         if len(self.anchor_sizes) != len(self.rpn_strides):
             raise ValueError("anchor_sizes needs one entry for each of rpn_strides")
         if len(self.roi_level_sizes) != len(self.pyramid_strides) - 1:
@@ -82,12 +99,29 @@ class Geometry:
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> Geometry:
-        """Raises KeyError, TypeError or ValueError: one is missing, unknown, or does not fit."""
+        """Raises KeyError, TypeError or ValueError: one is missing, unknown, or makes no sense."""
         missing = set(cls.__dataclass_fields__) - set(entry)
         if missing:
             raise KeyError(f"{', '.join(sorted(missing))} of the geometry")
-        return cls(**{name: _as_tuple(value) for name, value in entry.items()})
+        unknown = set(entry) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise TypeError(f"{', '.join(sorted(unknown))} of the geometry is unknown")
+        try:
+            # From JSON, where strict mode has lists only; a float field takes a whole number.
+            return _GEOMETRY.validate_json(json.dumps(entry), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            said = first.get("ctx", {}).get("error") or first["msg"]
+            where = ".".join(str(part) for part in ("geometry", *first["loc"]))
+            raise ValueError(f"{where}: {said}") from None
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, tuple):
+        for each in value:
+            yield from _numbers(each)
+    else:
+        yield value
+
+
+_GEOMETRY = TypeAdapter(Geometry)
