@@ -447,6 +447,18 @@ def test_with_its_own_caps_a_bundle_reads_val_as_the_reader_does(
     assert all(0 < ratio <= 1 for ratio in val.narrower.values())
 
 
+def test_a_bundle_of_schema_2_reads_val_if_one_network_serves_all(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    """Its stages have the network's name before theirs; two networks have caps of their own."""
+    one = drawn_networks(tmp_path / "one", {"MG": ((96, 64), 1), "US": ((96, 64), 1)})
+    val = check_on_val(one, phantom_index, ["phantom"], lambda done, of: None)
+    assert set(val.caps[0].figures) == set(Modality)
+    two = drawn_networks(tmp_path / "two", {"MG": ((96, 64), 1), "US": ((64, 96), 2)})
+    with pytest.raises(ValueError, match="is for a bundle of one network"):
+        check_on_val(two, phantom_index, ["phantom"], lambda done, of: None)
+
+
 # What is printed.
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_bundle import drawn_bundle
+from tiny_bundle import drawn_bundle, drawn_networks
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.render import grey_png
@@ -89,11 +89,15 @@ def test_a_picture_is_denoised_once_for_both_readers_and_every_picture_anew(
     assert asked == [Modality.US, Modality.US]
 
 
+@pytest.mark.parametrize("schema", [1, 2])
 def test_the_trunk_runs_once_for_both_readers_and_for_every_picture_anew(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int
 ) -> None:
     stages: list[str] = []
+    if schema == 2:
+        bundle = drawn_networks(tmp_path / "two", {"MG": ((96, 64), 1), "US": ((64, 96), 2)})
     engine, model = open_model(bundle, EngineOptions())
+    trunk = model.of(Modality.US).stages.trunk
     run = engine.run
 
     def counting(stage: str, *rest: Any) -> dict[str, Tensor]:
@@ -105,8 +109,8 @@ def test_the_trunk_runs_once_for_both_readers_and_for_every_picture_anew(
     device, everything = open_readers(bundle, Denoising.off)
     pictures = [picture(Modality.US, seed) for seed in (1, 2)]
     answers = [[r.read([each]).images for r in (device, everything)] for each in pictures]
-    assert stages.count("trunk") == 2
+    assert stages.count(trunk) == 2
     again = [[r.read([each]).images for each in pictures] for r in (device, everything)]
     device.close()
-    assert stages.count("trunk") == 6
+    assert stages.count(trunk) == 6
     assert again == [list(column) for column in zip(*answers, strict=True)]

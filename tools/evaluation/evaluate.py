@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mammosono.appliance.errors import IntakeError, ModelFault
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.pipeline.model import open_model
+from mammosono.appliance.pipeline.model import BundleModel, open_model
 from mammosono.appliance.pipeline.prepare import RemoveNoise, denoiser
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
@@ -59,7 +59,7 @@ def open_readers(bundle: Path, denoising: Denoising = Denoising.on) -> tuple[Rea
     ModelUnavailable.
     """
     opened, model = open_model(bundle, EngineOptions())
-    engine = TrunkOnce(opened)
+    engine = TrunkOnce(opened, model)
     own = denoiser(engine, model, THREADS)
     remove = {Denoising.on: own, Denoising.off: untouched, Denoising.log: by_logarithm(own)}
     once = _DenoisedOnce(remove[denoising])
@@ -88,24 +88,25 @@ def by_logarithm(own: RemoveNoise) -> RemoveNoise:
 
 
 class TrunkOnce(Engine):
-    """Another engine, whose trunk is not run again on the canvas that it saw last."""
+    """Another engine, where a trunk is not run again on the canvas that was seen last."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, model: BundleModel) -> None:
         self.runtime = engine.runtime
         self._engine = engine
-        self._canvas: NDArray[np.generic] | None = None
+        self._trunks = {own.stages.trunk for own in model.modalities.values()}
+        self._last: tuple[str, NDArray[np.generic]] | None = None
         self._outputs: dict[str, Tensor] = {}
 
     def run(
         self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
     ) -> dict[str, Tensor]:
-        if stage != "trunk":
+        if stage not in self._trunks:
             return self._engine.run(stage, inputs, keep)
-        canvas = np.asarray(inputs["image"])
-        if self._canvas is None or not np.array_equal(self._canvas, canvas):
-            self._canvas = None  # what was kept ends with this run, even if it fails
+        canvas, last = np.asarray(inputs["image"]), self._last
+        if last is None or last[0] != stage or not np.array_equal(last[1], canvas):
+            self._last = None  # what was kept ends with this run, even if it fails
             self._outputs = self._engine.run(stage, inputs, keep)
-            self._canvas = canvas.copy()
+            self._last = stage, canvas.copy()
         return self._outputs
 
     def close(self) -> None:

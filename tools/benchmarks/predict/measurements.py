@@ -235,14 +235,17 @@ def _by_modality(outcomes: Sequence[ImageOutcome]) -> dict[Modality, GroupFigure
 def _readers(
     engine: Engine, model: BundleModel
 ) -> dict[Caps, Callable[[SourceImage, Prepared], ImageReading]]:
-    """Of a bundle whose one network serves both modalities."""
-    geometry = model.of(Modality.MG).geometry
-    once = TrunkOnce(engine)
+    """Raises ValueError if several networks read: each would have caps of its own."""
+    if len({own.network for own in model.modalities.values()}) > 1:
+        raise ValueError("--data with --predict is for a bundle of one network")
+    own = next(iter(model.modalities.values()))
+    geometry, stages = own.geometry, own.stages
+    once = TrunkOnce(engine, model)
     readers = {}
     for proposals, findings in cap_ladder(geometry.proposals, geometry.findings):
         fewer = replace(geometry, proposals=proposals, findings=findings)
-        static = {"heads": geometry.proposals, "masks": geometry.findings}
-        detector = Detector(_Padding(once, static), fewer)
+        static = {stages.heads: geometry.proposals, stages.masks: geometry.findings}
+        detector = Detector(_Padding(once, static), fewer, stages)
         readers[proposals, findings] = _reader(detector, model.everywhere(geometry=fewer))
     return readers
 
