@@ -75,3 +75,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(module, "mammosono.appliance"), name)
     raise AttributeError(f"module 'mammosono' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

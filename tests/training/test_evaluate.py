@@ -9,6 +9,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,6 +310,7 @@ def test_a_run_over_an_index_writes_its_files_for_the_asked_split_and_sources(
         (tmp_path / path).write_bytes(data)
     opened = nullcontext(world)
     opened.read = world.read  # type: ignore[attr-defined]
+    opened.model = SimpleNamespace(operating_points={"US": 0.5})  # type: ignore[attr-defined]
     monkeypatch.setattr(files, "open_readers", lambda bundle, denoising: (opened, world))
     training = {"sources": ["BUSI"], "split_sha256": "0" * 64}
     monkeypatch.setattr(files, "open_bundle", lambda bundle: Trained({"training": training}))
@@ -328,3 +330,13 @@ def test_a_run_over_an_index_writes_its_files_for_the_asked_split_and_sources(
     assert [image["file_name"] for image in truth["images"]] == [f"{i}.png" for i in range(4)]
     assert len(json.loads((out / "findings.coco.json").read_text())) == 4
     assert "| Located lesions | 5 |" in (out / "table.md").read_text()
+
+
+def test_a_modality_that_the_bundle_does_not_read_is_refused_before_the_first_image(
+    phantom_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = nullcontext()
+    opened.model = SimpleNamespace(operating_points={"MG": 0.5})  # type: ignore[attr-defined]
+    monkeypatch.setattr(files, "open_readers", lambda bundle, denoising: (opened, opened))
+    with pytest.raises(ValueError, match="the bundle reads no US: give an index without"):
+        run_evaluation(tmp_path, phantom_index, "test", tmp_path / "out")

@@ -28,3 +28,4 @@ def test_nothing_is_installed_beside_one_top_level_package() -> None:
 
 def test_what_programs_import_is_there() -> None:
     assert all(hasattr(mammosono, name) for name in mammosono.__all__)
+    assert dir(mammosono) == sorted(mammosono.__all__)

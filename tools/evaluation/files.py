@@ -61,12 +61,21 @@ def run_evaluation(
 ) -> Evaluation:
     """Evaluate a bundle on one split and write the folder `out`.
 
-    Raises BadIndex, ModelUnavailable, and what `evaluate` raises.
+    Raises BadIndex, ModelUnavailable, ValueError if the bundle does not read a modality of the
+    split, and what `evaluate` raises.
     """
     everything = read_index(index)
     records = select(everything, split=split, sources=sources)
     reader, searcher = open_readers(bundle, denoising)
     with reader:
+        unread = {
+            record.modality.value for record in records
+        } - reader.model.operating_points.keys()
+        if unread:  # said now, not by the first such image an hour later
+            raise ValueError(
+                f"the bundle reads no {' and no '.join(sorted(unread))}: "
+                "give an index without such images"
+            )
         evaluation = evaluate(reader, records, searcher=searcher, progress=progress)
     evaluation = replace(
         evaluation,
