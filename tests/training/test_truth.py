@@ -102,6 +102,8 @@ def test_a_mask_without_an_annotation_of_its_own_is_refused(tmp_path: Path) -> N
     made = record(tmp_path, DISC, (180.0, 290.0, 30.0), lesions=(mark(Label.BENIGN, *DISC),))
     with pytest.raises(BadTruth, match=r"ultrasound/a\.png: 2 masks and 1 annotations"):
         load_sample(made, INPUT, denoised=False)
+    with pytest.raises(BadTruth, match="2 masks and 1 annotations"):
+        union_mask(made, SIZE)  # and nothing is judged by it
 
 
 def test_an_annotation_without_a_mask_among_masks_is_refused(tmp_path: Path) -> None:

@@ -48,8 +48,11 @@ def read_masks(
     """The record's lesion masks, bool [height, width] each; () if it has none.
 
     A mask in which no pixel is set is returned as it is, and logged as a warning.
-    Raises BadTruth if a mask is missing, damaged or not of the image's shape.
+    Raises BadTruth if a mask is missing, damaged or not of the image's shape, or as mask_labels
+    does: a mask too many is no truth to train on, and none to judge by.
     """
+    if record.masks:
+        mask_labels(record)
     masks = []
     for number, path in enumerate(record.masks, 1):
         mask = read_mask(path, shape, f"{record.name}: mask {number}", read_bytes)
