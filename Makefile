@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/c
 LINKS := $(VENV)/src
 # make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
 EXTRAS ?= train,test
-# Threads that wait let others work: on a busy machine, spinning ones make a step take a minute.
+# Threads that wait let others work: on a busy machine spinning ones take several times as long.
 export OMP_WAIT_POLICY ?= passive
 NUMERICAL := $(addprefix tests/training/test_,training_processes.py training_loop.py losses.py \
   network.py resnet.py step.py stages.py graphs.py half_precision.py denoiser_training.py) \
