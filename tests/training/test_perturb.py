@@ -20,8 +20,6 @@ IMAGES = arrays.arrays(
 )
 CURVE = np.linspace(0.1, 0.9, 9, dtype=np.float32)
 EVERY: dict[str, Callable[[FloatImage, np.random.Generator], FloatImage]] = {
-    "gain": lambda image, _: perturb.gain(image, 6),
-    "gamma": lambda image, _: perturb.gamma(image, 0.7),
     "contrast": lambda image, _: perturb.contrast(image, 1.4),
     "dynamic range": lambda image, _: perturb.dynamic_range(image, 45),
     "depth gain": lambda image, _: perturb.depth_gain(image, (-4, 2, 6)),
@@ -51,8 +49,6 @@ def test_it_stays_a_picture_and_black_stays_black(name: str, image: FloatImage, 
 @given(image=IMAGES)
 def test_nothing_is_done_by_a_perturbation_of_nothing(image: FloatImage) -> None:
     for same in (
-        perturb.gain(image, 0),
-        perturb.gamma(image, 1),
         perturb.contrast(image, 1),
         perturb.dynamic_range(image, 60),
         perturb.depth_gain(image, (0, 0)),
@@ -64,11 +60,6 @@ def test_nothing_is_done_by_a_perturbation_of_nothing(image: FloatImage) -> None
 
 def ramp() -> FloatImage:
     return np.tile(np.linspace(0.05, 0.95, 64, dtype=np.float32), (48, 1))
-
-
-def test_gain_is_a_shift_in_decibels() -> None:
-    middle = ramp()[:, 20:30]
-    np.testing.assert_allclose(perturb.gain(middle, 6) - middle, 0.1, atol=1e-6)
 
 
 def test_less_dynamic_range_keeps_white_and_darkens_the_rest() -> None:

@@ -1,6 +1,6 @@
 """Perturbations of a picture that no reading should hang on: what one scanner, digitiser or archive
 does otherwise than the next. Pure functions of a float32 image [H, W] in 0..1 (0 outside the
-picture); the same functions make harder training examples and the table of `evaluate --perturbed`.
+picture), for training examples (`augmentation: scanner`).
 
 None of them moves a pixel, so masks and boxes stay true.
 """
@@ -18,15 +18,6 @@ from mammosono.appliance.values import FloatImage
 
 _DISPLAYED_DB = 60.0
 """Dynamic range that an ultrasound is taken to be displayed at; scanners offer 40 to 90 dB."""
-
-
-def gain(image: FloatImage, decibel: float, dynamic_range: float = _DISPLAYED_DB) -> FloatImage:
-    """Overall gain of a log-compressed picture: a shift of its grey values, black stays black."""
-    return _inside(image, image + np.float32(decibel / dynamic_range))
-
-
-def gamma(image: FloatImage, exponent: float) -> FloatImage:
-    return np.asarray(np.power(image, np.float32(exponent)), np.float32)
 
 
 def contrast(image: FloatImage, factor: float) -> FloatImage:
