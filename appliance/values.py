@@ -34,6 +34,13 @@ class Verdict(str, Enum):
     INDETERMINATE = "indeterminate"
 
 
+class Laterality(str, Enum):
+    """The woman's own side, as DICOM codes it."""
+
+    RIGHT = "R"
+    LEFT = "L"
+
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1; half-open; float pixels of the image as posted."""
 
@@ -48,6 +55,7 @@ class SourceImage:
     spacing_mm: (row, column) distance of pixel centres in the patient or at the detector, if known.
     sha256: of the posted bytes.
     warnings: sentences for the reader of the result, in plain words.
+    laterality, view: which breast, and its projection as DICOM codes it ("CC", "MLO"), if known.
     """
 
     modality: Modality
@@ -57,6 +65,8 @@ class SourceImage:
     spacing_mm: tuple[float, float] | None
     sha256: str
     warnings: tuple[str, ...] = ()
+    laterality: Laterality | None = None
+    view: str | None = None
 
     @property
     def height(self) -> int:
@@ -112,10 +122,56 @@ class DenoiseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an image's score is made of: probabilities of malignancy of the whole image, and of its
+    most malignant region, 0 where there is none."""
+
+    whole_image: float
+    region: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Of a raw score's log-odds: P(malignant) = sigmoid(intercept + slope logit(raw))."""
+
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, slots=True)
+class BreastScoring:
+    """How a breast seen in several views is scored: the mean of their raw scores, calibrated.
+
+    operating_point: lowest probability of a positive breast.
+    """
+
+    calibration: Calibration
+    operating_point: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the images of one modality are scored, and from where on one is positive.
+
+    head_weight: share of the whole image in the raw score; the rest is the region's.
+    region_floor: lowest lesion score of a region that counts, shown as a finding or not.
+    operating_point: lowest score of a positive image. calibration: None where scores are raw.
+    breast: None where each image is judged by itself.
+    """
+
+    head_weight: float
+    region_floor: float
+    operating_point: float
+    calibration: Calibration | None = None
+    breast: BreastScoring | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageReading:
     """The appliance's answer for one image. `score` is the image's malignancy score in [0, 1].
 
-    spacing_mm: as of SourceImage.
+    verdict: where its breast was judged by several views, the breast's.
+    spacing_mm, laterality, view: as of SourceImage.
     """
 
     index: int
@@ -129,6 +185,19 @@ class ImageReading:
     denoise: DenoiseRecord
     warnings: tuple[str, ...] = ()
     spacing_mm: tuple[float, float] | None = None
+    laterality: Laterality | None = None
+    view: str | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreastReading:
+    """One breast judged by its views together. images: their indices."""
+
+    laterality: Laterality
+    images: tuple[int, ...]
+    score: float
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +213,7 @@ class ModelInfo:
     """Which model answered.
 
     operating_points, networks (which one reads it), input_sizes ((height, width) of that network's
-    input): by the code of each modality that the model reads.
+    input), scoring: by the code of each modality that the model reads.
     """
 
     name: str
@@ -154,6 +223,7 @@ class ModelInfo:
     operating_points: Mapping[str, float]
     networks: Mapping[str, str] = field(default_factory=dict)
     input_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    scoring: Mapping[str, Scoring] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +233,7 @@ class Reading:
     decided_by: the modalities whose verdict decided the fused one.
     incomplete: a modality is missing.
     timings_ms: wall milliseconds by step, summed over images; "total" is the whole reading.
+    breasts: those that were judged by several views together.
     """
 
     verdict: Verdict
@@ -172,3 +243,4 @@ class Reading:
     pictures: tuple[Pictures, ...]
     model: ModelInfo
     timings_ms: Mapping[str, float]
+    breasts: tuple[BreastReading, ...] = ()

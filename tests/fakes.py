@@ -14,7 +14,7 @@ from mammosono.appliance.pipeline.detector.boxes import encode
 from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel, Normalisation
-from mammosono.appliance.values import Modality, ModelInfo
+from mammosono.appliance.values import Modality, ModelInfo, Scoring
 from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 
@@ -157,8 +157,7 @@ def fake_model(geometry: Geometry = GEOMETRY, *, head_weight: float = 0.5) -> Bu
         normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
         denoiser=None,
         finding_threshold=0.3,
-        head_weight=head_weight,
-        operating_point=0.5,
+        scoring=Scoring(head_weight, 0.3, 0.5),
     )
     return BundleModel(
         ModelInfo("fake", "1.0", "ab" * 32, "fake 1.0", {m.value: 0.5 for m in Modality}),

@@ -11,6 +11,7 @@ from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
+from mammosono.appliance.intake.dicom_view import VIEW_KEYWORDS, laterality_and_view
 from mammosono.appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
 from mammosono.appliance.intake.histogram import (
     COLOURED,
@@ -32,7 +33,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 WINDOW_IGNORED = "The file's display window lies beside its grey levels and was not used."
 
 # Only these elements are parsed: the patient's stay bytes.
-_DESCRIPTION = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS)
+_DESCRIPTION = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS, *VIEW_KEYWORDS)
 
 
 def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
@@ -53,6 +54,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     limits.admit_picture(header.columns, header.rows)
     window = display_window(ds, header)
     spacing = spacing_mm(ds, modality)
+    laterality, view = laterality_and_view(ds)
     pixels, coloured = decode_grey(parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header)
 
     histogram = cumulative_histogram(pixels)
@@ -74,4 +76,6 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         spacing_mm=spacing,
         sha256=sha256,
         warnings=header.warnings + tuple(note for note, holds in notes.items() if holds),
+        laterality=laterality,
+        view=view,
     )

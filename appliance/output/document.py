@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from mammosono.appliance import __version__
-from mammosono.appliance.values import ImageReading, Label, Modality, ModelInfo, Reading, Verdict
+from mammosono.appliance.values import (
+    BreastReading,
+    ImageReading,
+    Label,
+    Laterality,
+    Modality,
+    ModelInfo,
+    Reading,
+    Verdict,
+)
 
 SOFTWARE = f"mammosono {__version__}"
 
@@ -82,6 +91,11 @@ class Denoise(Document):
     noise_after: Noise | None
 
 
+class EvidenceDocument(Document):
+    whole_image: Score = Field(description="Malignancy of the image as a whole.")
+    region: Score = Field(description="Of its most malignant region, shown as a finding or not.")
+
+
 class Image(Document):
     index: int = Field(description="The n of this image in /images/{n}/..., from 0.")
     modality: Modality
@@ -93,11 +107,47 @@ class Image(Document):
         "or in the patient. Null where it does not say.",
     )
     sha256: str = Field(description="Of the posted file.")
-    verdict: Verdict
-    score: Score | None
+    laterality: Laterality | None = Field(None, description="Which breast, where it is known.")
+    view: str | None = Field(None, description="Projection as DICOM codes it, where it is known.")
+    verdict: Verdict = Field(
+        description="Of the image; of its breast where several views were judged together."
+    )
+    score: Score | None = Field(description="Malignancy of this image by itself.")
+    evidence: EvidenceDocument | None = Field(
+        None, description="What the score is made of, see the model's scoring."
+    )
     findings: tuple[FindingDocument, ...]
     denoise: Denoise
     warnings: tuple[str, ...]
+
+
+class Breast(Document):
+    laterality: Laterality
+    images: tuple[int, ...] = Field(description="The index of each of its views.")
+    score: Score = Field(description="Malignancy of the breast by all of them.")
+    verdict: Verdict
+
+
+class CalibrationDocument(Document):
+    slope: float
+    intercept: float
+
+
+class BreastScoringDocument(Document):
+    calibration: CalibrationDocument
+    operating_point: float
+
+
+class ScoringDocument(Document):
+    """raw = head_weight * whole_image + (1 - head_weight) * region; the score is raw, or with a
+    calibration 1 / (1 + exp(-(intercept + slope * log(raw / (1 - raw)))); a breast's is that of the
+    mean of its images' raw values, with its own calibration."""
+
+    head_weight: float
+    region_floor: float = Field(description="Lowest lesion score of a region that counts.")
+    operating_point: float = Field(description="Lowest score of a positive image.")
+    calibration: CalibrationDocument | None
+    breast: BreastScoringDocument | None
 
 
 class Model(Document):
@@ -108,9 +158,14 @@ class Model(Document):
     operating_points: dict[str, float] = Field(
         description="By modality, the score from which an image is positive."
     )
+    scoring: dict[str, ScoringDocument] = Field(
+        {}, description="By modality, how scores are made of the evidence."
+    )
 
 
 _IMAGES = TypeAdapter(tuple[ImageReading, ...])
+_BREASTS = TypeAdapter(tuple[BreastReading, ...])
+_MODEL = TypeAdapter(ModelInfo)
 
 
 class Result(Document):
@@ -128,6 +183,7 @@ class Result(Document):
     decided_by: tuple[Modality, ...]
     incomplete: bool = Field(description="A modality has no image.")
     images: tuple[Image, ...]
+    breasts: tuple[Breast, ...] = Field((), description="Those judged by several views together.")
     model: Model
     timings_ms: dict[str, Milliseconds]
     software: str
@@ -148,6 +204,7 @@ class Result(Document):
             model=Model.model_validate(replace(reading.model, operating_points=rounded)),
             timings_ms=dict(reading.timings_ms),
             software=SOFTWARE,
+            breasts=tuple(Breast.model_validate(breast) for breast in reading.breasts),
         )
 
     @classmethod
@@ -174,6 +231,7 @@ class Result(Document):
             incomplete=self.incomplete,
             images=_IMAGES.validate_python([image.model_dump() for image in self.images]),
             pictures=(),
-            model=ModelInfo(**self.model.model_dump()),
+            model=_MODEL.validate_python(self.model.model_dump()),
             timings_ms=self.timings_ms,
+            breasts=_BREASTS.validate_python([breast.model_dump() for breast in self.breasts]),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
-from mammosono.appliance.values import Modality, ModelInfo
+from mammosono.appliance.values import BreastScoring, Calibration, Modality, ModelInfo, Scoring
 from mammosono.engines.bundle import Bundle, Stage, open_bundle
 from mammosono.engines.errors import BundleError, EngineUnavailable
 from mammosono.engines.interface import Engine
@@ -25,8 +26,10 @@ from mammosono.engines.options import EngineOptions
 
 KIND = "refined-mask-rcnn/1"
 """Of the bundles that this appliance reads: the stages of the Detector, and how they answer."""
-RULE = "head-and-finding"
-"""How an image's score is made of the network's answers: `verdict.malignancy`."""
+RULE = "head-and-region"
+"""How an image's score is made of the network's answers: `pipeline.scoring`."""
+_BY_FINDING = "head-and-finding"
+"""The same in bundles up to 1.3.0: only what is shown as a finding counts, uncalibrated."""
 
 SHIPPED = Path(engines.__file__).parent / "bundles" / "default"
 
@@ -54,9 +57,8 @@ class ModalityModel:
 
     network: the manifest's name of the network that reads them; stages: its stages' names.
     denoiser: the stage that denoises these images; None is the appliance's own way.
-    finding_threshold: lowest lesion score of a finding that is reported.
-    head_weight: the whole-image head's share in a malignancy score; the rest is the finding's own.
-    operating_point: lowest score of a positive image. All three were chosen on validation data.
+    finding_threshold: lowest lesion score of a finding that is reported. It and the numbers of
+    scoring were chosen on images that trained nothing.
     """
 
     network: str
@@ -65,8 +67,7 @@ class ModalityModel:
     normalisation: Normalisation
     denoiser: str | None
     finding_threshold: float
-    head_weight: float
-    operating_point: float
+    scoring: Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +136,12 @@ def model_of(bundle: Bundle, runtime: str) -> BundleModel:
         raise ModelUnavailable(
             "the bundle's manifest cannot be used: it reads no modality; export the bundle anew"
         )
-    points = {modality.value: each.operating_point for modality, each in modalities.items()}
+    points = {modality.value: each.scoring.operating_point for modality, each in modalities.items()}
     info = ModelInfo(
         bundle.name, bundle.version, bundle.sha256, runtime, points,
         {modality.value: each.network for modality, each in modalities.items()},
         {modality.value: each.geometry.input_size for modality, each in modalities.items()},
+        {modality.value: each.scoring for modality, each in modalities.items()},
     )  # fmt: skip
     return BundleModel(info, modalities)
 
@@ -151,25 +153,51 @@ def _modality_model(bundle: Bundle, modality: Modality, entry: Mapping[str, Any]
     network = bundle.networks[name]
     geometry = Geometry.from_manifest(network.entry["geometry"])
     stages = _stages(bundle, name, geometry)
-    score = _of(modality, entry, "score")
-    if score["rule"] != RULE:
-        raise ValueError(f"the score's rule {score['rule']} of {modality.value} is unknown")
-    threshold, weight, point = numbers = (
-        _of(modality, entry, "finding_threshold"),
-        _of(modality, score, "head_weight"),
-        _of(modality, entry, "operating_point"),
-    )
-    # Written so that NaN, which json reads and no score reaches, is refused as well.
-    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers):
-        raise ValueError(f"a threshold or weight of {modality.value} is no number from 0 to 1")
+    threshold = _rate(modality, entry, "finding_threshold")
     denoiser = entry.get("denoise")
     if denoiser is not None:
         denoiser = _denoiser(bundle.stages[network.stages[denoiser]], modality, geometry)
     return ModalityModel(
         name, stages, geometry,
         _normalisation(network.entry["normalisation"]),
-        denoiser, float(threshold), float(weight), float(point),
+        denoiser, threshold, _scoring(modality, entry, threshold),
     )  # fmt: skip
+
+
+def _scoring(modality: Modality, entry: Mapping[str, Any], threshold: float) -> Scoring:
+    score = _of(modality, entry, "score")
+    weight = _rate(modality, score, "head_weight")
+    point = _rate(modality, entry, "operating_point")
+    if score["rule"] == _BY_FINDING:
+        return Scoring(weight, threshold, point)
+    if score["rule"] != RULE:
+        raise ValueError(f"the score's rule {score['rule']} of {modality.value} is unknown")
+    breast = score.get("breast")
+    return Scoring(
+        weight, _rate(modality, score, "region_floor"), point,
+        _calibration(modality, score),
+        breast and BreastScoring(
+            _calibration(modality, breast), _rate(modality, breast, "operating_point")
+        ),
+    )  # fmt: skip
+
+
+def _calibration(modality: Modality, entry: Mapping[str, Any]) -> Calibration:
+    own = _of(modality, entry, "calibration")
+    slope, intercept = _of(modality, own, "slope"), _of(modality, own, "intercept")
+    numbers = all(type(value) in (int, float) and isfinite(value) for value in (slope, intercept))
+    # A slope of 0 or less would turn the scores round.
+    if not numbers or slope <= 0:
+        raise ValueError(f"the calibration of {modality.value} makes no sense")
+    return Calibration(float(slope), float(intercept))
+
+
+def _rate(modality: Modality, entry: Mapping[str, Any], key: str) -> float:
+    value = _of(modality, entry, key)
+    # Written so that NaN, which json reads and no score reaches, is refused as well.
+    if not (type(value) in (int, float) and 0 <= value <= 1):
+        raise ValueError(f"{key} of {modality.value} is no number from 0 to 1")
+    return float(value)
 
 
 def _of(modality: Modality, entry: Mapping[str, Any], key: str) -> Any:

@@ -11,11 +11,12 @@ from typing import Protocol
 
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
+from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.pipeline.verdict import NO_REGION, findings_of, judge, malignancy
+from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
     ImageReading,
     Label,
@@ -97,45 +98,58 @@ class Reader:
     def _read(self, images: Sequence[SourceImage]) -> Reading:
         """While the network reads one image the next is already denoised."""
         watch = Stopwatch()
-        readings, pictures = [], []
-        verdicts: dict[Modality, list[Verdict]] = {}
+        seen: list[tuple[Prepared, Detections]] = []
         with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
             coming = [
                 ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
             ]
             try:
-                for index, (image, future) in enumerate(zip(images, coming, strict=True)):
+                for image, future in zip(images, coming, strict=True):
                     prepared = future.result()
-                    reading = self._read_one(index, image, prepared, watch)
-                    readings.append(reading)
-                    pictures.append(prepared.pictures)
-                    verdicts.setdefault(image.modality, []).append(reading.verdict)
+                    seen.append((prepared, self._detect(image, prepared, watch)))
             finally:
                 for future in coming:  # where one failed, nobody waits for the others
                     future.cancel()
+            with watch.lap("findings"):
+                frames = [prepared.frame for prepared, _ in seen]
+                judged, breasts = judge_study(images, frames, [d for _, d in seen], self._model)
+                readings = tuple(
+                    self._reading(index, image, prepared, detections, judgement)
+                    for index, (image, (prepared, detections), judgement) in enumerate(
+                        zip(images, seen, judged, strict=True)
+                    )
+                )
+        verdicts: dict[Modality, list[Verdict]] = {}
+        for reading in readings:
+            verdicts.setdefault(reading.modality, []).append(reading.verdict)
         fused = fuse(verdicts, self._protocol)
         return Reading(
-            fused.verdict, fused.decided_by, fused.incomplete,
-            tuple(readings), tuple(pictures), self.model, watch.milliseconds(),
+            fused.verdict, fused.decided_by, fused.incomplete, readings,
+            tuple(prepared.pictures for prepared, _ in seen), self.model, watch.milliseconds(),
+            breasts,
         )  # fmt: skip
 
-    def _read_one(
-        self, index: int, image: SourceImage, prepared: Prepared, watch: Stopwatch
-    ) -> ImageReading:
+    def _detect(self, image: SourceImage, prepared: Prepared, watch: Stopwatch) -> Detections:
         own = self._model.of(image.modality)
-        detector = self._detectors[image.modality]
-        detections = detector.detect(prepared.canvas, own.finding_threshold, watch.add)
-        with watch.lap("findings"):
-            score, _ = malignancy(detections, own.head_weight)
-            verdict, warnings = judge(score, own.operating_point, prepared.frame)
-            findings = findings_of(image, prepared.frame, detections, own)
+        return self._detectors[image.modality].detect(
+            prepared.canvas, min(own.finding_threshold, own.scoring.region_floor), watch.add
+        )
+
+    def _reading(
+        self, index: int, image: SourceImage, prepared: Prepared, detections: Detections,
+        judgement: Judgement,
+    ) -> ImageReading:  # fmt: skip
+        own = self._model.of(image.modality)
+        findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
+        warnings = judgement.warnings
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
-        if verdict is Verdict.POSITIVE and not outlined:
+        if judgement.score >= judgement.malignant_from and not outlined:
             warnings = (*warnings, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,
-            verdict, score, findings, prepared.denoise, (*image.warnings, *warnings),
-            image.spacing_mm,
+            judgement.verdict, judgement.score, findings, prepared.denoise,
+            (*image.warnings, *warnings), image.spacing_mm, image.laterality, image.view,
+            judgement.evidence,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -1,34 +1,97 @@
-"""Verdict of an image: findings, score and verdict from its detections."""
+"""Verdict of an image from its score, and findings from its detections."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
+from mammosono.appliance.pipeline.fusion import of_modality
 from mammosono.appliance.pipeline.measure import describe
-from mammosono.appliance.pipeline.model import ModalityModel
-from mammosono.appliance.values import Finding, Label, SourceImage, Verdict
+from mammosono.appliance.pipeline.model import BundleModel, ModalityModel
+from mammosono.appliance.pipeline.scoring import (
+    breast_score,
+    breasts,
+    evidence,
+    finding_scores,
+    image_score,
+)
+from mammosono.appliance.values import (
+    BreastReading,
+    Evidence,
+    Finding,
+    Label,
+    Laterality,
+    SourceImage,
+    Verdict,
+)
 
 NO_BREAST = "No breast was found in this image; a negative cannot be given."
 NO_REGION = "The image as a whole looks malignant, but no region could be outlined."
 
 
-def malignancy(detections: Detections, head_weight: float) -> tuple[float, NDArray[np.float64]]:
-    """The image's score and each finding's [n], all in [0, 1].
+NOT_BY_ITSELF = "Another view of this breast made the verdict positive, not this image."
 
-    score = w h + (1 - w) m, with h the whole-image head's malignant probability and m the
-    finding's; the image takes the largest m, or 0 where nothing was found.
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """score, evidence: of the image by itself; verdict: by all views of its breast, where these
+    are judged together. malignant_from: the lowest score of a finding that is called malignant.
     """
-    base = head_weight * float(detections.image[2])
-    findings = base + (1 - head_weight) * detections.malignant.astype(np.float64)
-    return float(findings.max(initial=base)), np.asarray(findings)
+
+    score: float
+    evidence: Evidence
+    verdict: Verdict
+    malignant_from: float
+    warnings: tuple[str, ...]
+
+
+def judge_study(
+    images: Sequence[SourceImage],
+    frames: Sequence[Frame],
+    detections: Sequence[Detections],
+    model: BundleModel,
+) -> tuple[tuple[Judgement, ...], tuple[BreastReading, ...]]:
+    """Judgement of each image in turn, and the breasts that were judged by several views."""
+    scorings = [model.of(image.modality).scoring for image in images]
+    seen = [evidence(d, s.region_floor) for d, s in zip(detections, scorings, strict=True)]
+    own = [image_score(e, s) for e, s in zip(seen, scorings, strict=True)]
+    deciding = [(score, s.operating_point, score) for score, s in zip(own, scorings, strict=True)]
+    together: dict[Laterality, tuple[int, ...]] = {}
+    for side, places in breasts(images).items():
+        scoring = scorings[places[0]]
+        if scoring.breast is not None:
+            together[side] = places
+            score = breast_score([seen[k] for k in places], scoring)
+            point, highest = scoring.breast.operating_point, max(own[k] for k in places)
+            deciding = [
+                (score, point, highest) if k in places else each for k, each in enumerate(deciding)
+            ]
+    judged = []
+    for k, (score, point, highest) in enumerate(deciding):
+        verdict, warnings = judge(score, point, frames[k])
+        lowest = math.inf
+        if verdict is Verdict.POSITIVE:
+            lowest = min(scorings[k].operating_point, highest)
+            if own[k] < lowest:
+                warnings = (*warnings, NOT_BY_ITSELF)
+        judged.append(Judgement(own[k], seen[k], verdict, lowest, warnings))
+    readings = tuple(
+        BreastReading(
+            side, places, deciding[places[0]][0], of_modality(judged[k].verdict for k in places)
+        )
+        for side, places in together.items()
+    )
+    return tuple(judged), readings
 
 
 def judge(score: float, operating_point: float, frame: Frame) -> tuple[Verdict, tuple[str, ...]]:
-    """The image's verdict and the warnings that belong to it.
+    """The verdict of a score and the warnings that belong to it.
 
     A film in which no breast was found is never negative: software must not clear it.
     """
@@ -38,18 +101,19 @@ def judge(score: float, operating_point: float, frame: Frame) -> tuple[Verdict, 
 
 
 def findings_of(
-    image: SourceImage, frame: Frame, detections: Detections, model: ModalityModel
+    image: SourceImage, frame: Frame, detections: Detections, model: ModalityModel, point: float
 ) -> tuple[Finding, ...]:
     """Findings in px of the image as posted, the most malignant first.
 
-    A finding is malignant where its score reaches the operating point and it looks more malignant
-    than benign by itself; and the highest-scoring one of a positive image always is, so that a
-    positive verdict points somewhere. A region without a single pixel is no finding.
+    A region is a finding from the model's finding threshold on and with at least one pixel. It is
+    malignant where its score reaches `point`, the lowest score of a malignant finding, and it looks
+    more malignant than benign by itself; the highest-scoring one needs the score alone, so that a
+    positive verdict points somewhere.
     """
-    _, scores = malignancy(detections, model.head_weight)
+    detections = detections.from_lesion_score(model.finding_threshold)
+    scores = finding_scores(detections, model.scoring)
     size = (image.height, image.width)
     boxes = frame.to_image(detections.boxes, size)
-    point = model.operating_point
     findings: list[Finding] = []
     for k in np.argsort(-scores, kind="stable"):
         crop, left, top = paste(detections.masks[k], boxes[k], size, model.geometry.mask_threshold)

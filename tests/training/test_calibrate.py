@@ -1,4 +1,4 @@
-"""What a bundle learns from validation images: thresholds and the score's mixture."""
+"""What a bundle learns from images that trained nothing: what is shown, scores, thresholds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from files import picture, png
 from mammosono.appliance.errors import CorruptImage
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import Evidence, Modality, Verdict
 from mammosono.tools.data.index import Record
-from mammosono.tools.export.calibrate import GRID, Calibration, calibrate
+from mammosono.tools.export.calibrate import GRID, Calibration, Look, calibrate, look_at
 
 HEIGHT, WIDTH = GEOMETRY.input_size
 TRUE = (20.0, 30.0, 60.0, 70.0)
@@ -63,14 +63,26 @@ class Validation:
     def engine(self) -> FakeEngine:
         return FakeEngine([case.seen for _, case in self.cases])
 
-    def calibrated(self, sensitivity: float = 0.9) -> dict[Modality, Calibration]:
-        return calibrate(
+    def looks(self) -> list[Look]:
+        return look_at(
             self.engine(),
             fake_model(),
             self.records,
-            sensitivity,
             lambda done, of: self.told.append((done, of)),
         )
+
+    def calibrated(
+        self, sensitivity: float = 0.9, false_positives: float = 0.0
+    ) -> dict[Modality, Calibration]:
+        looks = self.looks()
+        return {
+            modality: calibrate(
+                [one for one in looks if one.record.modality is modality],
+                sensitivity,
+                false_positives=false_positives,
+            )
+            for modality in Modality
+        }
 
 
 def written(folder: Path, k: int, modality: Modality, case: Case) -> Record:
@@ -87,73 +99,107 @@ def written(folder: Path, k: int, modality: Modality, case: Case) -> Record:
     )
 
 
-def test_the_finding_threshold_is_the_highest_of_those_with_the_best_dice(tmp_path: Path) -> None:
-    cases = [
-        Case("malignant", sees((TRUE, 0.72), (AWAY, 0.31)), (TRUE,)),
-        Case("benign", sees((TRUE, 0.83), head=0.1), (TRUE,)),
-    ]
-    chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert chosen.finding_threshold == 0.7  # 0.35 is as good; 0.75 loses a lesion
-    assert chosen.mean_dice == pytest.approx(1)
-
-
-def test_a_weak_lesion_keeps_the_finding_threshold_low(tmp_path: Path) -> None:
-    cases = [
-        Case("malignant", sees((TRUE, 0.22)), (TRUE,)),
-        Case("benign", sees(head=0.1)),
-    ]
-    chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert chosen.finding_threshold == 0.2
+FOUND = (
+    Case("malignant", sees((TRUE, 0.72), (AWAY, 0.31)), (TRUE,)),
+    Case("benign", sees((TRUE, 0.83), (AWAY, 0.55), head=0.1), (TRUE,)),
+)
 
 
 @pytest.mark.parametrize(
-    ("side", "threshold"), [pytest.param(3, 0.9, id="below"), pytest.param(16, 0.4, id="above")]
+    ("false_positives", "threshold", "sensitivity"),
+    [(0.0, 0.56, 1.0), (0.5, 0.32, 1.0), (1.0, GRID[0], 1.0)],
 )
-def test_less_than_a_hundredth_of_dice_is_given_for_a_higher_finding_threshold(
-    side: int, threshold: float, tmp_path: Path
+def test_findings_are_shown_down_to_the_stated_false_positives_an_image(
+    false_positives: float, threshold: float, sensitivity: float, tmp_path: Path
 ) -> None:
-    small = (62.0, 84.0, 62.0 + side, 84.0 + side)
+    shown = Validation(tmp_path, FOUND).calibrated(0.9, false_positives)[Modality.US].shown
+    assert (shown.threshold, shown.sensitivity) == (threshold, sensitivity)
+    assert shown.false_positives == false_positives
+
+
+def test_a_lesion_is_given_up_where_a_false_finding_is_surer(tmp_path: Path) -> None:
     cases = [
-        Case("malignant", sees((TRUE, 0.92), (small, 0.42)), (TRUE, small)),
-        Case("benign", sees(head=0.1)),
+        Case("malignant", sees((TRUE, 0.4)), (TRUE,)),
+        Case("benign", sees((TRUE, 0.9), (AWAY, 0.6), head=0.1), (TRUE,)),
     ]
-    chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert chosen.finding_threshold == threshold
+    shown = Validation(tmp_path, cases).calibrated()[Modality.US].shown
+    assert (shown.threshold, shown.sensitivity) == (0.61, 0.5)
+    assert shown.dice == pytest.approx(0.5)  # the one that is given up, and the other
 
 
 def test_dice_is_that_of_the_union_and_images_without_masks_do_not_count(tmp_path: Path) -> None:
     half = (20.0, 30.0, 40.0, 70.0)
     cases = [
         Case("malignant", sees((half, 0.96)), (TRUE,)),
-        Case("normal", sees((AWAY, 0.96), head=0.1)),
+        Case("normal", sees(head=0.1)),
     ]
     chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert chosen.mean_dice == pytest.approx(2 * 800 / (800 + 1600), abs=1e-3)
-    assert chosen.finding_threshold == GRID[-1]
-    assert chosen.images == 2
+    assert chosen.shown.dice == pytest.approx(2 * 800 / (800 + 1600), abs=1e-3)
+    assert chosen.image.n == 2
 
 
 def test_a_black_mask_is_no_lesion(tmp_path: Path) -> None:
     cases = [
         Case("malignant", sees((TRUE, 0.52)), (TRUE,)),
-        Case("benign", sees(head=0.1), ((0.0, 0.0, 0.0, 0.0),)),
+        Case("benign", sees((AWAY, 0.2), head=0.1), ((0.0, 0.0, 0.0, 0.0),)),
     ]
-    chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert (chosen.finding_threshold, chosen.mean_dice) == (0.5, pytest.approx(1))
+    shown = Validation(tmp_path, cases).calibrated()[Modality.US].shown
+    assert (shown.threshold, shown.dice) == (0.21, pytest.approx(1))
 
 
-def test_a_finding_below_the_threshold_does_not_score(tmp_path: Path) -> None:
-    # The false finding at 0.61 is the normal image's whole score until the threshold drops it.
+def test_a_region_scores_whether_it_is_shown_or_not(tmp_path: Path) -> None:
+    """The malignant lesion lies far under the threshold of findings; its score still parts."""
     cases = [
-        Case("malignant", sees((TRUE, 0.8), head=0.2), (TRUE,)),
-        Case("malignant", sees((TRUE, 0.7), head=0.2), (TRUE,)),
-        Case("benign", sees((TRUE, 0.75), (AWAY, 0.61), head=0.2), (TRUE,)),
-        Case("normal", sees((AWAY, 0.61), head=0.2)),
+        Case("malignant", sees((TRUE, 0.3), head=0.2), (TRUE,)),
+        Case("benign", sees((AWAY, 0.12), head=0.2), ()),
+        Case("normal", sees((AWAY, 0.1), head=0.2)),
     ]
-    chosen = Validation(tmp_path, cases).calibrated(sensitivity=1.0)[Modality.US]
-    assert chosen.finding_threshold == 0.7
-    assert chosen.operating_point.tpr == 1
-    assert chosen.operating_point.tnr == 0.5
+    chosen = Validation(tmp_path, cases).calibrated(1.0)[Modality.US]
+    assert chosen.image.auc == 1
+    assert chosen.image.point.tnr == 1
+
+
+def test_a_class_free_source_chooses_what_is_shown_and_no_score(tmp_path: Path) -> None:
+    validation = Validation(tmp_path, FOUND)
+    looks = [one for one in validation.looks() if one.record.modality is Modality.US]
+    free = [
+        replace(one, record=replace(one.record, source="digital", label="malignant"))
+        for one in looks
+    ]
+    both = calibrate([*looks, *free], 0.9, ("digital",), 0.5)
+    alone = calibrate(looks, 0.9, (), 0.5)
+    assert (both.scoring, both.image) == (alone.scoring, alone.image)
+    assert both.image.n == 2
+    surer = [replace(one, lesion=np.minimum(one.lesion + 0.1, 1)) for one in free]
+    shifted = calibrate([*looks, *surer], 0.9, ("digital",), 0.25)
+    assert shifted.shown.threshold == pytest.approx(0.56)
+    assert shifted.scoring == alone.scoring
+
+
+def film(case: str, name: str, label: str, score: float) -> Look:
+    record = Record(Modality.MG, label, name, Path(name), (), (), case, "drawn", "val")
+    return Look(
+        record, Evidence(score, score), np.array([0.9]), np.ones((1, 1), bool), np.ones(len(GRID))
+    )
+
+
+def test_a_breast_is_its_two_views_by_name_and_has_a_calibration_and_a_point_of_its_own() -> None:
+    """One image of each breast misleads; their means part the breasts."""
+    looks = []
+    for k in range(12):
+        label, base = ("malignant", 0.6) if k % 2 else ("benign", 0.4)
+        for view, off in (("CC", 0.15), ("MLO", -0.15)):
+            off = off if k % 3 else -off
+            looks.append(film(f"p{k}", f"p{k}_LEFT_{view}.png", label, base + off + k / 1000))
+    single = film("p99", "p99_RIGHT_CC.png", "benign", 0.1)
+    chosen = calibrate([*looks, single], 0.9)
+    assert chosen.image.auc < 1
+    assert chosen.image.n == 25
+    assert chosen.breast is not None
+    assert (chosen.breast.n, chosen.breast.malignant, chosen.breast.auc) == (12, 6, 1)
+    assert chosen.scoring.breast is not None
+    assert chosen.scoring.breast.operating_point == chosen.breast.point.threshold
+    assert chosen.breast.point.tnr == 1
 
 
 @pytest.mark.parametrize(
@@ -170,8 +216,8 @@ def test_the_score_leans_on_whichever_part_ranks_the_images(
         head, finding = (tells, misleads) if head_tells else (misleads, tells)
         cases.append(Case(label, sees((TRUE, finding), head=head), (TRUE,)))
     chosen = Validation(tmp_path, cases).calibrated()[Modality.US]
-    assert abs(chosen.image_score.weight - weight) < 0.5
-    assert chosen.image_score.auc == 1
+    assert abs(chosen.scoring.head_weight - weight) < 0.5
+    assert chosen.image.auc == 1
 
 
 @pytest.mark.parametrize("sensitivity", [0.5, 0.8, 0.9, 1.0])
@@ -185,9 +231,8 @@ def test_the_device_reaches_the_stated_sensitivity_with_the_chosen_numbers(
         modalities={
             modality: replace(
                 fake_model().of(modality),
-                head_weight=numbers.image_score.weight,
-                finding_threshold=numbers.finding_threshold,
-                operating_point=numbers.operating_point.threshold,
+                finding_threshold=numbers.shown.threshold,
+                scoring=numbers.scoring,
             )
             for modality, numbers in chosen.items()
         },
@@ -203,8 +248,8 @@ def test_the_device_reaches_the_stated_sensitivity_with_the_chosen_numbers(
             if record.modality is modality:
                 malignant = record.label == "malignant"
                 positive[malignant].append(reading.images[0].verdict is Verdict.POSITIVE)
-        assert np.mean(positive[True]) == pytest.approx(numbers.operating_point.tpr)
-        assert 1 - np.mean(positive[False]) == pytest.approx(numbers.operating_point.tnr)
+        assert np.mean(positive[True]) == pytest.approx(numbers.image.point.tpr)
+        assert 1 - np.mean(positive[False]) == pytest.approx(numbers.image.point.tnr)
         assert np.mean(positive[True]) >= sensitivity
 
 
@@ -240,7 +285,7 @@ def test_every_image_is_read_once_and_told(tmp_path: Path) -> None:
 def test_a_modality_without_the_images_to_choose_on_is_refused(
     cases: list[Case], tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="nothing can be chosen on these US images: give"):
+    with pytest.raises(ValueError, match="nothing can be chosen on these (US )?images: give"):
         Validation(tmp_path, cases).calibrated()
 
 

@@ -19,7 +19,7 @@ from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.values import Modality, Verdict
 from mammosono.engines.bundle import open_bundle
 from mammosono.tools.data.index import Record, read_index, split_hash
-from mammosono.tools.export.export import export_bundle
+from mammosono.tools.export.export import Goal, export_bundle
 from mammosono.tools.export.parity import BOUND, ParityError
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training.checkpoint import BadRun
@@ -67,7 +67,7 @@ def exported(
 ) -> dict[str, Any]:
     return export_bundle(
         run, out, records, ["phantom"],
-        name="tiny", version="0.1", sensitivity=0.9, on_image=on_image,
+        name="tiny", version="0.1", goal=Goal(0.9), on_image=on_image,
     )  # fmt: skip
 
 

@@ -13,20 +13,31 @@ from pycocotools import mask as coco
 from mammosono.appliance import __version__
 from mammosono.appliance.http.schemas import InstalledModel
 from mammosono.appliance.output.document import (
+    Breast,
+    BreastScoringDocument,
+    CalibrationDocument,
     Denoise,
+    EvidenceDocument,
     FindingDocument,
     Image,
     Mask,
     Model,
     Result,
+    ScoringDocument,
 )
 from mammosono.appliance.values import (
+    BreastReading,
+    BreastScoring,
+    Calibration,
     DenoiseRecord,
+    Evidence,
     Finding,
     ImageReading,
+    Laterality,
     Modality,
     ModelInfo,
     Rle,
+    Scoring,
     Verdict,
 )
 
@@ -44,6 +55,7 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "decided_by",
         "incomplete",
         "images",
+        "breasts",
         "model",
         "timings_ms",
         "software",
@@ -55,8 +67,11 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "height",
         "spacing_mm",
         "sha256",
+        "laterality",
+        "view",
         "verdict",
         "score",
+        "evidence",
         "findings",
         "denoise",
         "warnings",
@@ -73,7 +88,14 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "contour",
         "mask",
     ]
-    assert list(study["model"]) == ["name", "version", "sha256", "runtime", "operating_points"]
+    assert list(study["model"]) == [
+        "name",
+        "version",
+        "sha256",
+        "runtime",
+        "operating_points",
+        "scoring",
+    ]
 
 
 def test_it_says_what_the_reading_says():
@@ -147,6 +169,11 @@ def test_an_image_that_could_not_be_scored_has_a_null_score():
         (FindingDocument, Finding),
         (Denoise, DenoiseRecord),
         (Image, ImageReading),
+        (EvidenceDocument, Evidence),
+        (Breast, BreastReading),
+        (ScoringDocument, Scoring),
+        (CalibrationDocument, Calibration),
+        (BreastScoringDocument, BreastScoring),
         (InstalledModel, ModelInfo),
     ],
 )
@@ -197,9 +224,50 @@ def test_it_is_read_back_as_the_reading_it_was_made_of():
 def test_what_a_newer_appliance_adds_is_passed_over():
     newer = sent()
     newer["protocol"] = "three tests"
-    newer["images"][0]["view"] = "MLO"
+    newer["images"][0]["density"] = "b"
     newer["images"][0]["findings"][0]["mask"]["order"] = "F"
     assert Result.parse(newer) == Result.parse(sent())
+
+
+def by_views():
+    """A breast judged by two views, positive by the second alone; the model says how."""
+    scoring = Scoring(0.4, 0.05, 0.5, Calibration(0.8, -0.3), BreastScoring(Calibration(1, 0), 0.4))
+    images = tuple(
+        replace(
+            readings.image(k, Modality.MG, Verdict.POSITIVE, size=(70, 60), score=score),
+            laterality=Laterality.LEFT,
+            view=view,
+            evidence=Evidence(0.2 + 0.3 * k, score),
+        )
+        for k, (view, score) in enumerate((("CC", 0.31), ("MLO", 0.72)))
+    )
+    return replace(
+        readings.reading(*images),
+        breasts=(BreastReading(Laterality.LEFT, (0, 1), 0.52, Verdict.POSITIVE),),
+        model=replace(readings.MODEL, scoring={"MG": scoring}),
+    )
+
+
+def test_a_breast_judged_by_its_views_is_said_with_what_its_verdict_is_made_of():
+    study = document(by_views())
+    assert study["breasts"] == [
+        {"laterality": "L", "images": [0, 1], "score": 0.52, "verdict": "positive"}
+    ]
+    assert [(one["laterality"], one["view"]) for one in study["images"]] == [
+        ("L", "CC"),
+        ("L", "MLO"),
+    ]
+    assert study["images"][1]["evidence"] == {"whole_image": 0.5, "region": 0.72}
+    assert study["model"]["scoring"]["MG"] == {
+        "head_weight": 0.4,
+        "region_floor": 0.05,
+        "operating_point": 0.5,
+        "calibration": {"slope": 0.8, "intercept": -0.3},
+        "breast": {"calibration": {"slope": 1.0, "intercept": 0.0}, "operating_point": 0.4},
+    }
+    read = Result.parse(study).reading()
+    assert (read.breasts, read.model) == (by_views().breasts, by_views().model)
+    assert read.images[1].evidence == by_views().images[1].evidence
 
 
 @pytest.mark.parametrize(

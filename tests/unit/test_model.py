@@ -21,7 +21,7 @@ from mammosono.appliance.pipeline.model import (
     model_of,
     open_model,
 )
-from mammosono.appliance.values import Modality
+from mammosono.appliance.values import BreastScoring, Calibration, Modality, Scoring
 from mammosono.engines.bundle import as_bundle
 from mammosono.engines.options import EngineOptions
 
@@ -67,7 +67,16 @@ MANIFEST: dict[str, Any] = {
             "network": "film",
             "denoise": "clean",
             "finding_threshold": 0.2,
-            "score": {"rule": "head-and-finding", "head_weight": 0.4},
+            "score": {
+                "rule": "head-and-region",
+                "head_weight": 0.4,
+                "region_floor": 0.05,
+                "calibration": {"slope": 0.8, "intercept": -0.3},
+                "breast": {
+                    "calibration": {"slope": 1.2, "intercept": 0.1},
+                    "operating_point": 0.37,
+                },
+            },
             "operating_point": 0.41,
         },
         "US": {
@@ -122,8 +131,9 @@ def test_each_modality_has_its_own_network_and_numbers():
         normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
         denoiser="film.clean",
         finding_threshold=0.2,
-        head_weight=0.4,
-        operating_point=0.41,
+        scoring=Scoring(
+            0.4, 0.05, 0.41, Calibration(0.8, -0.3), BreastScoring(Calibration(1.2, 0.1), 0.37)
+        ),
     )
     assert one.of(Modality.US) == ModalityModel(
         network="probe",
@@ -132,8 +142,7 @@ def test_each_modality_has_its_own_network_and_numbers():
         normalisation=Normalisation((1.0, 99.7), 0.35, 0.25),
         denoiser=None,
         finding_threshold=0.3,
-        head_weight=0.0,
-        operating_point=1.0,
+        scoring=Scoring(0.0, 0.3, 1.0),
     )
     assert (one.info.name, one.info.version, one.info.sha256) == ("compact", "1.0.0", "cd" * 32)
     assert one.info.runtime == "fake 1.0"
@@ -173,7 +182,11 @@ def test_a_manifest_of_schema_1_reads_as_the_same_model():
             "operating_points": {"MG": 0.41, "US": 1.0},
         }
     )
-    new = model(changed("modalities", "US", "network", to="film"))
+    before = {"rule": "head-and-finding", "head_weight": 0.4}
+    manifest = changed("modalities", "US", "network", to="film")
+    manifest["modalities"]["MG"]["score"] = before
+    new = model(manifest)
+    assert new.of(Modality.MG).scoring == Scoring(0.4, 0.2, 0.41)  # what is shown alone counts
     assert set(old.info.networks.values()) == {"compact"}
     assert old.info == replace(new.info, networks=old.info.networks)
     for modality in Modality:
@@ -203,6 +216,11 @@ def test_a_bundle_of_another_kind_is_refused_with_the_remedy():
         ((*MG, "score"), "score of MG"),
         ((*MG, "score", "rule"), "rule"),
         ((*MG, "score", "head_weight"), "head_weight of MG"),
+        ((*MG, "score", "region_floor"), "region_floor of MG"),
+        ((*MG, "score", "calibration"), "calibration of MG"),
+        ((*MG, "score", "calibration", "slope"), "slope of MG"),
+        ((*MG, "score", "breast", "calibration"), "calibration of MG"),
+        ((*MG, "score", "breast", "operating_point"), "operating_point of MG"),
         ((*MG, "operating_point"), "operating_point of MG"),
     ],
 )
@@ -217,11 +235,25 @@ def test_what_is_missing_is_named(path, named):
 )
 @pytest.mark.parametrize(
     "path",
-    [(*MG, "operating_point"), (*MG, "finding_threshold"), (*MG, "score", "head_weight")],
+    [
+        (*MG, "operating_point"),
+        (*MG, "finding_threshold"),
+        (*MG, "score", "head_weight"),
+        (*MG, "score", "region_floor"),
+        (*MG, "score", "breast", "operating_point"),
+    ],
     ids="/".join,
 )
 def test_a_score_outside_zero_to_one_is_refused_for_no_image_would_ever_reach_it(path, value):
     refusal(changed(*path, to=value))
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "1", None, True])
+@pytest.mark.parametrize(
+    "path", [(*MG, "score", "calibration"), (*MG, "score", "breast", "calibration")], ids="/".join
+)
+def test_a_calibration_that_would_not_rise_with_the_evidence_is_refused(path, value):
+    refusal(changed(*path, "slope", to=value))
 
 
 @pytest.mark.parametrize(

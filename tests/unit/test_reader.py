@@ -17,8 +17,19 @@ from mammosono.appliance.pipeline.denoise import denoise
 from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.frame import frame
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.pipeline.verdict import NO_BREAST, NO_REGION
-from mammosono.appliance.values import Label, Modality, Reading, SourceImage, Verdict
+from mammosono.appliance.pipeline.verdict import NO_BREAST, NO_REGION, NOT_BY_ITSELF
+from mammosono.appliance.values import (
+    BreastScoring,
+    Calibration,
+    Evidence,
+    Label,
+    Laterality,
+    Modality,
+    Reading,
+    Scoring,
+    SourceImage,
+    Verdict,
+)
 from mammosono.engines.errors import EngineLost
 from mammosono.engines.interface import Engine
 
@@ -303,3 +314,84 @@ def test_each_modality_is_read_by_its_own_network_on_its_own_canvas():
     assert [image.verdict for image in reading.images] == [P, N, P]
     shapes = [[c["image"].shape[2:] for c in e.inputs_of("trunk")] for e in (film, probe)]
     assert shapes == [[(128, 96), (128, 96)], [(96, 128)]]
+
+
+FAINT = Scene((Lesion((30, 40, 54, 64), 0.05, 0.15),), image=(0.2, 0.2, 0.6))
+SCORED = Scoring(0.5, 0.05, 0.5, Calibration(1.0, 0.0), BreastScoring(Calibration(1.0, 0.0), 0.4))
+
+
+def views(*projections: str, side: Laterality = Laterality.LEFT) -> tuple[SourceImage, ...]:
+    return tuple(
+        replace(posted(MG, k + 1), laterality=side, view=view) for k, view in enumerate(projections)
+    )
+
+
+def read_scored(*images: SourceImage, scenes: list[Scene], scoring: Scoring = SCORED) -> Reading:
+    return Reader(FakeEngine(scenes), fake_model().everywhere(scoring=scoring), threads=1).read(
+        images
+    )
+
+
+@pytest.mark.parametrize("shown_from", [0.1, 0.3, 0.9])
+def test_a_score_does_not_depend_on_which_findings_are_shown(shown_from):
+    """The region lies under the two higher thresholds; its malignancy counts all the same."""
+    model = fake_model().everywhere(scoring=SCORED, finding_threshold=shown_from)
+    (image,) = Reader(FakeEngine([FAINT]), model, threads=1).read([posted(US)]).images
+    assert len(image.findings) == (shown_from < 0.2)
+    assert image.score == pytest.approx(0.5 * 0.6 + 0.5 * 0.15)
+    assert image.evidence == Evidence(pytest.approx(0.6), pytest.approx(0.15))
+
+
+def test_two_views_are_judged_as_one_breast():
+    """0.45 and 0.375 are negative by themselves; their mean reaches the breast's point."""
+    calm = Scene((), image=(0.2, 0.0, 0.9))
+    reading = read_scored(*views("CC", "MLO"), posted(US), scenes=[calm, FAINT, CALM])
+    assert [image.score for image in reading.images[:2]] == pytest.approx([0.45, 0.375])
+    assert [image.verdict for image in reading.images] == [P, P, N]
+    (breast,) = reading.breasts
+    assert (breast.laterality, breast.images, breast.verdict) == (Laterality.LEFT, (0, 1), P)
+    assert breast.score == pytest.approx(0.4125)
+    assert (reading.verdict, reading.decided_by) == (P, (MG,))
+    assert NOT_BY_ITSELF not in reading.images[0].warnings
+    assert NOT_BY_ITSELF in reading.images[1].warnings
+
+
+def test_a_breast_that_one_view_clears_is_negative_and_shows_nothing_malignant():
+    strong = Scene((Lesion((30, 40, 54, 64), 0.1, 0.7),), image=(0.5, 0.1, 0.4))
+    scoring = replace(SCORED, breast=BreastScoring(Calibration(1.0, 0.0), 0.5))
+    reading = read_scored(*views("CC", "MLO"), scenes=[strong, CALM], scoring=scoring)
+    assert [image.verdict for image in reading.images] == [N, N]
+    assert reading.images[0].score == pytest.approx(0.55)
+    assert [found.label for found in reading.images[0].findings] == [Label.BENIGN]
+
+
+def test_a_positive_breast_names_a_malignant_finding_where_it_shows_one():
+    weak = Scene((Lesion((30, 40, 54, 64), 0.3, 0.5),), image=(0.5, 0.1, 0.4))
+    reading = read_scored(*views("CC", "MLO"), scenes=[weak, weak])
+    labels = [[found.label for found in image.findings] for image in reading.images]
+    assert labels == [[Label.MALIGNANT], [Label.MALIGNANT]]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        views("CC"),
+        views("CC", "CC"),
+        views("CC", "ML"),
+        (*views("CC"), *views("MLO", side=Laterality.RIGHT)),
+    ],
+)
+def test_without_both_standard_views_of_one_breast_each_image_is_judged_by_itself(images):
+    calm = Scene((), image=(0.2, 0.0, 0.9))
+    reading = read_scored(*images, scenes=[calm])
+    assert not reading.breasts
+    assert {image.verdict for image in reading.images} == {N}
+
+
+def test_a_breast_is_not_cleared_where_one_of_its_views_shows_none():
+    noise = np.random.default_rng(0).normal(60, 10, (300, 210)).astype(np.uint8)
+    cc, mlo = views("CC", "MLO")
+    reading = read_scored(cc, replace(mlo, pixels=noise), scenes=[CALM])
+    assert [image.verdict for image in reading.images] == [N, I]
+    assert reading.breasts[0].verdict is I
+    assert reading.verdict is I

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mammosono.appliance.output import rle
 from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
-from mammosono.appliance.pipeline.verdict import NO_BREAST, findings_of, judge, malignancy
-from mammosono.appliance.values import Label, Modality, SourceImage, Verdict
+from mammosono.appliance.pipeline.scoring import evidence, image_score
+from mammosono.appliance.pipeline.verdict import NO_BREAST, findings_of, judge
+from mammosono.appliance.values import Label, Modality, Scoring, SourceImage, Verdict
 
 FRAME = Frame((40, 20, 232, 276), 0.5, GEOMETRY.input_size)
 IMAGE = SourceImage(Modality.MG, np.zeros((300, 260), np.uint8), 8, (0, 255), (0.1, 0.1), "ab" * 32)
@@ -36,23 +37,6 @@ def seen(*lesions: tuple[float, float], image: float = 0.0) -> Detections:
     )
 
 
-@settings(max_examples=60, deadline=None)
-@given(unit, unit, st.lists(unit, max_size=4))
-def test_a_score_is_the_weighted_mean_of_the_whole_image_and_the_finding(weight, whole, own):
-    score, each = malignancy(seen(*[(0.0, m) for m in own], image=whole), weight)
-    expected = [weight * whole + (1 - weight) * m for m in own]
-    assert each == pytest.approx(expected, abs=1e-6)
-    assert score == pytest.approx(max(expected, default=weight * whole), abs=1e-6)
-    assert 0 <= score <= 1
-    assert ((each >= 0) & (each <= 1)).all()
-
-
-def test_the_weights_ends_are_the_head_alone_and_the_findings_alone():
-    both = seen((0.1, 0.2), (0.0, 0.9), image=0.4)
-    assert malignancy(both, 0.0)[0] == pytest.approx(0.9)
-    assert malignancy(both, 1.0)[0] == pytest.approx(0.4)
-
-
 @given(unit, unit, st.booleans())
 def test_positive_is_a_score_at_or_above_the_operating_point(score, point, found):
     verdict, _ = judge(score, point, replace(FRAME, found=found))
@@ -70,12 +54,14 @@ def test_a_film_with_a_breast_below_the_point_is_negative_without_a_word():
     assert judge(0.49, POINT, FRAME) == (Verdict.NEGATIVE, ())
 
 
+def findings(what: Detections, head_weight: float = 0.5, image: SourceImage = IMAGE):
+    """The findings of an image that is judged by itself; shown from a lesion score of 0.3."""
+    own = fake_model(head_weight=head_weight).of(image.modality)
+    return findings_of(image, FRAME, what, own, POINT)
+
+
 def labels(*lesions, image: float = 0.0, head_weight: float = 0.0) -> list[Label]:
-    model = fake_model(head_weight=head_weight)
-    return [
-        f.label
-        for f in findings_of(IMAGE, FRAME, seen(*lesions, image=image), model.of(IMAGE.modality))
-    ]
+    return [f.label for f in findings(seen(*lesions, image=image), head_weight)]
 
 
 B, M = Label.BENIGN, Label.MALIGNANT
@@ -115,9 +101,10 @@ def test_a_tie_of_a_findings_own_looks_is_malignant():
 def test_a_positive_image_with_findings_names_one_malignant_and_a_negative_one_none(
     lesions, whole, weight
 ):
-    model, what = fake_model(head_weight=weight), seen(*lesions, image=whole)
-    found = findings_of(IMAGE, FRAME, what, model.of(IMAGE.modality))
-    verdict, _ = judge(malignancy(what, weight)[0], POINT, FRAME)
+    what = seen(*lesions, image=whole)
+    found = findings(what, weight)
+    score = image_score(evidence(what, 0.3), Scoring(weight, 0.3, POINT))
+    verdict, _ = judge(score, POINT, FRAME)
     malignant = [f for f in found if f.label is M]
     if verdict is Verdict.POSITIVE and found:
         assert malignant[0] is found[0]
@@ -129,9 +116,7 @@ def test_a_positive_image_with_findings_names_one_malignant_and_a_negative_one_n
 
 
 def test_findings_carry_boxes_masks_and_measures_of_the_image_as_posted():
-    (found,) = findings_of(
-        IMAGE, FRAME, seen((0.1, 0.8)), fake_model(head_weight=0.5).of(IMAGE.modality)
-    )
+    (found,) = findings(seen((0.1, 0.8)))
     # Input px 10..26 x 30..60 at half scale, the crop's corner at (40, 20).
     assert found.box == pytest.approx((60, 80, 92, 140))
     assert found.score == pytest.approx(0.4)
@@ -147,23 +132,25 @@ def test_findings_carry_boxes_masks_and_measures_of_the_image_as_posted():
 
 def test_a_box_over_the_images_edge_is_cut_there():
     image = replace(IMAGE, pixels=np.zeros((300, 80), np.uint8))
-    (found,) = findings_of(image, FRAME, seen((0.1, 0.8)), fake_model().of(IMAGE.modality))
+    (found,) = findings(seen((0.1, 0.8)), image=image)
     assert found.box == pytest.approx((60, 80, 80, 140))
     assert found.area_px == 20 * 60
 
 
 def test_a_finding_without_a_pixel_in_the_image_is_none():
     outside = replace(IMAGE, pixels=np.zeros((70, 50), np.uint8))
-    assert findings_of(outside, FRAME, seen((0.1, 0.8)), fake_model().of(IMAGE.modality)) == ()
+    assert findings(seen((0.1, 0.8)), image=outside) == ()
     faint = replace(seen((0.1, 0.8)), masks=np.full((1, 56, 56), 0.4, np.float32))
-    assert findings_of(IMAGE, FRAME, faint, fake_model().of(IMAGE.modality)) == ()
+    assert findings(faint) == ()
+
+
+def test_what_lies_under_the_finding_threshold_is_not_shown():
+    assert [f.score for f in findings(seen((0.1, 0.15), (0.2, 0.45)), 0.0)] == pytest.approx([0.45])
 
 
 def test_of_the_findings_that_have_pixels_the_first_is_the_one_named():
     what = seen((0.1, 0.9), (0.7, 0.2), (0.8, 0.1), image=1.0)
     masks = what.masks.copy()
     masks[0] = 0
-    found = findings_of(
-        IMAGE, FRAME, replace(what, masks=masks), fake_model(head_weight=0.6).of(IMAGE.modality)
-    )
+    found = findings(replace(what, masks=masks), 0.6)
     assert [f.label for f in found] == [M, B]

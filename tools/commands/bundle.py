@@ -36,6 +36,12 @@ def export(
         float,
         typer.Option(metavar="X", min=0.01, max=1.0, help="Of each modality's verdict, on val."),
     ] = 0.9,
+    false_positives: Annotated[
+        float,
+        typer.Option(
+            metavar="X", min=0.0, help="Findings shown that hit no lesion, an image, on val."
+        ),
+    ] = 0.5,
     denoiser: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Run folder of `train-denoiser`; without, no such stage."),
@@ -51,15 +57,15 @@ def export(
     with refusals():
         from mammosono.appliance.values import Modality
         from mammosono.tools.data.index import read_index
-        from mammosono.tools.export.export import export_bundle
+        from mammosono.tools.export.export import Goal, export_bundle
 
         own = {Modality.MG: mammogram_run, Modality.US: ultrasound_run}
         runs = run or {modality: each for modality, each in own.items() if each}
         with bars(console) as progress:
             manifest = export_bundle(
                 runs, out, read_index(data), source or TRAINED_SOURCES,
-                name=name, version=version, sensitivity=sensitivity, on_image=progress,
-                denoiser_run=denoiser,
+                name=name, version=version, goal=Goal(sensitivity, false_positives),
+                on_image=progress, denoiser_run=denoiser,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)

@@ -13,7 +13,7 @@ specificity. But a study may hold that test alone. So each must keep a sensitivi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +235,13 @@ def choose_for_bundle(
     """
     engine, model = open_model(bundle, EngineOptions())
     # With the operating point out of reach a verdict shows only whether the device could clear it.
-    silent = model.everywhere(operating_point=1.0)
+    silent = replace(
+        model,
+        modalities={
+            modality: replace(own, scoring=replace(own.scoring, operating_point=1.0, breast=None))
+            for modality, own in model.modalities.items()
+        },
+    )
     with Reader(engine, silent) as reader:
         scores, truth = read_scores(reader, records, progress)
     return as_plain(choose_jointly(scores, truth, target), records, target)

@@ -29,7 +29,14 @@ from mammosono.tools.denoiser.network import Denoiser
 from mammosono.tools.denoiser.training import best_denoiser
 from mammosono.tools.evaluation.evaluate import evaluate
 from mammosono.tools.evaluation.table import as_dict
-from mammosono.tools.export.calibrate import Calibration, calibrate
+from mammosono.tools.export.calibrate import (
+    FALSE_POSITIVES,
+    LOWEST,
+    Calibration,
+    Judged,
+    calibrate,
+    look_at,
+)
 from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.export.half_precision import add_half_precision
 from mammosono.tools.export.parity import compare, compare_denoiser
@@ -47,6 +54,15 @@ PARITY_IMAGES = 8
 SHARED = "shared"
 """Name of the one network that reads every modality."""
 OWN = {Modality.MG: "mammogram", Modality.US: "ultrasound"}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the thresholds are chosen for: sensitivity of each modality's verdict, and findings
+    shown that hit no lesion, an image."""
+
+    sensitivity: float = 0.9
+    false_positives: float = FALSE_POSITIVES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +83,7 @@ def export_bundle(
     *,
     name: str,
     version: str,
-    sensitivity: float,
+    goal: Goal,
     on_image: OnPhase,
     denoiser_run: Path | None = None,
 ) -> dict[str, Any]:
@@ -95,8 +111,8 @@ def export_bundle(
             cleaner, manifest["denoiser"] = best_denoiser(denoiser_run)
             _add_denoiser(manifest, trained, cleaner, folder)
         write_manifest(folder, manifest)
-        parity, chosen = _choose(trained, cleaner, folder, val, sensitivity, on_image)
-        _enter(manifest, chosen, sensitivity)
+        parity, chosen = _choose(trained, cleaner, folder, val, goal, on_image)
+        _enter(manifest, chosen, goal)
         manifest["training"] = {
             "networks": {one.name: {"config": asdict(one.config)} for one in trained},
             "sources": list(sources),
@@ -154,7 +170,7 @@ def _choose(
     cleaner: Denoiser | None,
     folder: Path,
     val: Sequence[Record],
-    sensitivity: float,
+    goal: Goal,
     on_image: OnPhase,
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
     """The graphs' parity with the networks, and the numbers that validation images give."""
@@ -173,10 +189,17 @@ def _choose(
         if cleaner is not None:
             for stage, noisy in recorder.noisy.items():
                 parity |= compare_denoiser(cleaner, engine, noisy, stage)
-        chosen = calibrate(engine, model, val, sensitivity, partial(on_image, "calibrate"))
+        looks = look_at(engine, model, val, partial(on_image, "calibrate"))
     finally:
         engine.close()
-    return parity, chosen
+    free = {source for one in trained for source in one.config.class_free}
+    return parity, {
+        modality: calibrate(
+            [one for one in looks if one.record.modality is modality],
+            goal.sensitivity, free, goal.false_positives,
+        )
+        for modality in model.modalities
+    }  # fmt: skip
 
 
 def _measure(
@@ -202,7 +225,12 @@ def _draft(trained: Sequence[_Trained], out: Path, name: str, version: str) -> d
             modality.value: {
                 "network": one.name,
                 "finding_threshold": 0.5,
-                "score": {"rule": RULE, "head_weight": 0.5},
+                "score": {
+                    "rule": RULE,
+                    "head_weight": 0.5,
+                    "region_floor": LOWEST,
+                    "calibration": {"slope": 1.0, "intercept": 0.0},
+                },
                 "operating_point": 0.5,
             }
             for one in trained
@@ -253,31 +281,47 @@ def _bounded(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "tolerances": named}
 
 
-def _enter(
-    manifest: dict[str, Any], chosen: dict[Modality, Calibration], sensitivity: float
-) -> None:
-    for modality, values in chosen.items():
+def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: Goal) -> None:
+    reached = {}
+    for modality, own in chosen.items():
+        score: dict[str, Any] = {
+            "rule": RULE,
+            "head_weight": own.scoring.head_weight,
+            "region_floor": own.scoring.region_floor,
+            "calibration": own.scoring.calibration and asdict(own.scoring.calibration),
+        }
+        reached[modality.value] = _reached(own.image)
+        if own.scoring.breast is not None and own.breast is not None:
+            score["breast"] = asdict(own.scoring.breast)
+            reached[f"{modality.value} breast"] = _reached(own.breast)
         manifest["modalities"][modality.value].update(
-            finding_threshold=values.finding_threshold,
-            score={
-                "rule": RULE,
-                "head_weight": values.image_score.weight,
-                "val_auc": round(values.image_score.auc, 4),
-            },
+            finding_threshold=own.shown.threshold,
+            score=score,
             # Not rounded: it lies midway between two scores, which may be closer than any rounding.
-            operating_point=values.operating_point.threshold,
+            operating_point=own.scoring.operating_point,
         )
+    manifest["findings_chosen"] = {
+        "on": "val",
+        "for": f"at most {goal.false_positives:g} false positives an image",
+        "reached": {
+            m.value: {k: round(v, 4) for k, v in asdict(own.shown).items() if k != "threshold"}
+            for m, own in chosen.items()
+        },
+    }
     manifest["operating_points_chosen"] = {
         "on": "val",
-        "for": f"sensitivity of at least {sensitivity:g} of each modality",
-        "reached": {
-            m.value: {
-                "n": v.images,
-                "tpr": round(v.operating_point.tpr, 4),
-                "tnr": round(v.operating_point.tnr, 4),
-            }
-            for m, v in chosen.items()
-        },
+        "for": f"sensitivity of at least {goal.sensitivity:g} of each modality",
+        "reached": reached,
+    }
+
+
+def _reached(judged: Judged) -> dict[str, Any]:
+    return {
+        "n": judged.n,
+        "malignant": judged.malignant,
+        "auc": round(judged.auc, 4),
+        "tpr": round(judged.point.tpr, 4),
+        "tnr": round(judged.point.tnr, 4),
     }
 
 

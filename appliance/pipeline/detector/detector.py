@@ -20,7 +20,7 @@ from mammosono.engines.interface import Engine
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What the network saw on one canvas, in input px; findings best first.
+    """What the network saw on one canvas, in input px; regions, best first.
 
     image: float32 [3] probabilities of normal, benign, malignant for the whole image.
     boxes: [n, 4]; benign, malignant: [n] probabilities; masks: float32 [n, 56, 56] in 0..1.
@@ -36,6 +36,13 @@ class Detections:
     def lesion(self) -> NDArray[np.float32]:
         """[n] probability of a lesion of either kind."""
         return np.asarray(self.benign + self.malignant)
+
+    def from_lesion_score(self, threshold: float) -> Detections:
+        """Those of at least this lesion score."""
+        kept = self.lesion >= threshold
+        return Detections(
+            self.image, self.boxes[kept], self.benign[kept], self.malignant[kept], self.masks[kept]
+        )
 
 
 class DetectorStages(NamedTuple):

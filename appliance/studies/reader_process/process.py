@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost
 from mammosono.appliance.studies.reader_process.job import (
     Opening,
@@ -24,6 +26,7 @@ from mammosono.appliance.studies.reader_process.job import (
 from mammosono.appliance.values import ModelInfo, Verdict
 
 logger = logging.getLogger(__name__)
+_MODEL = TypeAdapter(ModelInfo)
 
 COMMAND = (sys.executable, "-m", "mammosono.appliance.studies.reader_process")
 _LINE_BYTES = 64 * 2**20
@@ -167,7 +170,7 @@ class ReaderProcess:
         answer = await self._receive()
         if "unavailable" in answer:
             raise ModelUnavailable(answer["unavailable"])
-        self._model, self._unavailable = ModelInfo(**answer["ready"]), None
+        self._model, self._unavailable = _MODEL.validate_python(answer["ready"]), None
         self._ready.set()
 
     async def _monitor(self) -> None:

@@ -22,7 +22,7 @@ from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED, BundleModel, model_of, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.pipeline.verdict import findings_of, judge, malignancy
+from mammosono.appliance.pipeline.verdict import findings_of, judge_study
 from mammosono.appliance.values import ImageReading, Modality, SourceImage
 from mammosono.engines.bundle import open_bundle
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
@@ -79,7 +79,8 @@ def _once(posted: Posted, model: BundleModel, remove: RemoveNoise, detector: Det
     prepared = prepare(image, model, remove, watch)
     with watch.lap("after"):
         detections = detector.detect(prepared.canvas, finding_threshold=_SURE / 2)
-        findings_of(image, prepared.frame, detections, model.of(image.modality))
+        own = model.of(image.modality)
+        findings_of(image, prepared.frame, detections, own, own.scoring.operating_point)
     laps = watch.milliseconds()
     return HostWork(
         1e-3 * (laps["decode"] + laps["frame"]), 1e-3 * laps["denoise"], 1e-3 * laps["after"]
@@ -255,13 +256,14 @@ def _reader(
 ) -> Callable[[SourceImage, Prepared], ImageReading]:
     def read(image: SourceImage, prepared: Prepared) -> ImageReading:
         own = model.of(image.modality)
-        detections = detector.detect(prepared.canvas, own.finding_threshold)
-        score, _ = malignancy(detections, own.head_weight)
-        verdict, _ = judge(score, own.operating_point, prepared.frame)
-        findings = findings_of(image, prepared.frame, detections, own)
+        detections = detector.detect(
+            prepared.canvas, min(own.finding_threshold, own.scoring.region_floor)
+        )
+        ((judgement,), _) = judge_study([image], [prepared.frame], [detections], model)
+        findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
         return ImageReading(
             0, image.modality, image.width, image.height, image.sha256,
-            verdict, score, findings, prepared.denoise, (),
+            judgement.verdict, judgement.score, findings, prepared.denoise, (),
         )  # fmt: skip
 
     return read
