@@ -285,7 +285,7 @@ def test_every_image_is_read_once_and_told(tmp_path: Path) -> None:
 def test_a_modality_without_the_images_to_choose_on_is_refused(
     cases: list[Case], tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="nothing can be chosen on these (US )?images: give"):
+    with pytest.raises(ValueError, match=r"nothing can be chosen on these (US )?images: give"):
         Validation(tmp_path, cases).calibrated()
 
 

@@ -13,31 +13,38 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tiny_bundle import drawn_bundle
+from tiny_bundle import drawn_bundle, drawn_networks
 from typer.testing import CliRunner
 
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.values import (
+    BreastScoring,
+    Calibration,
     DenoiseRecord,
+    Evidence,
     ImageReading,
     Label,
     Modality,
     ModelInfo,
     Reading,
+    Scoring,
     SourceImage,
     Verdict,
 )
 from mammosono.engines.bundle import open_bundle
 from mammosono.tools.cli import app
-from mammosono.tools.data.index import COLUMNS, read_index
+from mammosono.tools.data.index import COLUMNS, Record, read_index
 from mammosono.tools.evaluation.operating_points import (
     JointPoint,
+    Scored,
     Target,
+    choose_for_breasts,
     choose_image_score,
     choose_jointly,
     choose_threshold,
     enter,
+    hospital_weights,
     read_scores,
 )
 
@@ -363,6 +370,90 @@ def test_what_the_device_would_never_clear_is_wrong_at_every_threshold(index: Pa
     # Normal and malignant in turn.
     says = [(clear, 0.1), (clear, 0.2), (unclear, 0.3), (unclear, 0.4), (unclear, None)]
     says.append((unclear, None))
-    scores, truth = read_scores(Says(says), records, lambda done, total: None)
-    assert truth[Modality.MG].tolist() == [False, True] * 3
-    np.testing.assert_array_equal(scores[Modality.MG], [0.1, 0.2, 1, 0.4, 1, 0])
+    read = read_scores(Says(says), records, lambda done, total: None)[Modality.MG]
+    assert [one.malignant for one in read] == [False, True] * 3
+    assert [one.score for one in read] == [0.1, 0.2, 1, 0.4, 1, 0]
+
+
+def test_a_draw_takes_hospitals_and_of_each_its_cases() -> None:
+    hospitals, cases = ["a"] * 3 + ["b"] * 2, ["1", "1", "2", "3", "4"]
+    weights = hospital_weights(hospitals, cases, 4000, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 1]).all()  # of one case
+    taken = {"a": weights[:, :3].any(axis=1), "b": weights[:, 3:].any(axis=1)}
+    only_a = taken["a"] & ~taken["b"]
+    assert only_a.mean() == pytest.approx(0.25, abs=0.03)
+    assert weights.mean(axis=0) == pytest.approx(np.ones(5), abs=0.1)
+
+
+def test_a_target_with_confidence_holds_in_the_hospital_where_it_is_hardest() -> None:
+    """One hospital's cancers score 0.9, the other's 0.4; a draw may hold the second alone."""
+    us = [(0.9, True)] * 6 + [(0.4, True)] * 6 + [(0.5, False), (0.1, False)] * 4
+    scores, truth = sides([(0.9, True), (0.1, False)] * 10, us)
+    scores[MG] = np.full(20, 0.5)  # says nothing: the ultrasound must do it
+    hospitals = ["a"] * 6 + ["b"] * 6 + ["a"] * 4 + ["b"] * 4
+    rng = np.random.default_rng(1)
+    weights = {
+        MG: hospital_weights(["c"] * 20, [str(k) for k in range(20)], 300, rng),
+        US: hospital_weights(hospitals, [str(k) for k in range(20)], 300, rng),
+    }
+    plain = choose_jointly(scores, truth, Target(0.5, None, 0.0), weights)
+    assert plain.points[US].threshold > 0.4
+    sure = choose_jointly(scores, truth, Target(0.5, None, 0.0, 0.9), weights)
+    assert sure.points[US].threshold < 0.4
+    assert sure.tpr == 1
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.0, float("nan")])
+def test_a_confidence_is_a_share_below_one(confidence: float) -> None:
+    with pytest.raises(ValueError, match="confidence is a share"):
+        Target(0.9, None, 0.5, confidence)
+
+
+def scored(case: str, view: str, label: str, region: float) -> Scored:
+    record = Record(MG, label, f"{case}_L_{view}.png", Path(), (), (), case, "drawn", "val")
+    return Scored(record, region, Evidence(region, region))
+
+
+def test_a_breast_keeps_the_sensitivity_of_one_image_and_its_two_views_cost_less() -> None:
+    images = []
+    for k in range(8):
+        label, base = ("malignant", 0.6) if k % 2 else ("benign", 0.4)
+        images += [
+            scored(f"p{k}", "CC", label, base + 0.15 + k / 100),
+            scored(f"p{k}", "MLO", label, base - 0.15 + k / 100),
+        ]
+    scoring = Scoring(0.5, 0.05, 0.5, None, BreastScoring(Calibration(1.0, 0.0), 0.5))
+    chosen = choose_for_breasts(images, scoring, 1.0)
+    assert (chosen.n, chosen.malignant) == (8, 4)
+    assert (chosen.point.tpr, chosen.point.tnr) == (1, 1)
+    single = choose_threshold(
+        np.array([one.score for one in images]),
+        np.array([one.malignant for one in images]),
+        sensitivity=1.0,
+    )
+    assert single.tnr < 1
+
+
+def test_points_of_breasts_are_entered_beside_those_of_images(tmp_path: Path) -> None:
+    bundle = drawn_networks(tmp_path / "tiny", {"MG": ((128, 96), 1), "US": ((96, 128), 2)})
+    manifest = dict(open_bundle(bundle).manifest)
+    score = {
+        "rule": "head-and-region",
+        "head_weight": 0.5,
+        "region_floor": 0.05,
+        "calibration": {"slope": 1.0, "intercept": 0.0},
+        "breast": {"calibration": {"slope": 2.0, "intercept": 0.1}, "operating_point": 0.5},
+    }
+    manifest["modalities"]["MG"]["score"] = score
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    enter(
+        bundle, {"operating_points": {"MG": 0.3, "US": 0.4}, "breast_operating_points": {"MG": 0.2}}
+    )
+    after = open_bundle(bundle).manifest
+    assert after["modalities"]["MG"]["operating_point"] == 0.3
+    assert after["modalities"]["US"]["operating_point"] == 0.4
+    assert after["modalities"]["MG"]["score"] == {
+        **score,
+        "breast": {**score["breast"], "operating_point": 0.2},
+    }
+    assert "breast_operating_points" not in after

@@ -75,6 +75,15 @@ def operating_points(
             metavar="S", min=0.0, max=1.0, help="Sensitivity that either modality keeps alone."
         ),
     ] = 0.5,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0.0,
+            max=0.99,
+            help="Share of draws of hospitals and cases in which the target must hold.",
+        ),
+    ] = None,
     split: Annotated[Split, typer.Option(help="Images to choose on.")] = Split.val,
     source: Sources = None,
     out: Annotated[
@@ -96,7 +105,7 @@ def operating_points(
         from mammosono.tools.data.index import read_index, select
         from mammosono.tools.evaluation.operating_points import Target, choose_for_bundle, enter
 
-        target = Target(target_sensitivity, target_specificity, least)
+        target = Target(target_sensitivity, target_specificity, least, confidence)
         records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)
         with bar(Console(stderr=True) if as_json else console, "reading") as progress:
             chosen = choose_for_bundle(bundle, records, target, progress)

@@ -6,6 +6,10 @@ verdict meets a target. Over all simulated pairs of the same truth, see mammoson
     TPR = 1 - (1 - TPR_MG)(1 - TPR_US),    TNR = TNR_MG TNR_US,
 so every pair of thresholds that tells the scores apart can be tried: the search is exact.
 
+A sensitivity that holds on the images at hand fails in half of all other samples. So it can be
+asked to hold in a stated share of bootstrap draws, which take whole hospitals, and of each whole
+cases, with replacement: hospitals differ by more than their images tell.
+
 Left to itself the search may silence the weaker test: a threshold that nothing reaches costs no
 specificity. But a study may hold that test alone. So each must keep a sensitivity of its own.
 """
@@ -22,18 +26,22 @@ import numpy as np
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import open_model
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
-from mammosono.appliance.values import ImageReading, Modality, Verdict
+from mammosono.appliance.pipeline.scoring import breast_score
+from mammosono.appliance.values import Evidence, ImageReading, Modality, Scoring, Verdict
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
-from mammosono.tools.evaluation.bootstrap import Floats
-from mammosono.tools.evaluation.metrics import Bools, auc
+from mammosono.tools.evaluation.bootstrap import SEED, Floats, case_weights
+from mammosono.tools.evaluation.breasts import by_breast
+from mammosono.tools.evaluation.metrics import Bools, auc, ratio
 from mammosono.tools.progress import OnCount
 
 SENSITIVITY = 0.90
 """Goal of one modality alone where none is stated."""
 LEAST = 0.5
 """Sensitivity that either modality keeps alone where no other is stated."""
+HOSPITALS = 500
+"""Draws of hospitals and cases in which a target must hold."""
 WEIGHTS = tuple(i / 10 for i in range(11))
 TOLERANCE = 1e-12
 """1 - 1/10 must reach 0.9."""
@@ -159,18 +167,23 @@ class Target:
     """What the fused verdict must reach: exactly one of the two rates, in (0, 1].
 
     least: sensitivity that either modality keeps alone, in [0, 1].
+    confidence: share of the draws of hospitals and cases in which the rate holds, in [0, 1); None:
+    on the images themselves.
     Raises ValueError otherwise.
     """
 
     sensitivity: float | None = None
     specificity: float | None = None
     least: float = LEAST
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         if (self.sensitivity is None) == (self.specificity is None):
             raise ValueError("state a target sensitivity or a target specificity, one of them")
         if not 0 < self.rate <= 1 or not 0 <= self.least <= 1:
             raise ValueError("a target is a rate above 0 and at most 1")
+        if self.confidence is not None and not 0 <= self.confidence < 1:
+            raise ValueError("a confidence is a share from 0 to below 1")
 
     @property
     def rate(self) -> float:
@@ -193,11 +206,15 @@ class JointPoint:
 
 
 def choose_jointly(
-    scores: dict[Modality, Floats], truth: dict[Modality, Bools], target: Target
+    scores: dict[Modality, Floats],
+    truth: dict[Modality, Bools],
+    target: Target,
+    weights: Mapping[Modality, Floats] | None = None,
 ) -> JointPoint:
     """The thresholds whose fused verdict meets the target and gives most of the other rate.
 
-    scores: float [n] in [0, 1], truth: bool [n], malignant or not; of both modalities.
+    scores: float [n] in [0, 1], truth: bool [n], malignant or not; of both modalities. weights: of
+    each how often an image counts in each draw, float [draws, n], where a confidence is asked for.
     Of equally good ones: most of the targeted rate; then the sensitivities most alike; then the
     higher thresholds, of mammograms first.
     Raises ValueError if a class is missing, a score is outside [0, 1] or NaN, or no thresholds
@@ -207,6 +224,8 @@ def choose_jointly(
     tpr = 1 - np.outer(1 - mg.tpr, 1 - us.tpr)
     tnr = np.outer(mg.tnr, us.tnr)
     goal, other = (tpr, tnr) if target.specificity is None else (tnr, tpr)
+    if target.confidence is not None and weights is not None:
+        goal = _held(scores, truth, target, weights, (mg, us))
     least = target.least - TOLERANCE
     enough = (mg.tpr[:, None] >= least) & (us.tpr >= least)
     met = np.argwhere(enough & (goal >= target.rate - TOLERANCE))
@@ -226,6 +245,46 @@ def choose_jointly(
     )
 
 
+def _held(
+    scores: dict[Modality, Floats],
+    truth: dict[Modality, Bools],
+    target: Target,
+    weights: Mapping[Modality, Floats],
+    each: tuple[Cuts, Cuts],
+) -> Floats:
+    """[k, l] the fused rate of every pair of cuts that the stated share of draws reaches or passes;
+    a draw without an image of the class counts as 0."""
+    assert target.confidence is not None
+    sensitive, rates = target.specificity is None, []
+    for modality, cut in zip(Modality, each, strict=True):
+        positive = scores[modality] >= cut.threshold[:, None]
+        member = truth[modality] if sensitive else ~truth[modality]
+        drawn = weights[modality] * member
+        right = drawn @ (positive if sensitive else ~positive).T.astype(np.float64)
+        rates.append(np.nan_to_num(ratio(right, drawn.sum(axis=1, keepdims=True))))
+    film, probe = rates
+    rows = [
+        1 - (1 - film[:, [k]]) * (1 - probe) if sensitive else film[:, [k]] * probe
+        for k in range(film.shape[1])
+    ]
+    level = 1 - target.confidence
+    return np.array([np.quantile(row, level, axis=0, method="lower") for row in rows])
+
+
+def hospital_weights(
+    hospitals: Sequence[str], cases: Sequence[str], draws: int, rng: np.random.Generator
+) -> Floats:
+    """How often each image counts in each draw, float [draws, n]: hospitals are drawn with
+    replacement, and of each its cases."""
+    names, member = np.unique(np.asarray(hospitals, str), return_inverse=True)
+    counts = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=draws)
+    out = np.zeros((draws, member.size))
+    for k in range(names.size):
+        own = np.flatnonzero(member == k)
+        out[:, own] = case_weights([cases[int(i)] for i in own], draws, rng) * counts[:, [k]]
+    return out
+
+
 def choose_for_bundle(
     bundle: Path, records: Sequence[Record], target: Target, progress: OnCount
 ) -> dict[str, Any]:
@@ -243,31 +302,80 @@ def choose_for_bundle(
         },
     )
     with Reader(engine, silent) as reader:
-        scores, truth = read_scores(reader, records, progress)
-    return as_plain(choose_jointly(scores, truth, target), records, target)
+        read = read_scores(reader, records, progress)
+    scores = {m: np.array([one.score for one in own]) for m, own in read.items()}
+    truth = {m: np.array([one.malignant for one in own], bool) for m, own in read.items()}
+    rng = np.random.default_rng(SEED)
+    weights = {
+        m: hospital_weights(
+            [one.record.source for one in own], [one.record.case for one in own], HOSPITALS, rng
+        )
+        for m, own in read.items()
+    }
+    chosen = choose_jointly(scores, truth, target, weights)
+    breasts = {}
+    for modality, own in read.items():
+        scoring = model.of(modality).scoring
+        if scoring.breast is not None:
+            goal = chosen.points[modality].tpr
+            breasts[modality] = choose_for_breasts(own, scoring, goal)
+    return as_plain(chosen, records, target, breasts)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """An image's score, and what it is made of where the bundle says so. What the device cannot
+    read, or would never clear, is wrong at every threshold, as in an evaluation: score 0 with a
+    malignant lesion, 1 without."""
+
+    record: Record
+    score: float
+    evidence: Evidence | None
+
+    @property
+    def malignant(self) -> bool:
+        return self.record.label == "malignant"
+
+
+@dataclass(frozen=True, slots=True)
+class BreastPoint:
+    """The operating point of breasts seen in two views. n, malignant: breasts."""
+
+    n: int
+    malignant: int
+    point: OperatingPoint
 
 
 def read_scores(
     reader: ImageReader, records: Sequence[Record], progress: OnCount
-) -> tuple[dict[Modality, Floats], dict[Modality, Bools]]:
-    """Image scores and truth by modality, in the records' order.
-
-    What the device cannot read, or would never clear, is wrong at every threshold, as in an
-    evaluation: score 0 with a malignant lesion, 1 without.
-    """
-    scores: dict[Modality, list[float]] = {modality: [] for modality in Modality}
-    truth: dict[Modality, list[bool]] = {modality: [] for modality in Modality}
+) -> dict[Modality, list[Scored]]:
+    """By modality, in the records' order."""
+    read: dict[Modality, list[Scored]] = {modality: [] for modality in Modality}
     for done, record in enumerate(records, start=1):
         image = read_image(record.image.read_bytes(), record.modality)
         reading = reader.read([image]).images[0]
-        malignant = record.label == "malignant"
-        scores[record.modality].append(_score(reading, malignant))
-        truth[record.modality].append(malignant)
+        score = _score(reading, record.label == "malignant")
+        read[record.modality].append(Scored(record, score, reading.evidence))
         progress(done, len(records))
-    return (
-        {m: np.array(values, np.float64) for m, values in scores.items()},
-        {m: np.array(values, bool) for m, values in truth.items()},
-    )
+    return read
+
+
+def choose_for_breasts(
+    images: Sequence[Scored], scoring: Scoring, sensitivity: float
+) -> BreastPoint:
+    """The threshold for breasts that keeps the sensitivity which one image alone has: two views
+    then cost fewer false alarms. Raises ValueError as `choose_threshold`."""
+    sides = by_breast(images, lambda one: one.record)
+    scores, truth = [], []
+    for views in sides.values():
+        seen = [one.evidence for one in views if one.evidence is not None]
+        scores.append(breast_score(seen, scoring))
+        truth.append(any(one.malignant for one in views))
+    sick = np.array(truth, bool)
+    return BreastPoint(
+        len(scores), int(sick.sum()),
+        choose_threshold(np.array(scores), sick, sensitivity=sensitivity),
+    )  # fmt: skip
 
 
 def _score(reading: ImageReading, malignant: bool) -> float:
@@ -277,7 +385,12 @@ def _score(reading: ImageReading, malignant: bool) -> float:
     return reading.score
 
 
-def as_plain(chosen: JointPoint, records: Sequence[Record], target: Target) -> dict[str, Any]:
+def as_plain(
+    chosen: JointPoint,
+    records: Sequence[Record],
+    target: Target,
+    breasts: Mapping[Modality, BreastPoint],
+) -> dict[str, Any]:
     """What is printed, written and entered into the manifest."""
     counts = {m: [r.label == "malignant" for r in records if r.modality is m] for m in Modality}
     reached: dict[str, Any] = {
@@ -289,13 +402,26 @@ def as_plain(chosen: JointPoint, records: Sequence[Record], target: Target) -> d
         }
         for m, point in chosen.points.items()
     }
+    for m, breast in breasts.items():
+        reached[f"{m.value} breast"] = {
+            "n": breast.n,
+            "malignant": breast.malignant,
+            "tpr": round(breast.point.tpr, 4),
+            "tnr": round(breast.point.tnr, 4),
+        }
     reached["fused"] = {"tpr": round(chosen.tpr, 4), "tnr": round(chosen.tnr, 4)}
+    held = (
+        ""
+        if target.confidence is None
+        else f" in {target.confidence:.0%} of draws of hospitals and cases"
+    )
     return {
         # Not rounded: each lies midway between two scores, which may be closer than any rounding.
         "operating_points": {m.value: point.threshold for m, point in chosen.points.items()},
+        "breast_operating_points": {m.value: own.point.threshold for m, own in breasts.items()},
         "operating_points_chosen": {
             "on": ", ".join(sorted({record.split for record in records})),
-            "for": f"fused {target.name} of at least {target.rate:g}, either modality alone "
+            "for": f"fused {target.name} of at least {target.rate:g}{held}, either modality alone "
             f"keeping a sensitivity of at least {target.least:g}",
             "rule": RULE,
             "target": asdict(target),
@@ -319,11 +445,16 @@ def enter(bundle: Path, chosen: Mapping[str, Any]) -> str:
         earlier = {code: entry["operating_point"] for code, entry in opened.modalities.items()}
         training.setdefault("metrics_operating_points", earlier)
     after = {**before, **chosen, **({"training": training} if training else {})}
+    of_breasts = after.pop("breast_operating_points", {})
     if before["schema"] != 1:  # where each modality has its own entry
         points = after.pop("operating_points")
-        after["modalities"] = {
-            code: {**entry, **({"operating_point": points[code]} if code in points else {})}
-            for code, entry in opened.modalities.items()
-        }
+        modalities = {code: dict(entry) for code, entry in opened.modalities.items()}
+        for code, point in points.items():
+            modalities[code]["operating_point"] = point
+        for code, point in of_breasts.items():
+            score = modalities[code]["score"]
+            breast = {**score["breast"], "operating_point": point}
+            modalities[code]["score"] = {**score, "breast": breast}
+        after["modalities"] = modalities
     write_manifest(bundle, after)
     return open_bundle(bundle).sha256

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mammosono.appliance.output.rle import decode, encode
-from mammosono.appliance.values import Box, Finding, ImageReading, Label, Rle, Verdict
+from mammosono.appliance.values import Box, Evidence, Finding, ImageReading, Label, Rle, Verdict
 from mammosono.tools.data.index import LesionMark, Record
 from mammosono.tools.data.truth import decode_grey, set_pixels, union_mask
 from mammosono.tools.evaluation.bootstrap import Floats
@@ -42,6 +42,7 @@ class ImageOutcome:
     centre_hit: 1.0 if the centre of a finding's box lies in a lesion's circle or box, else 0.0.
     Both are NaN where the record has no located lesion.
     error: the code of the refusal if the image could not be read, else "".
+    evidence: what the score is made of; None if the image could not be read.
     """
 
     record: Record
@@ -54,6 +55,7 @@ class ImageOutcome:
     box_hit: float
     centre_hit: float
     error: str = ""
+    evidence: Evidence | None = None
 
     @property
     def malignant(self) -> bool:
@@ -87,6 +89,7 @@ def read_outcome(record: Record, image: ImageReading, read_bytes: ReadBytes) -> 
         jaccard=math.nan if lesion is None else jaccard(covered, lesion),
         box_hit=box_hit,
         centre_hit=centre_hit,
+        evidence=image.evidence,
     )
 
 

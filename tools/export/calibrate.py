@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.intake.file_name import side_and_view
 from mammosono.appliance.pipeline.detector.detector import Detections, Detector
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.pipeline.model import BundleModel, detectors
 from mammosono.appliance.pipeline.prepare import RemoveNoise, denoiser, prepare
-from mammosono.appliance.pipeline.scoring import STANDARD_VIEWS, evidence, probability, raw
+from mammosono.appliance.pipeline.scoring import evidence, probability, raw
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import BreastScoring, Evidence, Modality, Scoring
+from mammosono.appliance.values import BreastScoring, Evidence, Scoring
 from mammosono.engines.interface import Engine
 from mammosono.tools.data.index import Record
 from mammosono.tools.data.truth import union_mask
 from mammosono.tools.evaluation import platt
 from mammosono.tools.evaluation.bootstrap import Floats
+from mammosono.tools.evaluation.breasts import by_breast
 from mammosono.tools.evaluation.metrics import Bools, auc, dice, hits
 from mammosono.tools.evaluation.operating_points import (
     OperatingPoint,
@@ -157,7 +156,7 @@ def calibrate(
     calibration = platt.fit(mixed, truth)
     image = _judged(probability(mixed, calibration), truth, sensitivity)
     breast_scoring, breast = None, None
-    sides = breasts_of(judged)
+    sides = list(by_breast(judged, lambda one: one.record).values())
     if sides:
         means = np.array([np.mean([raw_score(v, weight) for v in views]) for views in sides])
         sick = np.array([any(v.malignant for v in views) for views in sides], bool)
@@ -170,16 +169,6 @@ def calibrate(
 
 def raw_score(one: Look, head_weight: float) -> float:
     return float(raw(one.evidence.whole_image, one.evidence.region, head_weight))
-
-
-def breasts_of(looks: Sequence[Look]) -> list[list[Look]]:
-    """The images of each breast that was seen in both standard views, by the names of the files."""
-    sides: defaultdict[tuple[str, str], dict[str, Look]] = defaultdict(dict)
-    for one in looks:
-        side, view = side_and_view(one.record.name)
-        if side is not None and view is not None and one.record.modality is Modality.MG:
-            sides[one.record.case, side.value][view] = one
-    return [list(views.values()) for views in sides.values() if set(views) == set(STANDARD_VIEWS)]
 
 
 def choose_shown(looks: Sequence[Look], false_positives: float) -> Shown:
