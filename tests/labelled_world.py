@@ -22,10 +22,12 @@ from mammosono.appliance.values import (
     Verdict,
 )
 from mammosono.tools.data.index import COLUMNS, LesionMark, Record
-from mammosono.tools.evaluation.evaluate import Evaluation, evaluate
+from mammosono.tools.evaluation.evaluate import Evaluation, Terms, evaluate
+from mammosono.tools.evaluation.roles import Roles
 
 SIZE = 256
 MODEL = ModelInfo("test", "1", "ab" * 32, "no runtime", {"MG": 0.4, "US": 0.5})
+TERMS = Terms(Roles(trained=frozenset({"BUSI", "CBIS-DDSM", "elsewhere"})))
 Square = tuple[int, int, int, int]
 """x, y, width, height"""
 
@@ -131,12 +133,14 @@ class World:
         reading = self.answers[image.sha256](image)
         return Reading(reading.verdict, (), True, (reading,), (), MODEL, {"total": 1.0})
 
-    def evaluate(self) -> Evaluation:
-        return evaluate(self, self.records, read_bytes=self.files.__getitem__)
+    def evaluate(self, terms: Terms = TERMS) -> Evaluation:
+        return evaluate(self, self.records, read_bytes=self.files.__getitem__, terms=terms)
 
-    def search(self) -> Evaluation:
+    def search(self, terms: Terms = TERMS) -> Evaluation:
         """Evaluated by a reader that sees no more than it reports."""
-        return evaluate(self, self.records, searcher=self, read_bytes=self.files.__getitem__)
+        return evaluate(
+            self, self.records, searcher=self, read_bytes=self.files.__getitem__, terms=terms
+        )
 
     def write(self, folder: Path) -> Path:
         """Pictures, masks and index.csv, all of split test; the index."""

@@ -175,6 +175,9 @@ def test_the_json_is_strict_the_same_every_time_and_has_the_stated_keys() -> Non
         "groups",
         "pairs",
         "found",
+        "source_pairs",
+        "promises",
+        "promise_definitions",
     ]
     assert plain["groups"]["US/BUSI"]["estimates"]["tpr"]["value"] == pytest.approx(2 / 3)
     assert plain["groups"]["MG/CBIS-DDSM"]["estimates"]["dice_mean"]["value"] is None

@@ -17,15 +17,19 @@ from mammosono.tools.evaluation.metrics import (
     auc,
     average_precision,
     bins,
+    brier,
     centre_inside,
     confusion,
     dice,
+    equal_mass,
     error_if_calibrated,
     expected_error,
     jaccard,
+    mass_bins,
     mean,
     median,
     overlap,
+    wilson,
 )
 
 few = settings(max_examples=60, deadline=None)
@@ -278,3 +282,73 @@ def test_a_right_score_still_errs_by_chance_and_less_with_more_images() -> None:
     assert math.isnan(error_if_calibrated(np.array([np.nan])))
     right = rng.random(2000) < many
     assert expected_error(many, right) == pytest.approx(error_if_calibrated(many), abs=0.02)
+
+
+def test_bins_of_equal_mass_hold_equally_many_and_keep_equal_scores_together() -> None:
+    twenty = np.linspace(0.99, 0.01, 20) ** 3
+    assert equal_mass(twenty).sum(axis=0).tolist() == [2] * 10
+    tied = np.array([0.1] * 9 + [0.2])
+    assert [bin_.n for bin_ in mass_bins(tied, np.zeros(10, bool))] == [9, 1]
+    unread = np.array([0.3, math.nan])
+    assert equal_mass(unread).sum(axis=1).tolist() == [1, 0]
+    assert not equal_mass(np.zeros(0)).size
+
+
+@few
+@given(labelled)
+def test_equal_mass_depends_on_the_order_of_scores_alone_and_leaves_no_image_out(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = np.array([row[0] for row in rows]) / 2, np.array([row[1] for row in rows])
+    member = equal_mass(scores)
+    assert (member.sum(axis=1) == 1).all()
+    assert (member == equal_mass(scores**3)).all()
+    assert (equal_mass(scores[::-1])[::-1] == member).all()
+    # Rising with the score, and no bin holds more than its tenth but for equal scores.
+    which = member.argmax(axis=1)
+    assert (np.diff(which[np.argsort(scores, kind="stable")]) >= 0).all()
+    assert sum(bin_.n for bin_ in mass_bins(scores, truth)) == len(rows)
+
+
+@few
+@given(labelled)
+def test_any_ece_is_at_least_the_gap_of_the_means_and_at_most_the_mean_distance(
+    rows: list[tuple[float, bool]],
+) -> None:
+    scores, truth = np.array([row[0] for row in rows]) / 2, np.array([row[1] for row in rows])
+    found = float(expected_error(scores, truth, binning=equal_mass))
+    assert found >= abs(float((scores - truth).mean())) - 1e-12
+    assert found <= float(np.abs(scores - truth).mean()) + 1e-12
+
+
+def test_the_brier_score_of_four_images_is_that_of_the_hand_computation() -> None:
+    scores, truth = np.array([0.9, 0.4, 0.1, math.nan]), np.array([1, 0, 0, 1], bool)
+    assert brier(scores, truth) == pytest.approx((0.01 + 0.16 + 0.01) / 3)
+    # A score that always says the prevalence has its variance.
+    assert brier(np.full(4, 0.5), np.array([1, 1, 0, 0], bool)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "interval"),
+    [
+        (0.5, 10, (0.2366, 0.7634)),
+        (0.0, 10, (0.0, 0.2775)),
+        (1.0, 20, (0.8389, 1.0)),
+        (0.9, 10, (0.5958, 0.9821)),
+    ],
+)
+def test_wilsons_interval_is_that_of_the_tables(
+    share: float, n: int, interval: tuple[float, float]
+) -> None:
+    assert wilson(share, n) == pytest.approx(interval, abs=1e-4)
+
+
+@few
+@given(st.integers(1, 300), st.floats(0, 1))
+def test_wilsons_interval_holds_the_share_and_narrows_with_more_images(n: int, part: float) -> None:
+    share = round(part * n) / n
+    low, high = wilson(share, n)
+    assert 0 <= low <= share <= high <= 1
+    more = wilson(share, 4 * n)
+    assert more[1] - more[0] < high - low
+    assert all(map(math.isnan, wilson(share, 0)))

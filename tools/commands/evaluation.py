@@ -13,6 +13,15 @@ from rich.console import Console
 from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
 from mammosono.tools.console import bar, refusals
 
+ClassFree = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Judge only lesions on this source, not benign and malignant; may be repeated. "
+        "[default: as the bundle was trained]",
+    ),
+]
+
 
 class Split(str, Enum):
     train = "train"
@@ -36,6 +45,14 @@ def evaluate(
         DenoiseChoice,
         typer.Option(help="As on the device; not at all; ultrasound by log shrinkage."),
     ] = DenoiseChoice.on,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MG:US",
+            help="Also fuse pairs of these two sources, mammograms first; may be repeated.",
+        ),
+    ] = None,
+    class_free: ClassFree = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print metrics.json, nothing else.")
     ] = False,
@@ -50,12 +67,22 @@ def evaluate(
         with bar(Console(stderr=True) if as_json else console, "reading") as progress:
             evaluation = run_evaluation(
                 bundle, data, split.value, out,
-                sources=source, denoising=Denoising(denoise.value), progress=progress,
+                sources=source, denoising=Denoising(denoise.value),
+                class_free=class_free or (), pairs=[_two_sources(text) for text in pair or ()],
+                progress=progress,
             )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
         console.print(as_rich(evaluation))
+
+
+def _two_sources(text: str) -> tuple[str, str]:
+    """Raises ValueError."""
+    mammograms, colon, ultrasounds = text.partition(":")
+    if not (mammograms and colon and ultrasounds):
+        raise ValueError("--pair is MAMMOGRAMS:ULTRASOUNDS, two sources")
+    return mammograms, ultrasounds
 
 
 def operating_points(

@@ -32,6 +32,8 @@ LESION_DEFINITIONS = {
     "positives an image; findings down to a lesion score of 0.05 count, at most 12 an image. Where "
     "all of them stay below the rate, all count",
     "sensitivity": "share of lesions hit by a finding that the device reports",
+    "froc_reported": "FROC at as many false positives an image as the device reports",
+    "froc_lost": "froc_reported less sensitivity: what the choice of findings to report loses",
     "ap": "pycocotools, one category, findings ranked by lesion score: mean over IoU 0.50 to 0.95 "
     "in steps of 0.05; ap50 at IoU 0.50 alone",
     "size": "root of the area of the lesion's box over root of the image's area",
@@ -74,13 +76,14 @@ def froc_events(images: Sequence[tuple[Floats, Bools]]) -> FrocEvents:
 
 
 def sensitivity_at(
-    events: FrocEvents, rate: float, weights: Floats, among: Bools | None = None
+    events: FrocEvents, rate: float | Floats, weights: Floats, among: Bools | None = None
 ) -> Floats:
     """Share of lesions found at the lowest score with at most `rate` false positives an image.
 
-    weights: [..., n], how often an image counts; among: bool [m], the lesions that are asked
-    about (the threshold comes from all images all the same). NaN without a lesion. Where all
-    findings together stay below the rate, all count: the curve is not drawn on beyond its end.
+    rate: one, or [...], one for each draw. weights: [..., n], how often an image counts; among:
+    bool [m], the lesions that are asked about (the threshold comes from all images all the same).
+    NaN without a lesion. Where all findings together stay below the rate, all count: the curve is
+    not drawn on beyond its end.
     """
     asked = np.ones(events.of_image.size, bool) if among is None else among
     w = weights[..., events.image]
@@ -88,7 +91,8 @@ def sensitivity_at(
     false = np.cumsum(w * ~events.hit, axis=-1)[..., ends]
     counted = events.hit & asked[events.lesion] if asked.size else events.hit
     true = np.cumsum(w * counted, axis=-1)[..., ends]
-    allowed = (false <= rate * weights.sum(axis=-1)[..., None] + 1e-9).sum(axis=-1)
+    most = np.asarray(rate * weights.sum(axis=-1))[..., None]
+    allowed = (false <= most + 1e-9).sum(axis=-1)
     true = np.concatenate([np.zeros((*true.shape[:-1], 1)), true], axis=-1)
     reached = np.take_along_axis(true, allowed[..., None], axis=-1)[..., 0]
     return ratio(reached, (weights[..., events.of_image] * asked).sum(axis=-1))
@@ -128,7 +132,8 @@ class LesionFigures:
     """n, cases, lesions: images, cases, located lesions.
 
     estimates: froc_0.25, .. froc_2; sensitivity and false_positives (an image) of what the device
-    reports; box_ap50, box_ap, mask_ap50, mask_ap, NaN where a lesion has no box or mask.
+    reports; froc_reported (the search at as many) and froc_lost (how much more that is); box_ap50,
+    box_ap, mask_ap50, mask_ap, NaN where a lesion has no box or mask.
     parts: by size class and by label, with "sensitivity", "froc_1" and "dice".
     """
 
@@ -193,6 +198,8 @@ def _curve(events: FrocEvents, hit: Bools, false: Floats) -> Callable[[Floats], 
         out = {f"froc_{rate:g}": sensitivity_at(events, rate, w) for rate in RATES}
         out["sensitivity"] = mean(hit.astype(np.float64), w[..., events.of_image])
         out["false_positives"] = mean(false, w)
+        out["froc_reported"] = sensitivity_at(events, out["false_positives"], w)
+        out["froc_lost"] = out["froc_reported"] - out["sensitivity"]
         return out
 
     return at

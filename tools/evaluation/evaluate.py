@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -33,13 +33,13 @@ from mammosono.tools.evaluation.outcome import (
     unread_outcome,
 )
 from mammosono.tools.evaluation.pairs import PairFigures, Side, pair_figures
+from mammosono.tools.evaluation.promises import Kept, Promise, kept
+from mammosono.tools.evaluation.roles import ONE_HOSPITAL, Roles
 from mammosono.tools.progress import OnCount
 
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
 THREADS = 2
-OUTSIDE = frozenset({"mini-MIAS"})
-"""Sources never trained on: reported by themselves, neither pooled with others nor paired."""
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -132,12 +132,28 @@ class _DenoisedOnce:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What is judged by: the sources' roles, what the bundle promised, and pairs of a mammogram's
+    source and an ultrasound's (by name) to be fused besides the pooled ones.
+    """
+
+    roles: Roles = ONE_HOSPITAL
+    promises: tuple[Promise, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+AS_ONE = Terms()
+"""Nothing is known: all sources are pooled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Every image's outcome, and the figures of groups of them.
 
     split_hash: which image belonged to which split, see mammosono.tools.data.index.
-    groups: by modality ("MG": all its sources but those OUTSIDE) and by source ("US/BUSI").
-    pairs: None unless both modalities have images that are not from outside.
+    groups: by modality ("MG": those of its sources that Roles.pooled) and by source ("US/BUSI").
+    pairs: None unless both modalities have pooled images.
+    source_pairs: by "MAMMOGRAMS:ULTRASOUNDS", see Terms. kept: what became of the promises.
     searches, lesions, curves: every image searched for lesions, and what came of it by group; empty
     if the images were read only as the device reads them. A group without a located lesion is not
     in `lesions`.
@@ -156,6 +172,9 @@ class Evaluation:
     curves: Mapping[str, GroupCurves]
     split_kept: bool | None = None
     denoising: str = "on"
+    roles: Roles = ONE_HOSPITAL
+    source_pairs: Mapping[str, PairFigures] = field(default_factory=dict)
+    kept: tuple[Kept, ...] = ()
 
 
 def evaluate(
@@ -165,15 +184,17 @@ def evaluate(
     searcher: ImageReader | None = None,
     read_bytes: ReadBytes = Path.read_bytes,
     progress: OnCount = lambda done, total: None,
+    terms: Terms = AS_ONE,
 ) -> Evaluation:
     """Read every record as a study of its own and measure the answers.
 
     searcher: the same model with a low finding threshold; with it every image is read twice, and
     the lesions are searched for as well.
     An image the device refuses, or whose answer it does not trust, counts as wrong.
-    Raises ValueError if there is no record, no image could be read, or a mask does not fit its
-    image; ModelUnavailable and OSError as they come.
+    Raises ValueError if there is no record, no image could be read, a mask does not fit its image,
+    or a pair of the terms has no images; ModelUnavailable and OSError as they come.
     """
+    _refuse_lacking(terms, records)
     outcomes: list[ImageOutcome] = []
     searches: list[Search] = []
     model: ModelInfo | None = None
@@ -195,14 +216,21 @@ def evaluate(
         progress(done, len(records))
     if model is None:
         raise ValueError("no image could be read: check the index, its split and sources")
-    return evaluation_of(model, outcomes, searches)
+    return evaluation_of(model, outcomes, searches, terms)
 
 
 def evaluation_of(
-    model: ModelInfo, outcomes: Sequence[ImageOutcome], searches: Sequence[Search]
+    model: ModelInfo,
+    outcomes: Sequence[ImageOutcome],
+    searches: Sequence[Search],
+    terms: Terms = AS_ONE,
 ) -> Evaluation:
     """All figures of the outcomes; searches: of the same images, or none."""
-    groups = dict(sorted(_groups(outcomes).items()))
+    roles = terms.roles
+    groups = dict(sorted(grouped(outcomes, roles).items()))
+    measured = _each(groups, lambda group: figures(group, by_class(group, roles)))
+    pairs = _pairs([o for o in outcomes if roles.pooled(o.record.source)])
+    source_pairs = {f"{mg}:{us}": _pairs(_of_pair(outcomes, mg, us)) for mg, us in terms.pairs}
     by_name = {o.record.name: o for o in outcomes}
     search = {s.record.name: s for s in searches}
     located_searches = {
@@ -214,8 +242,8 @@ def evaluation_of(
         model=model,
         split_hash=split_hash([o.record for o in outcomes]),
         outcomes=tuple(outcomes),
-        groups=_each(groups, figures),
-        pairs=_pairs(outcomes),
+        groups=measured,
+        pairs=pairs,
         searches=tuple(searches),
         lesions=_each(
             {
@@ -225,8 +253,29 @@ def evaluation_of(
             },
             lambda group: lesion_figures(group, by_name),
         ),
-        curves={name: curves(groups[name], group) for name, group in located_searches.items()},
+        curves={
+            name: curves(groups[name], group, by_class(groups[name], roles))
+            for name, group in located_searches.items()
+        },
+        roles=roles,
+        source_pairs={name: each for name, each in source_pairs.items() if each is not None},
+        kept=kept(
+            terms.promises,
+            {name: group for name, group in groups.items() if by_class(group, roles)},
+            measured,
+            {"pooled pairs": pairs, **source_pairs},
+        ),
     )
+
+
+def _refuse_lacking(terms: Terms, records: Sequence[Record]) -> None:
+    """Raises ValueError if a pair of the terms cannot be judged on these records."""
+    for pair in terms.pairs:
+        for modality, source in zip(Modality, pair, strict=True):
+            if source in terms.roles.class_free:
+                raise ValueError(f"{source} is judged by its lesions alone: it cannot be paired")
+            if not any(r.modality is modality and r.source == source for r in records):
+                raise ValueError(f"no {modality.value} image of {source} is judged here to pair")
 
 
 def _each(groups: Mapping[str, list[T]], measure: Callable[[list[T]], U]) -> dict[str, U]:
@@ -238,19 +287,31 @@ def _each(groups: Mapping[str, list[T]], measure: Callable[[list[T]], U]) -> dic
     return out
 
 
-def _groups(outcomes: Sequence[ImageOutcome]) -> dict[str, list[ImageOutcome]]:
+def grouped(
+    outcomes: Sequence[ImageOutcome], roles: Roles = ONE_HOSPITAL
+) -> dict[str, list[ImageOutcome]]:
+    """By source ("US/BUSI"), and by modality those that are pooled ("US")."""
     groups: defaultdict[str, list[ImageOutcome]] = defaultdict(list)
     for outcome in outcomes:
         modality, source = outcome.record.modality.value, outcome.record.source
         groups[f"{modality}/{source}"].append(outcome)
-        if source not in OUTSIDE:
+        if roles.pooled(source):
             groups[modality].append(outcome)
     return groups
 
 
+def by_class(group: Sequence[ImageOutcome], roles: Roles) -> bool:
+    """Whether benign and malignant are judged on a group."""
+    return not any(o.record.source in roles.class_free for o in group)
+
+
+def _of_pair(outcomes: Sequence[ImageOutcome], mg: str, us: str) -> list[ImageOutcome]:
+    wanted = {(Modality.MG, mg), (Modality.US, us)}
+    return [o for o in outcomes if (o.record.modality, o.record.source) in wanted]
+
+
 def _pairs(outcomes: Sequence[ImageOutcome]) -> PairFigures | None:
-    inside = [o for o in outcomes if o.record.source not in OUTSIDE]
-    sides = [[o for o in inside if o.record.modality is modality] for modality in Modality]
+    sides = [[o for o in outcomes if o.record.modality is modality] for modality in Modality]
     if not all(sides):
         return None
     mg, us = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ from mammosono.tools.evaluation.metrics import (
     auc,
     average_precision,
     bins,
+    brier,
     confusion,
+    equal_mass,
     error_if_calibrated,
     expected_error,
+    mass_bins,
     mean,
     median,
     ratio,
@@ -40,6 +44,11 @@ DEFINITIONS = {
     "images of their bin's |mean score - share of malignant images|; unread images left out",
     "ece_if_calibrated": "mean ECE that these scores would have were they right: few "
     "images alone make one above zero",
+    "ece_equal_mass": "the same in ten bins of equally many images",
+    "brier": "mean squared difference of the image score from the truth, 1 or 0; unread images "
+    "left out",
+    "class_free": "a source of which only lesions are judged: images of one kind, or whose kind "
+    "goes with the scanner, enter no figure of benign and malignant",
     "dice_mean": "mean over images with lesion masks of the Dice of all findings' masks "
     "together against all lesions' masks together, 0 where nothing is found",
     "dice_median": "median instead of mean",
@@ -67,10 +76,11 @@ class GroupFigures:
 
     n, cases, malignant, unread: images, cases, images with a malignant lesion, images not read.
     with_mask, located: images with a lesion mask, with a lesion's box or circle.
-    tp, fp, tn, fn: images, unread ones counted as wrong.
-    three_way: counts [truth][call], see DEFINITIONS.
-    ece_if_calibrated: see DEFINITIONS.
+    tp, fp, tn, fn: images, unread ones counted as wrong; None where classes are not judged.
+    three_way: counts [truth][call], see DEFINITIONS; empty where classes are not judged.
+    ece_if_calibrated, ece_equal_mass_if_calibrated: see DEFINITIONS.
     prevalence, majority_baseline: share of malignant images; accuracy of the more frequent class.
+    mean_score: of the images that were read. reliability: ten bins of equally many images.
     estimates: figures by name, see DEFINITIONS.
     """
 
@@ -80,25 +90,34 @@ class GroupFigures:
     unread: int
     with_mask: int
     located: int
-    tp: int
-    fp: int
-    tn: int
-    fn: int
+    tp: int | None
+    fp: int | None
+    tn: int | None
+    fn: int | None
     three_way: tuple[tuple[int, ...], ...]
     prevalence: float
     majority_baseline: float
     ece_if_calibrated: float
+    ece_equal_mass_if_calibrated: float
+    mean_score: float
+    reliability: tuple[Bin, ...]
     estimates: dict[str, Estimate]
 
 
-def figures(outcomes: Sequence[ImageOutcome]) -> GroupFigures:
-    """All figures of a group of images; at least one image."""
+def figures(outcomes: Sequence[ImageOutcome], by_class: bool = True) -> GroupFigures:
+    """All figures of a group of images; at least one image.
+
+    by_class: whether benign and malignant are judged; if not, those figures are NaN or None.
+    """
     truth = np.array([o.malignant for o in outcomes])
     unread = np.array([o.unread for o in outcomes])
     positive = np.array([o.verdict is Verdict.POSITIVE for o in outcomes])
     called = np.where(unread, ~truth, positive)
     counts = confusion(truth, called)
+    cells = counts.tp, counts.fp, counts.tn, counts.fn
+    tp, fp, tn, fn = (int(cell) if by_class else None for cell in cells)
     cases = [o.record.case for o in outcomes]
+    scores = np.array([o.score if by_class else np.nan for o in outcomes])
     return GroupFigures(
         n=len(outcomes),
         cases=len(set(cases)),
@@ -106,20 +125,23 @@ def figures(outcomes: Sequence[ImageOutcome]) -> GroupFigures:
         unread=int(unread.sum()),
         with_mask=sum(bool(o.record.masks) for o in outcomes),
         located=sum(bool(o.record.lesions) for o in outcomes),
-        tp=int(counts.tp),
-        fp=int(counts.fp),
-        tn=int(counts.tn),
-        fn=int(counts.fn),
-        three_way=_three_way(outcomes),
-        prevalence=float(truth.mean()),
-        majority_baseline=float(counts.majority_baseline),
-        ece_if_calibrated=error_if_calibrated(np.array([o.score for o in outcomes])),
-        estimates=estimates(_named(outcomes, truth, called), cases),
+        tp=tp,
+        fp=fp,
+        tn=tn,
+        fn=fn,
+        three_way=_three_way(outcomes) if by_class else (),
+        prevalence=float(truth.mean()) if by_class else math.nan,
+        majority_baseline=float(counts.majority_baseline) if by_class else math.nan,
+        ece_if_calibrated=error_if_calibrated(scores),
+        ece_equal_mass_if_calibrated=error_if_calibrated(scores, equal_mass),
+        mean_score=float(mean(scores)),
+        reliability=mass_bins(scores, truth),
+        estimates=estimates(_named(outcomes, truth, called, by_class), cases),
     )
 
 
 def _named(
-    outcomes: Sequence[ImageOutcome], truth: Bools, called: Bools
+    outcomes: Sequence[ImageOutcome], truth: Bools, called: Bools, by_class: bool
 ) -> Callable[[Floats], dict[str, Floats]]:
     """Every figure by name, as a function of the images' weights [..., n]."""
     label = np.array([o.record.label for o in outcomes])
@@ -134,7 +156,7 @@ def _named(
     centre_hit = np.array([o.centre_hit for o in outcomes])
     count = np.array([np.nan if o.unread else o.findings for o in outcomes])
 
-    def at(w: Floats) -> dict[str, Floats]:
+    def of_classes(w: Floats) -> dict[str, Floats]:
         counts = confusion(truth, called, w)
         return {
             "accuracy": counts.accuracy,
@@ -149,6 +171,14 @@ def _named(
             "auc_lesion_normal": auc(lesion_score, ~normal, w * one_source),
             "average_precision": average_precision(score, truth, w),
             "ece": expected_error(plain, truth, w),
+            "ece_equal_mass": expected_error(plain, truth, w, equal_mass),
+            "brier": brier(plain, truth, w),
+        }
+
+    def at(w: Floats) -> dict[str, Floats]:
+        # Without weight in any draw a figure of classes is undefined; none is left out.
+        return {
+            **of_classes(w if by_class else np.zeros_like(w)),
             "dice_mean": mean(dice, w),
             "dice_median": median(dice, w),
             "dice_over_half": mean(np.where(np.isnan(dice), np.nan, dice > 0.5), w),
@@ -179,7 +209,8 @@ def _three_way(outcomes: Sequence[ImageOutcome]) -> tuple[tuple[int, ...], ...]:
 @dataclass(frozen=True, slots=True)
 class GroupCurves:
     """roc: 1 - TNR and TPR; pr: recall and precision; froc: false positives an image and share of
-    lesions found, None where no lesion is located; reliability: the bins that hold an image.
+    lesions found, None where no lesion is located; reliability: the bins of width 0.1 that hold an
+    image. What is of classes is empty where these are not judged.
     """
 
     n: int
@@ -192,7 +223,9 @@ class GroupCurves:
     reliability: tuple[Bin, ...]
 
 
-def curves(outcomes: Sequence[ImageOutcome], searches: Sequence[Search]) -> GroupCurves:
+def curves(
+    outcomes: Sequence[ImageOutcome], searches: Sequence[Search], by_class: bool = True
+) -> GroupCurves:
     """The curves of a group's images, and of those of them that were searched."""
     truth = np.array([o.malignant for o in outcomes])
     plain = np.array([o.score for o in outcomes])
@@ -202,12 +235,12 @@ def curves(outcomes: Sequence[ImageOutcome], searches: Sequence[Search]) -> Grou
     return GroupCurves(
         n=len(outcomes),
         malignant=int(truth.sum()),
-        roc=roc_points(scores, truth),
-        pr=pr_points(scores, truth),
+        roc=roc_points(scores, truth) if by_class else (),
+        pr=pr_points(scores, truth) if by_class else (),
         froc=_points(*points[:2]) if events.of_image.size else None,
         froc_images=len(searches),
         lesions=int(events.of_image.size),
-        reliability=bins(plain, truth),
+        reliability=bins(plain, truth) if by_class else (),
     )
 
 

@@ -6,6 +6,8 @@ per_image.csv         a row an image
 curves.json           points of ROC, precision-recall, FROC and reliability, by group
 truth.coco.json       the lesions, in COCO's format
 findings.coco.json    everything seen, in COCO's results format
+hospitals.csv, reported_lesions.csv, promised.csv, calibration.csv, reliability.csv,
+source_pairs.csv      the tables by hospital; only those that there is something to say in
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ from mammosono.tools.evaluation.coco import findings_file, truth_file
 from mammosono.tools.evaluation.evaluate import (
     Denoising,
     Evaluation,
+    Terms,
     evaluate,
     open_readers,
 )
+from mammosono.tools.evaluation.hospital_tables import hospital_tables
+from mammosono.tools.evaluation.promises import promises_of
+from mammosono.tools.evaluation.roles import roles_of
 from mammosono.tools.evaluation.table import as_dict, as_markdown
 from mammosono.tools.progress import OnCount
 
@@ -57,10 +63,14 @@ def run_evaluation(
     *,
     sources: Collection[str] | None = None,
     denoising: Denoising = Denoising.on,
+    class_free: Collection[str] = (),
+    pairs: Sequence[tuple[str, str]] = (),
     progress: OnCount = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a bundle on one split and write the folder `out`.
 
+    class_free: sources of which only lesions are judged, besides the bundle's own such sources.
+    pairs: sources of mammograms and of ultrasounds to be fused besides the pooled ones.
     Raises BadIndex, ModelUnavailable, ValueError if the bundle does not read a modality of the
     split, and what `evaluate` raises.
     """
@@ -76,7 +86,9 @@ def run_evaluation(
                 f"the bundle reads no {' and no '.join(sorted(unread))}: "
                 "give an index without such images"
             )
-        evaluation = evaluate(reader, records, searcher=searcher, progress=progress)
+        manifest = open_bundle(bundle).manifest
+        terms = Terms(roles_of(manifest, class_free), promises_of(manifest), tuple(pairs))
+        evaluation = evaluate(reader, records, searcher=searcher, progress=progress, terms=terms)
     evaluation = replace(
         evaluation,
         split_hash=split_hash(everything),
@@ -109,6 +121,9 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
         _write_json(out / "curves.json", curves)
         _write_json(out / "truth.coco.json", truth_file(evaluation.searches))
         _write_json(out / "findings.coco.json", findings_file(evaluation.searches))
+    for table in hospital_tables(as_dict(evaluation)):
+        with (out / f"{table.name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(table.rows)
 
 
 def write_per_image(evaluation: Evaluation, file: TextIO) -> None:

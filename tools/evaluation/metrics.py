@@ -7,13 +7,15 @@ An undefined ratio is NaN.
 The names are those of Kumar et al. 2025 (doi 10.48084/etasr.11951); a positive image is one with
 a malignant lesion.
 
-Calibration is measured in ten bins of width 0.1 over [0, 1], the last one closed. ECE = sum over
-bins of the share of images in it times |mean score - share of malignant images|; Guo et al., "On
-calibration of modern neural networks", ICML 2017.
+Calibration is measured in ten bins, of width 0.1 over [0, 1] (the last one closed) or of equally
+many images. ECE = sum over bins of the share of images in it times |mean score - share of malignant
+images|; Guo et al., "On calibration of modern neural networks", ICML 2017; Nixon et al., "Measuring
+calibration in deep learning", CVPR workshops 2019.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,33 +209,73 @@ class Bin:
     malignant: float
 
 
+def equal_width(scores: Floats) -> Bools:
+    """Which score [n] is in which bin of width 0.1, bool [n, BINS]; NaN is in none."""
+    known = ~np.isnan(scores)
+    which = np.clip(np.floor(np.where(known, scores, 0) * BINS), 0, BINS - 1)
+    return np.asarray(known[:, None] & (which[:, None] == np.arange(BINS)))
+
+
+def equal_mass(scores: Floats) -> Bools:
+    """Which score [n] is in which of BINS bins of equally many images, bool [n, BINS]; NaN is in
+    none. Equal scores are in one bin, that of their middle rank, so bins may be uneven or empty.
+    """
+    known = np.flatnonzero(~np.isnan(scores))
+    member = np.zeros((scores.size, BINS), bool)
+    _, level, count = np.unique(scores[known], return_inverse=True, return_counts=True)
+    middle = (np.cumsum(count) - count / 2) / max(known.size, 1)
+    which = np.clip(np.floor(middle * BINS), 0, BINS - 1).astype(np.intp)
+    member[known, which[level]] = True
+    return member
+
+
+Binning = Callable[[Floats], Bools]
+"""equal_width or equal_mass."""
+
+
 def bins(scores: Floats, truth: Bools) -> tuple[Bin, ...]:
-    """The bins that hold an image. scores: float [n] in [0, 1], NaN left out; truth: bool [n]."""
-    member = _member(scores)
+    """The bins of equal width that hold an image, with the edges of the bins.
+
+    scores: float [n] in [0, 1], NaN left out; truth: bool [n].
+    """
+    member = equal_width(scores)
     return tuple(
-        Bin(
-            k / BINS,
-            (k + 1) / BINS,
-            int(inside.sum()),
-            float(scores[inside].mean()),
-            float(truth[inside].mean()),
-        )
+        _bin(scores, truth, inside, (k / BINS, (k + 1) / BINS))
         for k, inside in enumerate(member.T)
         if inside.any()
     )
 
 
-def expected_error(scores: Floats, truth: Bools, weights: Floats | None = None) -> Floats:
-    """ECE of scores [n] in [0, 1], NaN left out; weights [..., n]. NaN without an image."""
+def mass_bins(scores: Floats, truth: Bools) -> tuple[Bin, ...]:
+    """The same of bins of equally many images; their edges are the least and greatest score."""
+    return tuple(
+        _bin(scores, truth, inside, (float(scores[inside].min()), float(scores[inside].max())))
+        for inside in equal_mass(scores).T
+        if inside.any()
+    )
+
+
+def _bin(scores: Floats, truth: Bools, inside: Bools, edges: tuple[float, float]) -> Bin:
+    share, score = float(truth[inside].mean()), float(scores[inside].mean())
+    return Bin(*edges, int(inside.sum()), score, share)
+
+
+def expected_error(
+    scores: Floats, truth: Bools, weights: Floats | None = None, binning: Binning = equal_width
+) -> Floats:
+    """ECE of scores [n] in [0, 1], NaN left out; weights [..., n]. NaN without an image.
+
+    The bins are those of the scores as they are, whatever the weights.
+    """
     w = np.ones(scores.size) if weights is None else weights
-    member = _member(scores).astype(np.float64)
+    member = binning(scores).astype(np.float64)
     excess = np.nan_to_num(np.where(np.isnan(scores), 0.0, scores - truth))
     # |sum of (score - truth)| of a bin is its share times the gap, but for the number of images.
     gaps = np.abs((w * excess) @ member).sum(axis=-1)
     return ratio(gaps, (w @ member).sum(axis=-1))
 
 
-def error_if_calibrated(scores: Floats) -> float:
+def error_if_calibrated(scores: Floats, binning: Binning = equal_width) -> float:
     """The mean ECE of these very scores were they right: truth drawn with the score as chance.
 
     Few images make an ECE above zero of any score; only an ECE above this has meaning.
@@ -242,12 +284,24 @@ def error_if_calibrated(scores: Floats) -> float:
     if not known.size:
         return float("nan")
     drawn = np.random.default_rng(SEED).random((DRAWS, known.size)) < known
-    member = _member(known).astype(np.float64)
+    member = binning(known).astype(np.float64)
     return float((np.abs((known - drawn) @ member).sum(axis=-1) / known.size).mean())
 
 
-def _member(scores: Floats) -> Bools:
-    """Which score is in which bin, bool [n, BINS]; NaN is in none."""
-    known = ~np.isnan(scores)
-    which = np.clip(np.floor(np.where(known, scores, 0) * BINS), 0, BINS - 1)
-    return np.asarray(known[:, None] & (which[:, None] == np.arange(BINS)))
+def brier(scores: Floats, truth: Bools, weights: Floats | None = None) -> Floats:
+    """Mean squared difference of a score [n] from the truth (1 malignant, 0 not), NaN left out."""
+    return mean((scores - truth) ** 2, weights)
+
+
+Z = 1.959963984540054
+"""Of the normal distribution, at 97.5 %."""
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """95 % interval of a share of n independent images (Wilson 1927); NaN of none."""
+    if not n > 0:
+        return float("nan"), float("nan")
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * (share * (1 - share) / n + Z**2 / (4 * n**2)) ** 0.5
+    # A share of 0 or 1 is its own bound; rounding would leave it outside by a hair.
+    return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)

@@ -11,9 +11,11 @@ from rich.console import Group, RenderableType
 
 from mammosono.tools.evaluation.bootstrap import DRAWS, LEVEL, SEED, Estimate
 from mammosono.tools.evaluation.detection_metrics import LESION_DEFINITIONS, LesionFigures
-from mammosono.tools.evaluation.evaluate import OUTSIDE, Evaluation
+from mammosono.tools.evaluation.evaluate import Evaluation
 from mammosono.tools.evaluation.figures import DEFINITIONS, GroupFigures
+from mammosono.tools.evaluation.hospital_tables import hospital_tables, shown_groups
 from mammosono.tools.evaluation.pairs import DRAWN, PAIRS, PROTOCOL, PairFigures
+from mammosono.tools.evaluation.promises import PROMISE_DEFINITIONS
 from mammosono.tools.tables import Rows, markdown, plain, terminal
 
 LESION_NAMES = {
@@ -23,6 +25,8 @@ LESION_NAMES = {
     "froc_0.5": "FROC, at 0.5",
     "froc_1": "FROC, at 1",
     "froc_2": "FROC, at 2",
+    "froc_reported": "FROC, at as many false positives as reported",
+    "froc_lost": "Lost by what is reported",
     "box_ap50": "Box AP50",
     "box_ap": "Box AP50:95",
     "mask_ap50": "Mask AP50",
@@ -48,6 +52,8 @@ NAMES = {
     "auc_lesion_normal": "AUC, lesion against normal",
     "average_precision": "Average precision, malignant",
     "ece": "ECE of the image score",
+    "ece_equal_mass": "ECE in bins of equally many images",
+    "brier": "Brier score",
     "dice_mean": "Dice, mean on lesion images",
     "dice_median": "Dice, median on lesion images",
     "dice_over_half": "Share with Dice > 0.5",
@@ -123,7 +129,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "splits": sorted({o.record.split for o in evaluation.outcomes}),
             "split_sha256": evaluation.split_hash,
             "split_kept": evaluation.split_kept,
-            "outside": sorted(OUTSIDE),
+            "outside": outside(evaluation),
+            "class_free": class_free(evaluation),
             "denoising": evaluation.denoising,
         },
         "bootstrap": {"draws": DRAWS, "level": LEVEL, "seed": SEED, "unit": "patient_or_case"},
@@ -136,9 +143,26 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "definitions": LESION_DEFINITIONS,
             "groups": {name: asdict(group) for name, group in evaluation.lesions.items()},
         },
+        "source_pairs": {name: asdict(each) for name, each in evaluation.source_pairs.items()},
+        "promises": [asdict(row) for row in evaluation.kept],
+        "promise_definitions": PROMISE_DEFINITIONS,
     }
     out: dict[str, Any] = plain(whole)
     return out
+
+
+def outside(evaluation: Evaluation) -> list[str]:
+    """The judged sources that were never trained on."""
+    return sorted(filter(evaluation.roles.outside, _sources(evaluation)))
+
+
+def class_free(evaluation: Evaluation) -> list[str]:
+    """The judged sources of which only lesions are judged."""
+    return sorted(evaluation.roles.class_free & _sources(evaluation))
+
+
+def _sources(evaluation: Evaluation) -> set[str]:
+    return {o.record.source for o in evaluation.outcomes}
 
 
 def as_markdown(evaluation: Evaluation) -> str:
@@ -151,6 +175,9 @@ def as_markdown(evaluation: Evaluation) -> str:
         groups = shown(evaluation.lesions)
         lines += [*markdown(lesion_rows(groups)), "", *markdown(part_rows(groups)), ""]
         lines += [_lesion_note(), ""]
+    for table in hospital_tables(as_dict(evaluation)):
+        lines += [f"**{table.title}**", "", *markdown(table.rows, labels=table.labels), ""]
+        lines += [table.note, ""] if table.note else []
     lines += _notes(evaluation)
     return "\n".join(lines) + "\n"
 
@@ -164,6 +191,8 @@ def as_rich(evaluation: Evaluation) -> RenderableType:
     if evaluation.lesions:
         groups = shown(evaluation.lesions)
         tables += [terminal(lesion_rows(groups)), terminal(part_rows(groups)), _lesion_note()]
+    for table in hospital_tables(as_dict(evaluation)):
+        tables.append(terminal(table.rows, table.title, labels=table.labels, note=table.note))
     return Group(*tables)
 
 
@@ -202,10 +231,8 @@ def _figure_rows(evaluation: Evaluation) -> Rows:
 
 def shown(groups: Mapping[str, AnyFigures]) -> dict[str, AnyFigures]:
     """All groups but a modality's own where it only repeats its one source."""
-    sizes = {(_modality(name), group.n) for name, group in groups.items() if "/" in name}
-    return {
-        name: group for name, group in groups.items() if "/" in name or (name, group.n) not in sizes
-    }
+    names = shown_groups({name: group.n for name, group in groups.items()})
+    return {name: groups[name] for name in names}
 
 
 def _modality(group: str) -> str:
@@ -247,10 +274,15 @@ def _lesion_note() -> str:
 
 def _notes(evaluation: Evaluation) -> list[str]:
     model = evaluation.model
-    return [
+    note = (
         f"Model {model.name} {model.version} (sha256 {model.sha256[:12]}), {model.runtime}; "
         f"denoising {evaluation.denoising}; split sha256 "
         f"{evaluation.split_hash[:12]}. In brackets: {DEFINITIONS['interval']}. "
-        f"Positive: {DEFINITIONS['positive']}. Unread: {DEFINITIONS['unread']}. "
-        f"Never trained on, reported by itself: {', '.join(sorted(OUTSIDE))}."
-    ]
+        f"Positive: {DEFINITIONS['positive']}. Unread: {DEFINITIONS['unread']}."
+    )
+    for words, sources in (
+        ("Never trained on, reported by itself", outside(evaluation)),
+        ("Of lesions alone, not of their kind", class_free(evaluation)),
+    ):
+        note += f" {words}: {', '.join(sources)}." if sources else ""
+    return [note]

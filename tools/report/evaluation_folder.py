@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mammosono.appliance.values import Rle
 from mammosono.tools.evaluation.bootstrap import Estimate
+from mammosono.tools.evaluation.hospital_tables import shown_groups
 
 SCHEMA = 2
 
@@ -24,8 +25,8 @@ class BadEvaluation(ValueError):
 class ImageRow:
     """One image's row, and what was found in it; see tools.evaluation.files for the columns.
 
-    score: NaN if unread. dice: NaN without a mask. lesions, findings: COCO annotations and
-    results, malignant findings last.
+    by_class: whether it is judged benign or malignant. score: NaN if unread. dice: NaN without a
+    mask. lesions, findings: COCO annotations and results, malignant findings last.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ImageRow:
     source: str
     case: str
     label: str
+    by_class: bool
     verdict: str
     score: float
     dice: float
@@ -55,9 +57,7 @@ class StoredEvaluation:
 
     def groups(self) -> list[str]:
         """The sources, and a modality's own group where it has several."""
-        groups = self.metrics["groups"]
-        sizes = {(name.split("/")[0], each["n"]) for name, each in groups.items() if "/" in name}
-        return [n for n, each in groups.items() if "/" in n or (n, each["n"]) not in sizes]
+        return shown_groups({name: each["n"] for name, each in self.metrics["groups"].items()})
 
 
 def read_evaluation(folder: Path) -> StoredEvaluation:
@@ -72,7 +72,10 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         if metrics["schema"] != SCHEMA:
             raise ValueError("another schema")
         return StoredEvaluation(
-            folder.resolve().name, metrics, curves, _images(rows, truth, results)
+            folder.resolve().name,
+            metrics,
+            curves,
+            _images(rows, truth, results, metrics["data"].get("class_free", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadEvaluation(
@@ -94,7 +97,10 @@ def rle_of(plain: Mapping[str, Any]) -> Rle:
 
 
 def _images(
-    rows: list[dict[str, str]], truth: Mapping[str, Any], results: list[dict[str, Any]]
+    rows: list[dict[str, str]],
+    truth: Mapping[str, Any],
+    results: list[dict[str, Any]],
+    class_free: Collection[str],
 ) -> tuple[ImageRow, ...]:
     names = {image["id"]: image["file_name"] for image in truth["images"]}
     lesions: dict[str, list[Mapping[str, Any]]] = {row["image"]: [] for row in rows}
@@ -111,6 +117,7 @@ def _images(
             row["source"],
             row["patient_or_case"],
             row["label"],
+            row["source"] not in class_free,
             row["verdict"],
             _number(row["score"]),
             _number(row["dice"]),

@@ -37,6 +37,7 @@ from mammosono.tools.report.tables import (
     COMPARABLE,
     CellTable,
     PairsTable,
+    hospital_sections,
     lesion_table,
     pairs_of,
     part_table,
@@ -48,7 +49,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 SPREAD, WORST = 6, 3
 PARTS = ("picture", "truth", "detection")
 PAPER_FIGURES = {Modality.MG: "6", Modality.US: "7"}
-RANKS: tuple[tuple[str, Callable[[Sequence[ImageRow], int], Choice]], ...] = (
+Rank = Callable[[Sequence[ImageRow], int], Choice]
+RANKS: tuple[tuple[str, Rank], ...] = (
     ("positive without a malignant lesion, the highest score first", false_alarms),
     ("malignant and not positive, the lowest score first", misses),
     ("with lesions of which nothing was outlined, the largest first", missed_lesions),
@@ -88,7 +90,8 @@ class ExampleFigure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One evaluation. roc, pr, froc, reliability: SVG; spread, worst: empty without an index."""
+    """One evaluation. hospitals: title, table and note of each. roc, pr, froc, reliability: SVG;
+    spread, worst: empty without an index."""
 
     name: str
     images: int
@@ -96,6 +99,7 @@ class Section:
     pr: str
     froc: str
     reliability: str
+    hospitals: Sequence[tuple[str, CellTable, str]]
     lesions: CellTable
     parts: CellTable
     pairs: PairsTable | None
@@ -171,6 +175,7 @@ def _section(evaluation: StoredEvaluation, records: Mapping[str, Record]) -> Sec
         pr=plots.pr(evaluation),
         froc=plots.froc(evaluation),
         reliability=plots.reliability(evaluation),
+        hospitals=hospital_sections(evaluation),
         lesions=lesion_table(evaluation),
         parts=part_table(evaluation),
         pairs=pairs_of(evaluation),

@@ -53,14 +53,14 @@ def spread(images: Sequence[ImageRow], count: int) -> Choice:
 
 def false_alarms(images: Sequence[ImageRow], count: int) -> Choice:
     """Positive images without a malignant lesion, the highest score first."""
-    wrong = [i for i in images if not i.malignant and i.verdict == "positive"]
+    wrong = [i for i in images if i.by_class and not i.malignant and i.verdict == "positive"]
     ranked = sorted(wrong, key=lambda i: (-i.score, i.name))
     return _first(ranked, count)
 
 
 def misses(images: Sequence[ImageRow], count: int) -> Choice:
     """Malignant images that are not positive: unread ones first, then the lowest score."""
-    wrong = [i for i in images if i.malignant and i.verdict != "positive"]
+    wrong = [i for i in images if i.by_class and i.malignant and i.verdict != "positive"]
     ranked = sorted(wrong, key=lambda i: (-1.0 if math.isnan(i.score) else i.score, i.name))
     return _first(ranked, count)
 

@@ -94,6 +94,8 @@ def reliability(evaluation: StoredEvaluation) -> str:
     axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.8)
     for look, name in _looks(evaluation):
         bins, group = evaluation.curves[name]["reliability"], evaluation.metrics["groups"][name]
+        if not bins:
+            continue
         x, y = [b["score"] for b in bins], [b["malignant"] for b in bins]
         area = [5 * b["n"] for b in bins]
         floor = group["ece_if_calibrated"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mammosono.tools.evaluation.hospital_tables import hospital_tables
 from mammosono.tools.evaluation.table import LESION_NAMES, PART_NAMES
 from mammosono.tools.report.evaluation_folder import StoredEvaluation, estimate
 
@@ -111,7 +112,8 @@ def _own_rows(evaluation: StoredEvaluation, prefix: str) -> list[TableRow]:
     for name in evaluation.groups():
         group = evaluation.metrics["groups"][name]
         n = TableCell(f"{group['n']}", f"{group['malignant']} malignant")
-        baseline = TableCell(f"{group['majority_baseline']:.3f}")
+        share = group["majority_baseline"]
+        baseline = TableCell("–" if share is None else f"{share:.3f}")
         figures = (_figure(group["estimates"][key]) for key in MEASURES)
         rows.append(TableRow(f"{prefix}{name}", [n, baseline, *figures]))
     pairs = evaluation.metrics["pairs"]
@@ -136,6 +138,24 @@ def lesion_table(evaluation: StoredEvaluation) -> CellTable:
         if any(figure["value"] is not None for figure in figures):
             rows.append(TableRow(name, [_figure(figure) for figure in figures]))
     return CellTable(["", *groups], rows)
+
+
+def hospital_sections(evaluation: StoredEvaluation) -> list[tuple[str, CellTable, str]]:
+    """The tables by hospital: title, table, note. An interval stands in small print."""
+    return [
+        (table.title, CellTable(table.rows[0], [_row(row) for row in table.rows[1:]]), table.note)
+        for table in hospital_tables(evaluation.metrics)
+    ]
+
+
+def _row(row: Sequence[str]) -> TableRow:
+    return TableRow(row[0], [_split(text) for text in row[1:]])
+
+
+def _split(text: str) -> TableCell:
+    value, _, rest = text.partition(" (")
+    interval, _, more = rest.partition(")")
+    return TableCell(f"{value}{more}", interval) if " to " in interval else TableCell(text)
 
 
 def part_table(evaluation: StoredEvaluation) -> CellTable:
