@@ -21,6 +21,7 @@ from mammosono.appliance.values import DenoiseRecord, Modality, ModelInfo
 from mammosono.engines.interface import Engine, Tensor
 from mammosono.engines.options import EngineOptions
 from mammosono.tools.data.index import Record, split_hash
+from mammosono.tools.evaluation.breasts import breast_outcomes
 from mammosono.tools.evaluation.detection_metrics import LesionFigures, lesion_figures, located
 from mammosono.tools.evaluation.figures import GroupCurves, GroupFigures, curves, figures
 from mammosono.tools.evaluation.log_shrinkage import shrink_logarithm
@@ -40,6 +41,7 @@ from mammosono.tools.progress import OnCount
 LOWEST = 0.05
 """Lesion score down to which lesions are searched for."""
 THREADS = 2
+BREASTS = " breasts"
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -151,7 +153,8 @@ class Evaluation:
     """Every image's outcome, and the figures of groups of them.
 
     split_hash: which image belonged to which split, see mammosono.tools.data.index.
-    groups: by modality ("MG": those of its sources that Roles.pooled) and by source ("US/BUSI").
+    groups: by modality ("MG": those of its sources that Roles.pooled) and by source ("US/BUSI");
+    so for breasts that the model judges by two views ("MG breasts", "MG breasts/CBIS-DDSM").
     pairs: None unless both modalities have pooled images.
     source_pairs: by "MAMMOGRAMS:ULTRASOUNDS", see Terms. kept: what became of the promises.
     searches, lesions, curves: every image searched for lesions, and what came of it by group; empty
@@ -227,15 +230,23 @@ def evaluation_of(
 ) -> Evaluation:
     """All figures of the outcomes; searches: of the same images, or none."""
     roles = terms.roles
-    groups = dict(sorted(grouped(outcomes, roles).items()))
+    breasts = _breasts(model, outcomes, roles)
+    by_image = dict(sorted(grouped(outcomes, roles).items()))
+    groups = by_image | dict(sorted(grouped(breasts, roles, BREASTS).items()))
     measured = _each(groups, lambda group: figures(group, by_class(group, roles)))
     pairs = _pairs([o for o in outcomes if roles.pooled(o.record.source)])
     source_pairs = {f"{mg}:{us}": _pairs(_of_pair(outcomes, mg, us)) for mg, us in terms.pairs}
+    if breasts:
+        ultrasounds = [o for o in outcomes if o.record.modality is Modality.US]
+        source_pairs |= {
+            f"{mg}{BREASTS}:{us}": _pairs(_of_pair([*breasts, *ultrasounds], mg, us))
+            for mg, us in terms.pairs
+        }
     by_name = {o.record.name: o for o in outcomes}
     search = {s.record.name: s for s in searches}
     located_searches = {
         name: located([search[o.record.name] for o in group])
-        for name, group in groups.items()
+        for name, group in by_image.items()
         if searches
     }
     return Evaluation(
@@ -288,16 +299,30 @@ def _each(groups: Mapping[str, list[T]], measure: Callable[[list[T]], U]) -> dic
 
 
 def grouped(
-    outcomes: Sequence[ImageOutcome], roles: Roles = ONE_HOSPITAL
+    outcomes: Sequence[ImageOutcome], roles: Roles = ONE_HOSPITAL, what: str = ""
 ) -> dict[str, list[ImageOutcome]]:
-    """By source ("US/BUSI"), and by modality those that are pooled ("US")."""
+    """By source ("US/BUSI"), and by modality those that are pooled ("US").
+
+    what: said after the modality, where the outcomes are not of images.
+    """
     groups: defaultdict[str, list[ImageOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        modality, source = outcome.record.modality.value, outcome.record.source
+        modality, source = outcome.record.modality.value + what, outcome.record.source
         groups[f"{modality}/{source}"].append(outcome)
         if roles.pooled(source):
             groups[modality].append(outcome)
     return groups
+
+
+def _breasts(
+    model: ModelInfo, outcomes: Sequence[ImageOutcome], roles: Roles
+) -> list[ImageOutcome]:
+    """Those that the model judges by two views, of sources that are judged by class."""
+    scoring = model.scoring.get(Modality.MG.value)
+    if scoring is None or scoring.breast is None:
+        return []
+    judged = [o for o in outcomes if o.record.source not in roles.class_free]
+    return breast_outcomes(judged, scoring)
 
 
 def by_class(group: Sequence[ImageOutcome], roles: Roles) -> bool:

@@ -403,7 +403,7 @@ def as_plain(
         for m, point in chosen.points.items()
     }
     for m, breast in breasts.items():
-        reached[f"{m.value} breast"] = {
+        reached[f"{m.value} breasts"] = {
             "n": breast.n,
             "malignant": breast.malignant,
             "tpr": round(breast.point.tpr, 4),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mammosono.appliance.values import Modality
 from mammosono.tools.evaluation.bootstrap import Estimate
 from mammosono.tools.evaluation.figures import GroupFigures
 from mammosono.tools.evaluation.metrics import wilson
@@ -91,7 +92,8 @@ def _of_modality(point: str, rate: str, rates: Mapping[str, Any], on: str) -> Pr
 
 def _fused(rate: str, value: float, alone: Sequence[Promise], on: str) -> Promise:
     """Its bounds are the fused rates of the modalities' bounds: more than 95 % together."""
-    sides = [promise for promise in alone if promise.rate == rate]
+    codes = {modality.value for modality in Modality}  # not the points of breasts
+    sides = [promise for promise in alone if promise.rate == rate and promise.point in codes]
     low, high = (_or(rate, values) for values in ([p.low for p in sides], [p.high for p in sides]))
     return Promise(FUSED, rate, value, 0, low, high, on)
 

@@ -293,7 +293,7 @@ def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: 
         reached[modality.value] = _reached(own.image)
         if own.scoring.breast is not None and own.breast is not None:
             score["breast"] = asdict(own.scoring.breast)
-            reached[f"{modality.value} breast"] = _reached(own.breast)
+            reached[f"{modality.value} breasts"] = _reached(own.breast)
         manifest["modalities"][modality.value].update(
             finding_threshold=own.shown.threshold,
             score=score,
