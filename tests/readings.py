@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.values import (
+    BreastReading,
+    BreastScoring,
+    Calibration,
     DenoiseRecord,
+    Evidence,
     Finding,
     ImageReading,
     Label,
+    Laterality,
     Modality,
     ModelInfo,
     Pictures,
     Reading,
+    Scoring,
     Verdict,
 )
 
@@ -109,4 +116,23 @@ def pair() -> Reading:
             size=wide,
             warnings=("The pixel size is not known.",),
         ),
+    )
+
+
+def by_views():
+    """A breast judged by two views, positive by the second alone; the model says how."""
+    scoring = Scoring(0.4, 0.05, 0.5, Calibration(0.8, -0.3), BreastScoring(Calibration(1, 0), 0.4))
+    images = tuple(
+        replace(
+            image(k, Modality.MG, Verdict.POSITIVE, size=(70, 60), score=score),
+            laterality=Laterality.LEFT,
+            view=view,
+            evidence=Evidence(0.2 + 0.3 * k, score),
+        )
+        for k, (view, score) in enumerate((("CC", 0.31), ("MLO", 0.72)))
+    )
+    return replace(
+        reading(*images),
+        breasts=(BreastReading(Laterality.LEFT, (0, 1), 0.52, Verdict.POSITIVE),),
+        model=replace(MODEL, scoring={"MG": scoring}),
     )

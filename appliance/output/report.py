@@ -69,7 +69,7 @@ def _image(image: ImageReading, pictures: Pictures, reading: Reading) -> str:
     return _template("image.html").substitute(
         index=image.index,
         verdict=image.verdict.value,
-        score=escape(wording.score(image, reading.model)),
+        score=escape(wording.score(image, reading)),
         width=image.width,
         height=image.height,
         overlay=_data_uri(rgb_png(_reduced(overlay(pictures.original, image)))),

@@ -35,7 +35,7 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
 
 def _image(image: ImageReading, reading: Reading) -> str:
     where = f"image {image.index}, {image.width} x {image.height} px"
-    return f"{wording.score(image, reading.model)} ({where})"
+    return f"{wording.score(image, reading)} ({where})"
 
 
 def _line(name: str, verdict: Verdict, words: str) -> Text:

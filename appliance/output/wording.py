@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mammosono.appliance.modality import MODALITIES, PAIR
-from mammosono.appliance.values import Finding, ImageReading, ModelInfo, Reading, Verdict
+from mammosono.appliance.values import Finding, ImageReading, Laterality, Reading, Verdict
 
+SIDES = {Laterality.LEFT: "left", Laterality.RIGHT: "right"}
 INTENDED_USE = "Research and engineering use only. Not for diagnosis."
 
 
@@ -19,11 +20,20 @@ def reason(reading: Reading) -> str:
     return " ".join(sentences + missing)
 
 
-def score(image: ImageReading, model: ModelInfo) -> str:
-    """The image's score against the operating point of its modality."""
+def score(image: ImageReading, reading: Reading) -> str:
+    """The image's score against the operating point of its modality; where its breast was judged
+    by several views together, the breast's."""
     if image.score is None:
         return "no score"
-    at = model.operating_points.get(image.modality.value)
+    scoring = reading.model.scoring.get(image.modality.value)
+    own = next((each for each in reading.breasts if image.index in each.images), None)
+    if own is not None and scoring is not None and scoring.breast is not None:
+        side = SIDES[own.laterality]
+        return (
+            f"{side} breast by {len(own.images)} views {own.score:.3f}, positive from "
+            f"{scoring.breast.operating_point:.3f}; this view {image.score:.3f}"
+        )
+    at = reading.model.operating_points.get(image.modality.value)
     return f"score {image.score:.3f}" + ("" if at is None else f", positive from {at:.3f}")
 
 

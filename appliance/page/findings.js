@@ -5,8 +5,8 @@ import { SYMBOL, centre, noFindings, score, size } from "./words.js";
 
 export class Findings {
   // pictures: in the order of the result. on: {hovered(image, number | null), selected(image, number)}
-  constructor(pictures, model, on) {
-    this.model = model;
+  constructor(pictures, result, on) {
+    this.result = result;
     this.rows = new Map(); // "image index:number" -> row
     this.element = el("section", { class: "findings", "aria-labelledby": "findings" },
       el("h2", { id: "findings" }, "Findings"),
@@ -26,7 +26,7 @@ export class Findings {
   #ofImage({ image, name }, on) {
     return el("section", { class: "of-image" },
       el("h3", {}, name, el("span", { class: `symbol ${image.verdict}` }, `${SYMBOL[image.verdict]} ${image.verdict}`)),
-      el("p", { class: "quiet hint" }, score(image, this.model)),
+      el("p", { class: "quiet hint" }, score(image, this.result)),
       image.findings.length ? this.#table(image, name, on) : el("p", {}, noFindings(image)),
       image.warnings.length
         ? el("ul", { class: "warnings" }, image.warnings.map((words) => el("li", {}, words)))

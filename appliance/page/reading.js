@@ -16,7 +16,7 @@ export class Reading {
     this.panes = MODALITIES.map((modality) => new Pane(modality, result, on, signal));
     this.pictures = this.panes.flatMap((pane) => pane.pictures)
       .sort((a, b) => a.image.index - b.image.index);
-    this.findings = new Findings(this.pictures, result.model, on);
+    this.findings = new Findings(this.pictures, result, on);
     this.element = el("article", { class: "reading", "aria-labelledby": "verdict" },
       this.#banner(posted),
       el("div", { class: "panes" }, this.panes.map((pane) => pane.element)),

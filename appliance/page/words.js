@@ -4,6 +4,7 @@
 export const MODALITIES = ["MG", "US"];
 export const TEST = { MG: "mammogram", US: "ultrasound" };
 export const A_TEST = { MG: "a mammogram", US: "an ultrasound" };
+export const SIDES = { L: "left", R: "right" };
 export const VERDICTS = ["positive", "negative", "indeterminate"];
 export const SYMBOL = { positive: "+", negative: "−", indeterminate: "?", failed: "×" };
 export const STATUS = { queued: "waiting", reading: "being read", done: "read", failed: "not read" };
@@ -32,9 +33,17 @@ export function caution(result) {
   return null;
 }
 
-export function score(image, model) {
+// The image's score; where its breast was judged by several views together, the breast's.
+export function score(image, result) {
   if (image.score === null) return "no score";
-  const from = model.operating_points[image.modality];
+  const breast = (result.breasts ?? []).find((each) => each.images.includes(image.index));
+  const rule = result.model.scoring?.[image.modality]?.breast;
+  if (breast && rule) {
+    const side = SIDES[breast.laterality];
+    return `${side} breast by ${breast.images.length} views ${breast.score.toFixed(3)}, ` +
+      `positive from ${rule.operating_point.toFixed(3)}; this view ${image.score.toFixed(3)}`;
+  }
+  const from = result.model.operating_points[image.modality];
   return `score ${image.score.toFixed(3)}` + (from === undefined ? "" : `, positive from ${from.toFixed(3)}`);
 }
 

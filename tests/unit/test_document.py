@@ -33,7 +33,6 @@ from mammosono.appliance.values import (
     Evidence,
     Finding,
     ImageReading,
-    Laterality,
     Modality,
     ModelInfo,
     Rle,
@@ -229,27 +228,8 @@ def test_what_a_newer_appliance_adds_is_passed_over():
     assert Result.parse(newer) == Result.parse(sent())
 
 
-def by_views():
-    """A breast judged by two views, positive by the second alone; the model says how."""
-    scoring = Scoring(0.4, 0.05, 0.5, Calibration(0.8, -0.3), BreastScoring(Calibration(1, 0), 0.4))
-    images = tuple(
-        replace(
-            readings.image(k, Modality.MG, Verdict.POSITIVE, size=(70, 60), score=score),
-            laterality=Laterality.LEFT,
-            view=view,
-            evidence=Evidence(0.2 + 0.3 * k, score),
-        )
-        for k, (view, score) in enumerate((("CC", 0.31), ("MLO", 0.72)))
-    )
-    return replace(
-        readings.reading(*images),
-        breasts=(BreastReading(Laterality.LEFT, (0, 1), 0.52, Verdict.POSITIVE),),
-        model=replace(readings.MODEL, scoring={"MG": scoring}),
-    )
-
-
 def test_a_breast_judged_by_its_views_is_said_with_what_its_verdict_is_made_of():
-    study = document(by_views())
+    study = document(readings.by_views())
     assert study["breasts"] == [
         {"laterality": "L", "images": [0, 1], "score": 0.52, "verdict": "positive"}
     ]
@@ -266,8 +246,8 @@ def test_a_breast_judged_by_its_views_is_said_with_what_its_verdict_is_made_of()
         "breast": {"calibration": {"slope": 1.0, "intercept": 0.0}, "operating_point": 0.4},
     }
     read = Result.parse(study).reading()
-    assert (read.breasts, read.model) == (by_views().breasts, by_views().model)
-    assert read.images[1].evidence == by_views().images[1].evidence
+    assert (read.breasts, read.model) == (readings.by_views().breasts, readings.by_views().model)
+    assert read.images[1].evidence == readings.by_views().images[1].evidence
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,20 @@ def test_the_reason_names_who_decided_and_what_is_missing(verdicts, words):
 
 
 def test_a_score_stands_beside_its_operating_point():
-    (image,) = study((US, N)).images
-    assert wording.score(image, readings.MODEL) == "score 0.300, positive from 0.470"
+    alone = study((US, N))
+    assert wording.score(alone.images[0], alone) == "score 0.300, positive from 0.470"
+
+
+def test_a_view_is_shown_with_the_score_of_its_breast():
+    seen = readings.by_views()
+    said = [wording.score(image, seen) for image in seen.images]
+    assert said[0] == "left breast by 2 views 0.520, positive from 0.400; this view 0.310"
+    assert said[1].endswith("this view 0.720")
 
 
 def test_a_missing_score_is_said():
     lost = readings.image(0, MG, I, size=(70, 70))
-    assert wording.score(lost, readings.MODEL) == "no score"
+    assert wording.score(lost, study((MG, I))) == "no score"
     assert wording.no_findings(lost) == "This image could not be decided."
 
 
