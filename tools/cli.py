@@ -9,7 +9,7 @@ from mammosono.tools.commands.bundle import build_engine, check_graphs, export, 
 from mammosono.tools.commands.evaluation import evaluate, operating_points, report
 from mammosono.tools.commands.prepare import phantoms, prepare
 from mammosono.tools.commands.sweep import sweep
-from mammosono.tools.commands.train import train, train_denoiser
+from mammosono.tools.commands.train import take_denoiser, train, train_denoiser
 
 app = typer.Typer(
     name="mammosono-tools",
@@ -36,6 +36,7 @@ for command in (
     train,
     sweep,
     train_denoiser,
+    take_denoiser,
     export,
     half_precision,
     check_graphs,

@@ -19,18 +19,23 @@ torch = pytest.importorskip("torch", reason="a bundle is exported with torch")
 import tiny  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 from tiny_bundle import DENOISER, PROVENANCE, denoiser_run, drawn_bundle  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
 from mammosono.appliance.intake import read_image  # noqa: E402
 from mammosono.appliance.pipeline.denoise.network import STAGE  # noqa: E402
+from mammosono.appliance.pipeline.model import SHIPPED  # noqa: E402
 from mammosono.appliance.pipeline.reader import Reader  # noqa: E402
 from mammosono.appliance.values import Modality  # noqa: E402
 from mammosono.engines.bundle import open_bundle  # noqa: E402
+from mammosono.engines.onnx_engine import OnnxEngine  # noqa: E402
 from mammosono.engines.trt.parity import read_tensors  # noqa: E402
+from mammosono.tools.cli import app  # noqa: E402
 from mammosono.tools.data.index import Record, read_index  # noqa: E402
-from mammosono.tools.denoiser.network import DenoiserConfig  # noqa: E402
-from mammosono.tools.denoiser.training import write_config  # noqa: E402
+from mammosono.tools.denoiser.from_bundle import write_denoiser_run  # noqa: E402
+from mammosono.tools.denoiser.network import DenoiserConfig, predict  # noqa: E402
+from mammosono.tools.denoiser.training import best_denoiser, write_config  # noqa: E402
 from mammosono.tools.export import check, rtx  # noqa: E402
-from mammosono.tools.export.export import export_bundle  # noqa: E402
+from mammosono.tools.export.export import Goal, export_bundle  # noqa: E402
 from mammosono.tools.export.half_precision import add_half_precision  # noqa: E402
 from mammosono.tools.export.parity import BOUND  # noqa: E402
 from mammosono.tools.export.subject import Check, Subject  # noqa: E402
@@ -105,7 +110,7 @@ def exported(
     out = tmp_path_factory.mktemp("out") / "tiny"
     export_bundle(
         tiny_run, out, records, ["phantom"],
-        name="tiny", version="0.1", sensitivity=0.9, on_image=lambda *_: None, denoiser_run=run,
+        name="tiny", version="0.1", goal=Goal(), on_image=lambda *_: None, denoiser_run=run,
     )  # fmt: skip
     return out
 
@@ -155,7 +160,37 @@ def test_a_denoiser_that_does_not_fit_the_input_is_refused_and_nothing_is_writte
     with pytest.raises(ValueError, match="multiples of 64"):
         export_bundle(
             tiny_run, tmp_path / "out", records, ["phantom"],
-            name="tiny", version="0.1", sensitivity=0.9, on_image=lambda *_: None,
+            name="tiny", version="0.1", goal=Goal(), on_image=lambda *_: None,
             denoiser_run=run,
         )  # fmt: skip
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_bundles_denoiser_is_taken_over_as_a_run_that_computes_the_same(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["take-denoiser", "--bundle", str(SHIPPED), "--out", str(tmp_path / "run")]
+    )
+    assert done.exit_code == 0, done.output
+    taken, provenance = best_denoiser(tmp_path / "run")
+    bundle = open_bundle(SHIPPED)
+    assert provenance == bundle.manifest["denoiser"]
+    entry = bundle.modalities["MG"]
+    name = bundle.networks[entry["network"]].stages[entry["denoise"]]
+    shape = bundle.stages[name].inputs["noisy"][1]
+    noisy = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    engine = OnnxEngine(bundle)
+    on_device = np.asarray(engine.run(name, {"noisy": noisy})["noise"])
+    engine.close()
+    np.testing.assert_allclose(predict(taken, torch.from_numpy(noisy)), on_device, atol=1e-4)
+
+
+def test_a_bundle_without_a_denoiser_has_none_to_take(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no denoiser of mammograms"):
+        write_denoiser_run(drawn_bundle(tmp_path / "plain"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_denoiser_of_another_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="another network than is trained here"):
+        write_denoiser_run(drawn_bundle(tmp_path / "own", denoiser=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

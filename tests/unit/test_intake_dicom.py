@@ -49,7 +49,7 @@ from mammosono.appliance.intake.dicom import WINDOW_IGNORED
 from mammosono.appliance.intake.dicom_header import BURNED_IN, FOR_PROCESSING, UNNAMED_MODALITY
 from mammosono.appliance.intake.histogram import COLOURED
 from mammosono.appliance.intake.transfer_syntax import READABLE, require_readable_transfer_syntax
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import Laterality, Modality, SourceImage
 
 GREY8 = picture()
 GREY12 = picture(levels=4096)
@@ -228,6 +228,27 @@ def test_pixel_spacing_goes_before_the_spacing_at_the_detector() -> None:
     assert read(GREY8, modality="MG", **both).spacing_mm == (0.06, 0.07)
     both["PixelSpacing"] = None
     assert read(GREY8, modality="MG", **both).spacing_mm == (0.08, 0.09)
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"ImageLaterality": "L", "ViewPosition": "CC"}, (Laterality.LEFT, "CC")),
+        ({"Laterality": "R", "ViewPosition": "MLO"}, (Laterality.RIGHT, "MLO")),
+        ({"ImageLaterality": "R", "Laterality": "R"}, (Laterality.RIGHT, None)),
+        ({"ImageLaterality": "L", "Laterality": "R", "ViewPosition": "CC"}, (None, "CC")),
+        ({"ImageLaterality": "B"}, (None, None)),
+        ({"ImageLaterality": "", "ViewPosition": ""}, (None, None)),
+        ({"ImageLaterality": "LEFT", "ViewPosition": "CC VIEW"}, (None, None)),
+        ({"ViewPosition": ["CC", "MLO"]}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_side_and_view_are_known_where_the_file_says_them_as_the_standard_has_it(
+    elements: dict[str, Any], said: tuple[Laterality | None, str | None]
+) -> None:
+    image = read(GREY8, modality="MG", **elements)
+    assert (image.laterality, image.view) == said
 
 
 @pytest.mark.parametrize("spacing", [[0, 0], [-0.1, 0.1], [70, 70], [0.1], "", [1e-9, 1e-9]])

@@ -318,3 +318,15 @@ def _fit(trainer: DenoiserTrainer, console: Console) -> bool:
             console.print(f"epoch {epoch}: {text}", highlight=False)
 
         return trainer.fit(show_step, show_epoch)
+
+
+def take_denoiser(
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to take it from.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder to write.")],
+) -> None:
+    """Write a bundle's mammogram denoiser as a run, for `train` and `export --denoiser`."""
+    with refusals():
+        from mammosono.tools.denoiser.from_bundle import write_denoiser_run
+
+        write_denoiser_run(bundle, out)
+    Console().print(f"Denoiser: {out}", highlight=False, soft_wrap=True)
