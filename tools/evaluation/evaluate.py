@@ -293,10 +293,8 @@ def grouped(
     """By source ("US/BUSI"), and by modality those that are pooled ("US")."""
     groups: defaultdict[str, list[ImageOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        modality, source = outcome.record.modality.value, outcome.record.source
-        groups[f"{modality}/{source}"].append(outcome)
-        if roles.pooled(source):
-            groups[modality].append(outcome)
+        for name in roles.groups(outcome.record):
+            groups[name].append(outcome)
     return groups
 
 
