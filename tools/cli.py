@@ -6,7 +6,12 @@ import typer
 
 from mammosono.tools.commands.bench import bench, bench_denoise, load
 from mammosono.tools.commands.bundle import build_engine, check_graphs, export, half_precision
-from mammosono.tools.commands.evaluation import evaluate, operating_points, report
+from mammosono.tools.commands.evaluation import (
+    evaluate,
+    operating_points,
+    perturb_test,
+    report,
+)
 from mammosono.tools.commands.prepare import phantoms, prepare
 from mammosono.tools.commands.sweep import sweep
 from mammosono.tools.commands.train import take_denoiser, train, train_denoiser
@@ -43,6 +48,7 @@ for command in (
     build_engine,
     evaluate,
     operating_points,
+    perturb_test,
     report,
     bench,
     bench_denoise,

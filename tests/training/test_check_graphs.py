@@ -27,7 +27,6 @@ from mammosono.tools.export.half_precision import add_half_precision
 from mammosono.tools.export.mixed import to_mixed
 from mammosono.tools.export.subject import Check, Subject
 
-STAGES = ("trunk", "heads", "masks")
 EVERYWHERE = [
     "TensorRT 8.2 rules",
     "mixed graph rules",
@@ -73,28 +72,26 @@ def test_the_shipped_bundle_passes_every_check(monkeypatch: pytest.MonkeyPatch) 
     states = {entry["what"]: entry["state"] for entry in said["checks"]}
     assert {what for what, state in states.items() if state != "ok"} == {EVERYWHERE[-1]}
     stages = {entry["stage"] for entry in said["checks"] if entry["what"] == "FP16 range"}
-    assert stages == set(open_bundle(SHIPPED).stages) >= set(STAGES)
+    assert stages == set(open_bundle(SHIPPED).stages)
 
 
 def test_the_shipped_bundle_stays_under_60_mb() -> None:
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 60e6
 
 
-@pytest.mark.parametrize("kind", ["FP32", "mixed"])
-@pytest.mark.parametrize("stage", STAGES)
-def test_tensorrt_rtx_builds_the_shipped_stage(kind: str, stage: str) -> None:
+@pytest.mark.parametrize("file", sorted(file.name for file in SHIPPED.glob("*.onnx")))
+def test_tensorrt_rtx_builds_the_shipped_graph(file: str) -> None:
     module = rtx.runtime()
     if module is None:
         pytest.skip("tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
-    name = f"{stage}.onnx" if kind == "FP32" else f"{stage}.mixed.onnx"
-    assert rtx.Builder(module).refusals((SHIPPED / name).read_bytes()) == []
+    assert rtx.Builder(module).refusals((SHIPPED / file).read_bytes()) == []
 
 
 def test_tensorrt_rtx_names_the_node_that_it_refuses() -> None:
     module = rtx.runtime()
     if module is None:
         pytest.skip("tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
-    model = onnx.load(SHIPPED / "heads.mixed.onnx")
+    model = onnx.load(next(SHIPPED.glob("*heads.onnx")))
     node = next(n for n in model.graph.node if n.op_type == "Softmax")
     node.op_type = "Bernoulli"
     (line, *_) = rtx.Builder(module).refusals(model.SerializeToString())
@@ -141,10 +138,10 @@ def test_all_shipped_bundles_are_checked_if_none_is_named(monkeypatch: pytest.Mo
 
 
 def test_a_bundle_that_is_damaged_is_refused_in_one_line(folder: Path) -> None:
-    (folder / "heads.mixed.onnx").write_bytes(b"damaged")
+    (folder / "masks.mixed.onnx").write_bytes(b"damaged")
     result = run(folder)
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1].startswith("error: heads.mixed.onnx: its sha256")
+    assert result.stderr.splitlines()[-1].startswith("error: masks.mixed.onnx: its sha256")
 
 
 def test_images_of_an_index_are_taken_of_both_modalities(phantom_index: Path) -> None:
@@ -168,11 +165,18 @@ def test_the_index_given_is_what_the_graphs_are_tried_on(
 
 
 def test_a_mixed_graph_whose_types_are_not_the_manifests_fails(folder: Path) -> None:
-    single = onnx.load(folder / "heads.onnx")
-    rewrite(folder, "heads", lambda m: m.CopyFrom(to_mixed(single, [])), mixed=True)
+    single = onnx.load(folder / "masks.onnx")
+    rewrite(folder, "masks", lambda m: m.CopyFrom(to_mixed(single, [])), mixed=True)
     found = failed(list(check.mixed_graph_rules(opened(folder))))
-    assert [check.stage for check in found] == ["heads"]
-    assert "node /box_head/fc6/Gemm is not computed in FP32" in found[0].said
+    assert [check.stage for check in found] == ["masks"]
+    assert "node /Sigmoid is not computed in FP32" in found[0].said
+
+
+def test_a_stage_whose_mixed_graph_would_save_nothing_needs_none(folder: Path) -> None:
+    found = {each.stage: each for each in check.mixed_graph_rules(opened(folder))}
+    assert not (folder / "heads.mixed.onnx").exists()
+    assert found["heads"].state == "ok"
+    assert "half precision would save nothing" in found["heads"].said[0]
 
 
 def test_a_stage_alone_without_a_mixed_graph_fails(folder: Path) -> None:
@@ -251,7 +255,8 @@ def rewrite(
 def rehash(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     stages = manifest["stages"].values()
-    for entry in (*stages, *(stage["mixed"] for stage in stages), manifest["parity"]):
+    mixed = [stage["mixed"] for stage in stages if "mixed" in stage]
+    for entry in (*stages, *mixed, manifest["parity"]):
         entry["sha256"] = hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
 

@@ -88,7 +88,8 @@ def half_precision(
         manifest = add_half_precision(bundle)
         stages = open_bundle(bundle).stages
     for name, stage in stages.items():
-        mixed = Path(stage.variants["mixed"].path).name
+        stored = stage.variants.get("mixed")
+        mixed = Path(stored.path).name if stored else "no mixed graph, it would save nothing"
         typer.echo(f"{name}: {mixed}, {len(stage.fp32)} nodes at FP32")
     typer.echo(f"Stored tensors: {manifest['parity']['file']}")
 

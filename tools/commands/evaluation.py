@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
-from mammosono.tools.console import bar, refusals
+from mammosono.tools.console import bar, bars, refusals
 
 ClassFree = Annotated[
     list[str] | None,
@@ -75,6 +75,42 @@ def evaluate(
         typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
         console.print(as_rich(evaluation))
+
+
+def perturb_test(
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to judge.")],
+    data: Index,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for readings and tables; gone on with.")
+    ],
+    split: Annotated[Split, typer.Option(help="Which images.")] = Split.test,
+    source: Sources = None,
+    class_free: ClassFree = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=2, help="At most N images of each source, labels as there, drawn."
+        ),
+    ] = None,
+) -> None:
+    """Read pictures changed by what no reading should hang on, and say what is lost.
+
+    Grey levels, compression, blur, resolution, borders, mirroring, marks drawn on or painted out,
+    denoising off. Ctrl-C stops; the same command goes on from there.
+    """
+    console = Console()
+    with refusals():
+        from mammosono.tools.data.index import read_index, select
+        from mammosono.tools.evaluation import perturbation
+        from mammosono.tools.tables import terminal
+
+        records = select(read_index(data), split=split.value, sources=source)
+        with bars(console) as progress:
+            rows = perturbation.perturb_test(
+                bundle, perturbation.limited(records, limit), out,
+                class_free=class_free or (), progress=progress,
+            )  # fmt: skip
+    console.print(terminal(perturbation.table(rows), labels=2))
 
 
 def _two_sources(text: str) -> tuple[str, str]:

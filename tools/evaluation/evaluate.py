@@ -307,10 +307,8 @@ def grouped(
     """
     groups: defaultdict[str, list[ImageOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        modality, source = outcome.record.modality.value + what, outcome.record.source
-        groups[f"{modality}/{source}"].append(outcome)
-        if roles.pooled(source):
-            groups[modality].append(outcome)
+        for name in roles.groups(outcome.record, what):
+            groups[name].append(outcome)
     return groups
 
 

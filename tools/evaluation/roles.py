@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mammosono.tools.data.index import Record
+
 
 @dataclass(frozen=True, slots=True)
 class Roles:
@@ -25,6 +27,14 @@ class Roles:
     def outside(self, source: str) -> bool:
         """Never trained on: reported by itself, neither pooled nor paired with others."""
         return self.trained is not None and source not in self.trained
+
+    def groups(self, record: Record, what: str = "") -> tuple[str, ...]:
+        """The groups of images that a record belongs to: its source ("US/NAME") and, where that is
+        pooled, its modality ("US"). what: said after the modality, of records that are no images.
+        """
+        modality = record.modality.value + what
+        own = f"{modality}/{record.source}"
+        return (own, modality) if self.pooled(record.source) else (own,)
 
     def pooled(self, source: str) -> bool:
         """Whether its images count in the figures of their modality and in the pooled pairs."""

@@ -22,8 +22,8 @@ from mammosono.engines.trt.parity import read_tensors, try_plans
 from mammosono.engines.trt.plan import MIXED
 from mammosono.tools.data.index import Record
 from mammosono.tools.export import rtx, rules
-from mammosono.tools.export.half_precision import CASES, phantom_image
-from mammosono.tools.export.mixed import rounded
+from mammosono.tools.export.half_precision import CASES, is_worth_storing, phantom_image
+from mammosono.tools.export.mixed import rounded, to_mixed
 from mammosono.tools.export.parity import agreement
 from mammosono.tools.export.probes import Peaks, alone, peaks, too_large, variant
 from mammosono.tools.export.subject import Check, CheckState, Subject
@@ -45,10 +45,14 @@ def mixed_graph_rules(subject: Subject) -> Iterator[Check]:
         return
     for name, graph in subject.graphs.items():
         fp32 = subject.bundle.stages[name].fp32
-        wrong = ["this stage alone has no mixed graph; export the bundle anew"]
+        said = f"{len(fp32)} nodes at FP32"
         if name in subject.mixed:
             wrong = rules.mixed_violations(subject.mixed[name], graph, fp32)
-        yield subject.result(name, what, wrong, f"{len(fp32)} nodes at FP32")
+        elif is_worth_storing(to_mixed(graph, fp32), graph):
+            wrong = ["this stage alone has no mixed graph; export the bundle anew"]
+        else:
+            wrong, said = [], f"{said}: none, half precision would save nothing"
+        yield subject.result(name, what, wrong, said)
 
 
 def fp16_range(subject: Subject) -> Iterator[Check]:
@@ -75,7 +79,7 @@ def fp16_range(subject: Subject) -> Iterator[Check]:
 def fp16_reading(subject: Subject) -> Iterator[Check]:
     """The mixed graphs as onnxruntime takes them, and what they compute once truly rounded."""
     what = "FP16 reads alike"
-    if len(subject.mixed) < len(subject.graphs):
+    if not subject.mixed:
         yield subject.skipped(what, NO_MIXED)
         return
     try:
@@ -106,7 +110,7 @@ def stored_tensors(subject: Subject) -> Iterator[Check]:
         tensors = read_tensors(subject.bundle)
         with TemporaryDirectory() as folder:
             bundles = {"FP32": subject.bundle}
-            if len(subject.mixed) == len(subject.graphs):
+            if subject.mixed:
                 bundles["FP16"] = as_rounded(subject, Path(folder))
             for kind, bundle in bundles.items():
                 with closing(alone(bundle)) as engine:
@@ -137,7 +141,7 @@ def stages_alone(bundle: Bundle, names: Collection[str]) -> Bundle:
 
 
 def as_rounded(subject: Subject, folder: Path) -> Bundle:
-    graphs = {name: rounded(graph) for name, graph in subject.mixed.items()}
+    graphs = {name: rounded(graph) for name, graph in subject.lowered.items()}
     return variant(subject.bundle, graphs, folder)
 
 

@@ -27,7 +27,8 @@ from mammosono.engines.schema1 import TOLERANCES
 from mammosono.tools.data.index import SPLITS, Record, select, split_hash
 from mammosono.tools.denoiser.network import Denoiser
 from mammosono.tools.denoiser.training import best_denoiser
-from mammosono.tools.evaluation.evaluate import evaluate
+from mammosono.tools.evaluation.evaluate import Terms, evaluate
+from mammosono.tools.evaluation.roles import roles_of
 from mammosono.tools.evaluation.table import as_dict
 from mammosono.tools.export.calibrate import (
     FALSE_POSITIVES,
@@ -207,7 +208,8 @@ def _measure(
 ) -> dict[str, Any]:
     """The groups' figures with n and interval; the images themselves stay out."""
     with Reader.open(folder) as reader:
-        measured = as_dict(evaluate(reader, records, progress=progress))
+        terms = Terms(roles_of(open_bundle(folder).manifest))
+        measured = as_dict(evaluate(reader, records, progress=progress, terms=terms))
     return {key: measured[key] for key in ("groups", "pairs")}
 
 

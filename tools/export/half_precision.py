@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.modality import MODALITIES
@@ -47,14 +48,23 @@ def add_half_precision(folder: Path) -> dict[str, Any]:
         for network, own, stage in each_stage(bundle):
             model = onnx.load_from_string(read_stage(stage))
             names = fp32_nodes(own, model)
+            mixed = to_mixed(model, names)
             file = temporary / f"{stage.name}.mixed.onnx"
-            file.write_bytes(to_mixed(model, names).SerializeToString())
+            if is_worth_storing(mixed, model):
+                file.write_bytes(mixed.SerializeToString())
+            written = _entry(file) if file.exists() else None
             if manifest["schema"] == 1:
-                manifest["stages"][own].update(fp32=names, mixed=_entry(file))
+                entry = manifest["stages"][own]
+                entry.pop("mixed", None)
+                entry.update(fp32=names, **({"mixed": written} if written else {}))
             else:
                 entry = manifest["networks"][network]["stages"][own]
                 entry["fp32"] = names
-                entry.setdefault("variants", {})[MIXED] = _entry(file)
+                others = {k: v for k, v in entry.pop("variants", {}).items() if k != MIXED}
+                if written:
+                    others[MIXED] = written
+                if others:
+                    entry["variants"] = others
         np.savez_compressed(temporary / PARITY, **parity_tensors(bundle))  # type: ignore[arg-type]
         manifest["parity"] = _entry(temporary / PARITY)
         # The manifest last: until it is there, the bundle is the one that it was.
@@ -62,6 +72,12 @@ def add_half_precision(folder: Path) -> dict[str, Any]:
             file.replace(folder / file.name)
     write_manifest(folder, manifest)
     return manifest
+
+
+def is_worth_storing(mixed: ModelProto, single: ModelProto) -> bool:
+    """Whether half precision saves anything: a mixed graph nearly as large as the FP32 one has its
+    weights in layers that are held at FP32, and such a stage is built from the FP32 graph."""
+    return bool(mixed.ByteSize() < 0.9 * single.ByteSize())
 
 
 def each_stage(bundle: Bundle) -> Iterator[tuple[str, str, Stage]]:

@@ -50,7 +50,8 @@ class NetworkSubject:
 class Subject:
     """One opened bundle with all that the checks look at.
 
-    mixed: empty where the bundle has none. canvases: [H, W], each with its modality.
+    mixed: of the stages that have one; empty where the bundle has none. canvases: [H, W], each with
+    its modality.
     noisy: [1, 1, H, W], what each denoiser's stage was fed for them.
     """
 
@@ -82,6 +83,11 @@ class Subject:
                 if image.modality in model.modalities
             ]
         return cls(bundle, model, graphs, mixed, canvases, engine.noisy)
+
+    @property
+    def lowered(self) -> Mapping[str, ModelProto]:
+        """What half precision is built from: of each stage its mixed graph, or its FP32 one."""
+        return {**self.graphs, **self.mixed}
 
     def networks(self) -> list[NetworkSubject]:
         """Each network with what is its own."""
