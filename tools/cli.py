@@ -8,6 +8,7 @@ from mammosono.tools.commands.bench import bench, bench_denoise, load
 from mammosono.tools.commands.bundle import build_engine, check_graphs, export, half_precision
 from mammosono.tools.commands.evaluation import (
     evaluate,
+    leave_one_out,
     operating_points,
     perturb_test,
     report,
@@ -47,6 +48,7 @@ for command in (
     check_graphs,
     build_engine,
     evaluate,
+    leave_one_out,
     operating_points,
     perturb_test,
     report,

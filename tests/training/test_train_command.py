@@ -79,6 +79,7 @@ def test_the_run_folder_tells_all_that_makes_the_run_again(
         "val_images": sum(r.split == "val" for r in records),
         "denoiser_sha256": None,
         "initial_sha256": None,
+        "fold": None,
     }
     assert set(entry["software"]) == {"mammosono", "torch", "numpy"}
     # And that file is the settings of another run.

@@ -113,6 +113,52 @@ def perturb_test(
     console.print(terminal(perturbation.table(rows), labels=2))
 
 
+def leave_one_out(
+    run: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A run of `train` or a bundle, and what to call its row; may be repeated.",
+        ),
+    ],
+    data: Index,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the table.")],
+    split: Annotated[Split, typer.Option(help="Which images.")] = Split.test,
+    source: Sources = None,
+    class_free: ClassFree = None,
+    denoiser: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run of `train-denoiser` that the runs learned with."),
+    ] = None,
+) -> None:
+    """Judge runs or bundles on every hospital: those that each learned from, and the others.
+
+    For example BUSI against BUS-BRA: train one run on either and give both.
+    """
+    console = Console()
+    with refusals():
+        from mammosono.tools.data.index import read_index, select
+        from mammosono.tools.sweep import leave_one_out as crossing
+        from mammosono.tools.tables import terminal
+
+        rows = dict(_named(text) for text in run)
+        records = select(read_index(data), split=split.value, sources=source)
+        with bars(console) as progress:
+            found = crossing.leave_one_out(
+                rows, records, out,
+                class_free=class_free or (), denoiser=denoiser, progress=progress,
+            )  # fmt: skip
+    console.print(terminal(crossing.table(found), labels=2, note=crossing.NOTE))
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Raises ValueError."""
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise ValueError("--run is NAME=FOLDER")
+    return name, Path(folder)
+
+
 def _two_sources(text: str) -> tuple[str, str]:
     """Raises ValueError."""
     mammograms, colon, ultrasounds = text.partition(":")

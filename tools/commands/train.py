@@ -65,6 +65,13 @@ def train(
         Modalities | None,
         typer.Option(help="Whose images to learn from, and alone to read.  [default: both]"),
     ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Hold back fold K of N, by case, of train and val together, in place of val.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Passes over the data.")
     ] = None,
@@ -143,6 +150,7 @@ def train(
     }
     input_size = None if size is None else network_size(size)
     with refusals():
+        from mammosono.tools.data.folds import Fold, refold
         from mammosono.tools.data.index import read_index, select
         from mammosono.tools.denoiser.training import best_denoiser
         from mammosono.tools.denoiser.validation import with_network
@@ -161,16 +169,18 @@ def train(
         ]
         if not records:
             fail(f"the index holds no {' or '.join(chosen.modalities)} image")
+        held_back = Fold.parse(fold) if fold else None
+        divided = refold(records, sources, held_back) if held_back else records
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
-        for line in gaps(select(records, sources=sources), chosen.modalities):
+        for line in gaps(select(divided, sources=sources), chosen.modalities):
             console.print(f"Not to be exported later: {line}", highlight=False)
         for name in sorted(set(chosen.class_free) - set(sources)):
             console.print(f"class_free: {name} is no source of this run", highlight=False)
         with bar(console, "reading images") as on_sample:
             train_samples, val_samples = split_material(
-                records,
+                divided,
                 sources,
                 chosen.network.geometry.input_size,
                 on_sample,
@@ -184,7 +194,7 @@ def train(
             train_samples,
             val_samples,
             fabric=fabric,
-            data=DataMark.of(data, records, sources, denoiser, initial),
+            data=DataMark.of(data, records, sources, denoiser, initial, held_back),
             workers=_spare_cores(fabric.world_size) if workers is None else workers,
             checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps,

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from mammosono.tools.data.folds import Fold, refold
 from mammosono.tools.data.index import Record, select, split_hash
 from mammosono.tools.network.config import NetworkConfig, TrainConfig, train_config
 from mammosono.tools.network.model import RefinedMaskRcnn
@@ -89,8 +90,9 @@ OF_THE_MACHINE = ("micro_batch", "precision")
 @dataclass(frozen=True, slots=True)
 class DataMark:
     """What a run learns from: the index file's SHA-256, that of the split of its sources (see
-    tools.data.index), the sources, how many images of each split, and the SHA-256 of weights
-    that another run made: of the network that denoised the mammograms, and of the start."""
+    tools.data.index), the sources, how many images it learns from and is watched on, the SHA-256
+    of weights that another run made (of the network that denoised the mammograms, and of the
+    start), and the fold that stands in for val, as "K/N", where one does."""
 
     index_sha256: str
     split_sha256: str
@@ -99,6 +101,7 @@ class DataMark:
     val_images: int
     denoiser_sha256: str | None = None
     initial_sha256: str | None = None
+    fold: str | None = None
 
     @classmethod
     def of(
@@ -108,21 +111,26 @@ class DataMark:
         sources: Sequence[str],
         denoiser: Path | None = None,
         initial: Path | None = None,
+        fold: Fold | None = None,
     ) -> DataMark:
-        """denoiser, initial: run folders. Raises OSError if a file cannot be read."""
+        """records: as the index divides them. denoiser, initial: run folders. Raises OSError if a
+        file cannot be read."""
         used = select(records, sources=sources)
+        divided = refold(used, sources, fold) if fold else used
         return cls(
-            _sha256(index),
+            sha256_of(index),
             split_hash(used),
             tuple(sources),
-            len(select(used, split="train")),
-            len(select(used, split="val")),
-            _sha256(denoiser / "best.pt") if denoiser else None,
-            _sha256(initial / "best.pt") if initial else None,
+            len(select(divided, split="train")),
+            len(select(divided, split="val")),
+            sha256_of(denoiser / "best.pt") if denoiser else None,
+            sha256_of(initial / "best.pt") if initial else None,
+            str(fold) if fold else None,
         )
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Of the file's bytes. Raises OSError."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

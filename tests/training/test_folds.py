@@ -1,0 +1,220 @@
+"""Folds: by case, alike in sources and labels; the run's record; looks out of the fold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason="training needs torch")
+
+import tiny
+from tiny_bundle import drawn_network
+from typer.testing import CliRunner
+
+from mammosono.appliance.values import Modality
+from mammosono.tools.cli import app
+from mammosono.tools.data.folds import Fold, refold
+from mammosono.tools.data.index import LABELS, SPLITS, Record, read_index, select
+from mammosono.tools.export.out_of_fold import out_of_fold, out_of_folds
+from mammosono.tools.sweep.leave_one_out import leave_one_out, table
+from mammosono.tools.training import checkpoint
+from mammosono.tools.training.checkpoint import BadRun, DataMark, refuse_other
+
+
+def record(k: int, label: str, case: str, source: str = "A", split: str = "train") -> Record:
+    return Record(Modality.US, label, f"{k}.png", Path(f"{k}.png"), (), (), case, source, split)
+
+
+several = st.lists(
+    st.tuples(
+        st.sampled_from(LABELS), st.integers(0, 30), st.sampled_from("AB"),
+        st.sampled_from(("train", "val")),
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+def index_of(rows: list[tuple[str, int, str, str]]) -> list[Record]:
+    """A case is of one source, and in one split, as in an index."""
+    split_of: dict[str, str] = {}
+    return [
+        record(k, label, f"{source}{case}", source, split_of.setdefault(f"{source}{case}", split))
+        for k, (label, case, source, split) in enumerate(rows)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(several, st.integers(2, 6))
+def test_every_image_is_held_back_in_exactly_one_fold_and_a_case_is_never_divided(
+    rows: list[tuple[str, int, str, str]], count: int
+) -> None:
+    records = index_of(rows)
+    held: Counter[str] = Counter()
+    for number in range(1, count + 1):
+        divided = refold(records, {"A", "B"}, Fold(number, count))
+        assert [r.name for r in divided] == [r.name for r in records]
+        split_of: dict[str, set[str]] = {}
+        for each in divided:
+            split_of.setdefault(each.case, set()).add(each.split)
+        assert all(len(splits) == 1 for splits in split_of.values())
+        held.update(r.name for r in select(divided, split="val"))
+    assert held == Counter(r.name for r in records)
+
+
+@settings(max_examples=40, deadline=None)
+@given(several, st.integers(2, 5), st.randoms())
+def test_a_fold_hangs_on_the_cases_alone_not_on_order_or_the_earlier_split(
+    rows: list[tuple[str, int, str, str]], count: int, random: object
+) -> None:
+    records = index_of(rows)
+    shuffled = [replace(r, split="val") for r in records]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    fold = Fold(1, count)
+    assert {r.name for r in select(refold(records, "AB", fold), split="val")} == {
+        r.name for r in select(refold(shuffled, "AB", fold), split="val")
+    }
+
+
+def test_folds_are_alike_in_sources_and_labels() -> None:
+    records = [record(k, LABELS[k % 3], f"c{k}", "AB"[k % 2]) for k in range(120)]
+    for number in range(1, 6):
+        held = select(refold(records, {"A", "B"}, Fold(number, 5)), split="val")
+        assert Counter((r.source, r.label) for r in held) == dict.fromkeys(
+            ((s, label) for s in "AB" for label in LABELS), 4
+        )
+
+
+def test_test_images_and_other_sources_stay_where_they_are() -> None:
+    records = [
+        record(0, "benign", "a"),
+        record(1, "benign", "b", split="test"),
+        record(2, "benign", "c", source="other", split="val"),
+    ]
+    for number in (1, 2):
+        divided = refold(records, {"A"}, Fold(number, 2))
+        assert [r.split for r in divided[1:]] == ["test", "val"]
+        assert divided[0].split in SPLITS[:2]
+
+
+@pytest.mark.parametrize("text", ["0/5", "6/5", "1/1", "1", "a/b", "1/", "-1/5"])
+def test_what_is_no_fold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--fold is K/N"):
+        Fold.parse(text)
+
+
+def run_of(
+    folder: Path, index: Path, fold: Fold | None, sources: tuple[str, ...] = ("phantom",)
+) -> Path:
+    """A run folder with drawn weights."""
+    folder.mkdir()
+    config = replace(tiny.TRAIN, modalities=("US",))
+    records = select(read_index(index), modality=Modality.US)
+    mark = DataMark.of(index, records, sources, fold=fold)
+    checkpoint.write_config(folder, config, data=asdict(mark), software={})
+    network = drawn_network(config.network)
+    checkpoint.save(folder, "best.pt", {"network": network.state_dict(), "epoch": 1, "score": 0.0})
+    return folder
+
+
+def test_the_runs_record_names_the_fold_and_a_resumed_run_must_have_the_same(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    run = run_of(tmp_path / "run", phantom_index, Fold(1, 3))
+    entry = json.loads((run / "config.json").read_text())["data"]
+    records = select(read_index(phantom_index), modality=Modality.US)
+    divided = refold(records, {"phantom"}, Fold(1, 3))
+    assert entry["fold"] == "1/3"
+    assert entry["val_images"] == len(select(divided, split="val"))
+    assert entry["train_images"] == len(select(divided, split="train"))
+    config = checkpoint.read_config(run)
+    refuse_other(run, config, DataMark.of(phantom_index, records, ("phantom",), fold=Fold(1, 3)))
+    for other in (Fold(2, 3), None):
+        with pytest.raises(BadRun, match="fold"):
+            refuse_other(run, config, DataMark.of(phantom_index, records, ("phantom",), fold=other))
+
+
+def test_every_image_of_the_held_back_fold_is_looked_at_once_and_no_other(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    records = read_index(phantom_index)
+    own = select(records, modality=Modality.US)
+    told: list[tuple[int, int]] = []
+    run = run_of(tmp_path / "run", phantom_index, Fold(2, 3))
+    looks = out_of_fold(run, records, lambda *count: told.append(count))
+    held = select(refold(own, {"phantom"}, Fold(2, 3)), split="val")
+    assert [look.record.name for look in looks] == [record.name for record in held]
+    assert told == [(k + 1, len(held)) for k in range(len(held))]
+    for look in looks:
+        assert 0 <= look.evidence.whole_image <= 1
+        assert look.hit.shape == (len(look.lesion), len(look.record.lesions))
+        assert (np.diff(look.lesion) <= 1e-6).all()
+
+
+def test_all_folds_together_hold_every_image_of_train_and_val(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    records = read_index(phantom_index)
+    runs = [run_of(tmp_path / f"{k}", phantom_index, Fold(k, 2)) for k in (1, 2)]
+    looks = out_of_folds(runs, records)
+    assert sorted(look.record.name for look in looks) == sorted(
+        r.name for r in select(records, modality=Modality.US) if r.split != "test"
+    )
+    for lacking in (runs[:1], [runs[0], runs[0]], []):
+        with pytest.raises(BadRun, match="one for each fold"):
+            out_of_folds(lacking, records)
+
+
+def test_a_run_without_a_fold_or_of_another_index_is_refused(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    records = read_index(phantom_index)
+    with pytest.raises(BadRun, match="held back no fold"):
+        out_of_fold(run_of(tmp_path / "whole", phantom_index, None), records)
+    moved = [replace(r, split="train") for r in records]
+    with pytest.raises(BadRun, match="divides its sources otherwise"):
+        out_of_fold(run_of(tmp_path / "one", phantom_index, Fold(1, 2)), moved)
+
+
+def test_runs_are_judged_on_every_hospital_and_their_own_are_marked(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    records = select(read_index(phantom_index), split="test", modality=Modality.US)
+    half = len(records) // 2
+    two = [replace(r, source="phantom" if k < half else "far") for k, r in enumerate(records)]
+    rows = {
+        "here": run_of(tmp_path / "here", phantom_index, None),
+        "there": run_of(tmp_path / "there", phantom_index, None, ("far",)),
+    }
+    found = leave_one_out(rows, two, tmp_path / "out", class_free=())
+    assert {(c.row, c.group): c.trained for c in found} == {
+        ("here", "US/far"): False, ("here", "US/phantom"): True,
+        ("there", "US/far"): True, ("there", "US/phantom"): False,
+    }  # fmt: skip
+    shown = table(found)
+    assert shown[0][2].startswith("US/far, ")
+    assert [(row[0], row[1]) for row in shown[1:]] == [
+        ("here", "AUC"), ("here", "Dice"), ("there", "AUC"), ("there", "Dice"),
+    ]  # fmt: skip
+    assert [text.endswith("*") for text in shown[2][2:]] == [False, True]
+    assert "has seen none" in (tmp_path / "out" / "table.md").read_text()
+    lesions = leave_one_out({"here": rows["here"]}, two, tmp_path / "out", class_free={"far"})
+    assert table(lesions)[1][2] == "-"
+
+
+def test_the_command_takes_named_runs(phantom_index: Path, tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", phantom_index, None)
+    options = ["leave-one-out", "--data", str(phantom_index), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*options, "--run", f"here={run}"])
+    assert done.exit_code == 0, done.output
+    head = (tmp_path / "out" / "leave_one_out.csv").read_text().splitlines()[0]
+    assert head == 'Trained on,,"US/phantom, 3 (3), 1 malignant"'
+    wrong = CliRunner().invoke(app, [*options, "--run", str(run)])
+    assert wrong.exit_code == 2
+    assert "--run is NAME=FOLDER" in wrong.output
