@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from mammosono.appliance.values import Label, Modality
-from mammosono.tools.data.index import BadIndex, LesionMark, read_index, select, split_hash
+from mammosono.tools.data.index import (
+    BadIndex,
+    LesionMark,
+    read_index,
+    select,
+    sources_to_learn_from,
+    split_hash,
+)
 
 HEADER = "modality,label,image,mask,annotation,patient_or_case,source,split"
 ROWS = (
@@ -118,3 +125,23 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(BadIndex, match="index line 1: the header"):
         read_index(path)
+
+
+def row(modality: str, name: str, source: str, split: str) -> str:
+    return f"{modality},normal,{name}.jpg,,,{name},{source},{split}"
+
+
+def test_a_run_learns_from_the_one_source_that_each_modality_has_and_is_told_of_several(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        row("mammogram", "a", "films", "train"),
+        row("mammogram", "b", "other films", "test"),
+        row("ultrasound", "c", "scans", "train"),
+    ]
+    assert sources_to_learn_from(read_index(write(tmp_path, *rows))) == ("films", "scans")
+    more = [*rows, row("ultrasound", "d", "more scans", "train")]
+    with pytest.raises(ValueError, match="with --source: films, scans, more scans"):
+        sources_to_learn_from(read_index(write(tmp_path, *more)))
+    with pytest.raises(ValueError, match="no train image"):
+        sources_to_learn_from(read_index(write(tmp_path, rows[1])))

@@ -23,6 +23,7 @@ from mammosono.tools.cli import app
 from mammosono.tools.data.folds import Fold, refold
 from mammosono.tools.data.index import LABELS, SPLITS, Record, read_index, select
 from mammosono.tools.export.out_of_fold import out_of_fold, out_of_folds
+from mammosono.tools.export.run_model import sources_of
 from mammosono.tools.sweep.leave_one_out import leave_one_out, table
 from mammosono.tools.training import checkpoint
 from mammosono.tools.training.checkpoint import BadRun, DataMark, refuse_other
@@ -218,3 +219,15 @@ def test_the_command_takes_named_runs(phantom_index: Path, tmp_path: Path) -> No
     wrong = CliRunner().invoke(app, [*options, "--run", str(run)])
     assert wrong.exit_code == 2
     assert "--run is NAME=FOLDER" in wrong.output
+
+
+def test_an_export_takes_the_sources_that_its_runs_learned_from(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    one = run_of(tmp_path / "one", phantom_index, None, ("A", "B"))
+    two = run_of(tmp_path / "two", phantom_index, None, ("B", "C"))
+    assert sources_of(one) == ("A", "B")
+    assert sources_of({Modality.MG: one, Modality.US: two}) == ("A", "B", "C")
+    checkpoint.write_config(one, checkpoint.read_config(one), data=None)
+    with pytest.raises(BadRun, match="name --source"):
+        sources_of(one)

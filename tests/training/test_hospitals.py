@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from labelled_world import TERMS, World, both, busi, finding
+from tiny_bundle import drawn_bundle
 
+from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.values import Modality
+from mammosono.engines.bundle import open_bundle
+from mammosono.tools.commands.shared import trained_sources
 from mammosono.tools.evaluation.evaluate import Terms
 from mammosono.tools.evaluation.files import write_evaluation
 from mammosono.tools.evaluation.hospital_tables import hospital_tables, shown_groups
@@ -223,3 +227,9 @@ def test_the_image_score_is_judged_as_a_probability_by_hospital() -> None:
         (s, t, 1) for s, t in sorted(zip(scores, truth, strict=True))
     ]
     assert [row[0] for row in table(evaluation, "calibration")[1:]] == ["US/BUSI", "US/far away"]
+
+
+def test_commands_on_a_bundle_take_the_sources_that_it_learned_from(tmp_path: Path) -> None:
+    assert trained_sources(None) == open_bundle(SHIPPED).manifest["training"]["sources"]
+    with pytest.raises(ValueError, match="name --source"):
+        trained_sources(drawn_bundle(tmp_path / "tiny"))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import TRAINED_SOURCES, Json, Sources
+from mammosono.tools.commands.shared import Json, Sources, trained_sources
 from mammosono.tools.console import bar, bars, fail, refusals
 
 
@@ -57,7 +57,7 @@ def bench(
 ) -> None:
     """Time a pair on this machine step by step, the network's speed, and a peer beside it."""
     if predict is not None:
-        _predict(bundle, data, source or TRAINED_SOURCES, as_json)
+        _predict(bundle, data, source, as_json)
         return
     if data is not None:
         fail("--data goes with --predict nano")
@@ -81,7 +81,9 @@ def bench(
         Console().print(as_rich(measured), highlight=False)
 
 
-def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_json: bool) -> None:
+def _predict(
+    bundle: Path | None, data: Path | None, sources: Sequence[str] | None, as_json: bool
+) -> None:
     with refusals():
         from mammosono.tools.benchmarks.predict.measurements import check_on_val
         from mammosono.tools.benchmarks.predict.networks import run_prediction
@@ -91,7 +93,8 @@ def _predict(bundle: Path | None, data: Path | None, sources: Sequence[str], as_
         with bars(Console(stderr=True)) as progress:
             prediction = run_prediction(NANO, bundle, partial(progress, "networks"))
             if data is not None:
-                val = check_on_val(bundle, data, sources, partial(progress, "reading val"))
+                own = sources or trained_sources(bundle)
+                val = check_on_val(bundle, data, own, partial(progress, "reading val"))
                 prediction = replace(prediction, val=val)
     if as_json:
         typer.echo(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
@@ -151,7 +154,8 @@ def bench_denoise(
         with bars(Console(stderr=True)) as progress:
             measured = run_bench_denoise(
                 bundle, data, denoiser=denoiser,
-                sources=source or TRAINED_SOURCES, sizes=tuple(sizes or (512, 1024)),
+                sources=source or (trained_sources(bundle) if data else ()),
+                sizes=tuple(sizes or (512, 1024)),
                 runs=runs, images=images, peers=peers, progress=progress,
             )  # fmt: skip
         if pictures is not None:

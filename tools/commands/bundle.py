@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
+from mammosono.tools.commands.shared import Index, Json, Sources
 from mammosono.tools.console import bar, bars, fail, refusals
 
 
@@ -58,12 +58,13 @@ def export(
         from mammosono.appliance.values import Modality
         from mammosono.tools.data.index import read_index
         from mammosono.tools.export.export import Goal, export_bundle
+        from mammosono.tools.export.run_model import sources_of
 
         own = {Modality.MG: mammogram_run, Modality.US: ultrasound_run}
         runs = run or {modality: each for modality, each in own.items() if each}
         with bars(console) as progress:
             manifest = export_bundle(
-                runs, out, read_index(data), source or TRAINED_SOURCES,
+                runs, out, read_index(data), source or sources_of(runs),
                 name=name, version=version, goal=Goal(sensitivity, false_positives),
                 on_image=progress, denoiser_run=denoiser,
             )  # fmt: skip

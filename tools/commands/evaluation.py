@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Json, Sources
+from mammosono.tools.commands.shared import Index, Json, Sources, trained_sources
 from mammosono.tools.console import bar, bars, refusals
 
 ClassFree = Annotated[
@@ -215,7 +215,9 @@ def operating_points(
         from mammosono.tools.evaluation.operating_points import Target, choose_for_bundle, enter
 
         target = Target(target_sensitivity, target_specificity, least, confidence)
-        records = select(read_index(data), split=split.value, sources=source or TRAINED_SOURCES)
+        records = select(
+            read_index(data), split=split.value, sources=source or trained_sources(bundle)
+        )
         with bar(Console(stderr=True) if as_json else console, "reading") as progress:
             chosen = choose_for_bundle(bundle, records, target, progress)
         text = json.dumps(chosen, indent=2, allow_nan=False)

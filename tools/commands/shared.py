@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-TRAINED_SOURCES = ("BUSI", "CBIS-DDSM")
-"""The CC BY sources: the only ones that shipped weights may have seen."""
-
 Index = Annotated[
     Path,
     typer.Option(
@@ -21,3 +18,17 @@ Sources = Annotated[
     typer.Option("--source", metavar="NAME", help="Use this source alone; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+
+
+def trained_sources(bundle: Path | None) -> list[str]:
+    """The sources that a bundle learned from; None is the shipped one.
+
+    Raises BundleError, and ValueError if its manifest does not say.
+    """
+    from mammosono.appliance.pipeline.model import SHIPPED
+    from mammosono.engines.bundle import open_bundle
+
+    training = open_bundle(bundle or SHIPPED).manifest.get("training", {})
+    if "sources" not in training:
+        raise ValueError("the bundle does not say what it learned from: name --source")
+    return list(training["sources"])

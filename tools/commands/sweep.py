@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import TRAINED_SOURCES, Sources
+from mammosono.tools.commands.shared import Sources
 from mammosono.tools.commands.train import network_size
 from mammosono.tools.console import bar, fail, refusals
 
@@ -64,7 +64,7 @@ def sweep(
                 fail("there is no sweep in that folder yet")
             typer.echo(write(out), nl=False)
             return
-        from mammosono.tools.data.index import read_index
+        from mammosono.tools.data.index import read_index, sources_to_learn_from
         from mammosono.tools.sweep.cells import sweep_material
         from mammosono.tools.sweep.run import CellResult, Task
         from mammosono.tools.sweep.run import sweep as run_sweep
@@ -72,8 +72,8 @@ def sweep(
         from mammosono.tools.training.display import step_bar
 
         names = {cell.value for cell in cells or CellName}
-        sources = source or TRAINED_SOURCES
         records = read_index(data)
+        sources = source or sources_to_learn_from(records)
         with bar(console, "reading images") as progress:
             train, val = sweep_material(records, sources, most, input_size, progress)
         mark = DataMark.of(data, records, sources)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mammosono.tools.commands.shared import TRAINED_SOURCES, Index, Sources
+from mammosono.tools.commands.shared import Index, Sources
 from mammosono.tools.console import bar, fail, refusals
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def train(
     input_size = None if size is None else network_size(size)
     with refusals():
         from mammosono.tools.data.folds import Fold, refold
-        from mammosono.tools.data.index import read_index, select
+        from mammosono.tools.data.index import read_index, select, sources_to_learn_from
         from mammosono.tools.denoiser.training import best_denoiser
         from mammosono.tools.denoiser.validation import with_network
         from mammosono.tools.training.checkpoint import DataMark, best_network
@@ -162,13 +162,13 @@ def train(
         from mammosono.tools.training.loop import Trainer
 
         chosen = _configured(preset and preset.value, config, given, input_size)
-        sources = source or TRAINED_SOURCES
         start = best_network(initial, chosen.network).state_dict() if initial else None
         records = [
             record for record in read_index(data) if record.modality.value in chosen.modalities
         ]
         if not records:
             fail(f"the index holds no {' or '.join(chosen.modalities)} image")
+        sources = source or sources_to_learn_from(records)
         held_back = Fold.parse(fold) if fold else None
         divided = refold(records, sources, held_back) if held_back else records
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None

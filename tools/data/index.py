@@ -156,6 +156,25 @@ def select(
     )
 
 
+def sources_to_learn_from(records: Iterable[Record]) -> tuple[str, ...]:
+    """The sources of the training images, where each modality has one alone.
+
+    Raises ValueError that names them otherwise: which of several hospitals teach, and which without
+    classes, is for a person to say.
+    """
+    found: dict[Modality, dict[str, None]] = {}
+    for record in select(records, split="train"):
+        found.setdefault(record.modality, {})[record.source] = None
+    names = tuple(name for sources in found.values() for name in sources)
+    if not names or any(len(sources) > 1 for sources in found.values()):
+        raise ValueError(
+            f"name the sources to learn from with --source: {', '.join(names)}"
+            if names
+            else "the index holds no train image"
+        )
+    return names
+
+
 def split_hash(records: Iterable[Record]) -> str:
     """SHA-256 (hex) over the sorted lines "image<TAB>split": which image was used for what.
 

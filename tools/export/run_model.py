@@ -6,6 +6,7 @@ the mean of the whole image's and the most malignant region's, a finding is show
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,17 @@ class OpenRun:
     def roles(self) -> Roles:
         trained = frozenset(self.sources) if self.sources else None
         return Roles(trained, frozenset(self.config.class_free))
+
+
+def sources_of(runs: Path | Mapping[Modality, Path]) -> tuple[str, ...]:
+    """What a run, or one of each modality, learned from. Raises BadRun if one does not say."""
+    names: dict[str, None] = {}
+    for run in [runs] if isinstance(runs, Path) else runs.values():
+        data = config_entry(run)["data"]
+        if not data:
+            raise BadRun(f"{run.name} does not say what it learned from: name --source")
+        names |= dict.fromkeys(data["sources"])
+    return tuple(names)
 
 
 def open_run(run: Path, denoiser: Path | None = None) -> OpenRun:
