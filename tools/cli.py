@@ -7,6 +7,7 @@ import typer
 from mammosono.tools.commands.bench import bench, bench_denoise, load
 from mammosono.tools.commands.bundle import build_engine, check_graphs, export, half_precision
 from mammosono.tools.commands.evaluation import (
+    contact_sheets,
     evaluate,
     leave_one_out,
     operating_points,
@@ -52,6 +53,7 @@ for command in (
     operating_points,
     perturb_test,
     report,
+    contact_sheets,
     bench,
     bench_denoise,
     load,

@@ -26,6 +26,7 @@ from mammosono.tools.evaluation.perturbation import (
     GOAL,
     READINGS,
     PerturbedReading,
+    brief,
     limited,
     losses,
     perturb_test,
@@ -189,6 +190,8 @@ def test_the_goal_is_a_loss_of_two_hundredths_at_most_and_no_gain_is_a_loss() ->
     within = {row.perturbation: row.within_goal for row in rows if row.group == "US"}
     assert within == {AS_IS: True, "2": True, "3": False, "0": True}
     assert GOAL == 0.02
+    assert brief(rows)[0] == ["AUC lost, lesions lost", "US", "US/A"]
+    assert [row[1] for row in brief(rows)[1:]] == ["0.000, 0.020", "0.000, 0.040", "0.000, -0.020"]
     assert {row[1]: row[-1] for row in table(rows)[1:]} == {
         AS_IS: "", "2": "yes", "3": "NO", "0": "yes",
     }  # fmt: skip

@@ -110,7 +110,7 @@ def perturb_test(
                 bundle, perturbation.limited(records, limit), out,
                 class_free=class_free or (), progress=progress,
             )  # fmt: skip
-    console.print(terminal(perturbation.table(rows), labels=2))
+    console.print(terminal(perturbation.brief(rows), note=f"With intervals: {out}/table.md"))
 
 
 def leave_one_out(
@@ -236,6 +236,29 @@ def operating_points(
         console.print(line, highlight=False)
     if sha256:
         console.print(f"Written; the bundle is now sha256 {sha256[:12]}.", highlight=False)
+
+
+def contact_sheets(
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVALUATION", help="Folder that `evaluate` wrote.")
+    ],
+    data: Index,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the sheets.")],
+) -> None:
+    """Draw sheets of each hospital's best, worst, missed and false images, small and without names.
+
+    The pictures are your data: put the sheets only where the data may be.
+    """
+    console = Console()
+    with refusals():
+        from mammosono.tools.data.index import read_index
+        from mammosono.tools.report.evaluation_folder import read_evaluation
+        from mammosono.tools.report.sheets import write_sheets
+
+        records = {record.name: record for record in read_index(data)}
+        for file, choice in write_sheets(read_evaluation(evaluation), records, out).items():
+            line = f"{file.name}: {len(choice.images)} of {choice.of}"
+            console.print(line, highlight=False)
 
 
 def report(

@@ -35,7 +35,7 @@ from mammosono.tools.evaluation.metrics import Bools, auc, hits, mean
 from mammosono.tools.evaluation.outcome import TrueLesion, lesions_of
 from mammosono.tools.evaluation.perturbed import AS_IS, PERTURBATIONS, Perturbation
 from mammosono.tools.evaluation.roles import Roles, roles_of
-from mammosono.tools.evaluation.table import cell
+from mammosono.tools.evaluation.table import cell, number
 from mammosono.tools.progress import OnPhase
 from mammosono.tools.tables import Rows, markdown
 
@@ -270,6 +270,23 @@ def table(rows: Sequence[PerturbationRow]) -> Rows:
         ]
         for row in rows
     ]  # fmt: skip
+
+
+def brief(rows: Sequence[PerturbationRow]) -> Rows:
+    """For a terminal: a row a perturbation, what each group loses of its AUC and of its lesions."""
+    groups = list(dict.fromkeys(row.group for row in rows))
+    lost = {(row.perturbation, row.group): row for row in rows}
+    names = dict.fromkeys(row.perturbation for row in rows if row.perturbation != AS_IS)
+    return [
+        ["AUC lost, lesions lost", *groups],
+        *([name, *(_lost(lost.get((name, group))) for group in groups)] for name in names),
+    ]
+
+
+def _lost(row: PerturbationRow | None) -> str:
+    if row is None:
+        return "-"
+    return ", ".join(number(each.value) for each in (row.auc_lost, row.found_lost))
 
 
 def write(rows: Sequence[PerturbationRow], out: Path) -> None:

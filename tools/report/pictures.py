@@ -51,6 +51,19 @@ def spread(images: Sequence[ImageRow], count: int) -> Choice:
     return Choice(tuple(ranked[k] for k in sorted(picked)), len(ranked))
 
 
+def best(images: Sequence[ImageRow], count: int) -> Choice:
+    """Images with a lesion mask, the highest Dice first."""
+    known = [i for i in images if not math.isnan(i.dice)]
+    return _first(sorted(known, key=lambda i: (-i.dice, i.name)), count)
+
+
+def worst(images: Sequence[ImageRow], count: int) -> Choice:
+    """Images with a lesion mask of which something was outlined, the lowest Dice first; those where
+    nothing was are in `missed_lesions`."""
+    known = [i for i in images if i.dice > 0]
+    return _first(sorted(known, key=lambda i: (i.dice, i.name)), count)
+
+
 def false_alarms(images: Sequence[ImageRow], count: int) -> Choice:
     """Positive images without a malignant lesion, the highest score first."""
     wrong = [i for i in images if i.by_class and not i.malignant and i.verdict == "positive"]
@@ -79,15 +92,19 @@ def _first(ranked: Sequence[ImageRow], count: int) -> Choice:
     return Choice(tuple(cases.values())[:count], len(ranked))
 
 
+def outlined(record: Record, image: ImageRow) -> Canvas:
+    """The picture with the truth and the findings on it, no tags. Raises IntakeError, OSError."""
+    plain, factor = _picture(record)
+    for lesion in image.lesions:
+        _draw_truth(plain, lesion, factor)
+    for finding in image.findings:
+        _draw_outline(plain, finding, factor, *_look(finding))
+    return plain
+
+
 def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
     """JPEGs of the picture, the truth and the findings. Raises IntakeError and OSError."""
-    source = read_image(record.image.read_bytes(), record.modality)
-    grey = to_grey(source.pixels, source.window)
-    factor = WIDTH_PX / grey.shape[1]
-    size = max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor))
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(grey, size, interpolation=way)
-    plain = np.repeat(np.asarray(small, np.uint8)[..., None], 3, axis=2)
+    plain, factor = _picture(record)
     truth = plain.copy()
     for lesion in image.lesions:
         _draw_truth(truth, lesion, factor)
@@ -96,6 +113,17 @@ def tiles(record: Record, image: ImageRow) -> tuple[bytes, bytes, bytes]:
         _draw_outline(detection, finding, factor, *_look(finding))
     _draw_tags(detection, image.findings, factor)
     return _jpeg(plain), _jpeg(truth), _jpeg(detection)
+
+
+def _picture(record: Record) -> tuple[Canvas, float]:
+    """The picture WIDTH_PX wide, and by what factor it was scaled."""
+    source = read_image(record.image.read_bytes(), record.modality)
+    grey = to_grey(source.pixels, source.window)
+    factor = WIDTH_PX / grey.shape[1]
+    size = max(1, round(grey.shape[1] * factor)), max(1, round(grey.shape[0] * factor))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(grey, size, interpolation=way)
+    return np.repeat(np.asarray(small, np.uint8)[..., None], 3, axis=2), factor
 
 
 def _draw_truth(canvas: Canvas, lesion: Mapping[str, Any], factor: float) -> None:
