@@ -167,11 +167,23 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageKind:
+    """What an image looks like: probabilities, which add up to 1."""
+
+    mammogram: float
+    ultrasound: float
+    other: float
+
+    def of(self, modality: Modality) -> float:
+        return self.mammogram if modality is Modality.MG else self.ultrasound
+
+
+@dataclass(frozen=True, slots=True)
 class ImageReading:
     """The appliance's answer for one image. `score` is the image's malignancy score in [0, 1].
 
     verdict: where its breast was judged by several views, the breast's.
-    spacing_mm, laterality, view: as of SourceImage.
+    spacing_mm, laterality, view: as of SourceImage. kind: None where the model cannot tell.
     """
 
     index: int
@@ -188,6 +200,7 @@ class ImageReading:
     laterality: Laterality | None = None
     view: str | None = None
     evidence: Evidence | None = None
+    kind: ImageKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

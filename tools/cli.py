@@ -14,6 +14,7 @@ from mammosono.tools.commands.evaluation import (
     perturb_test,
     report,
 )
+from mammosono.tools.commands.kind import add_kind, evaluate_kind, train_kind
 from mammosono.tools.commands.prepare import phantoms, prepare
 from mammosono.tools.commands.sweep import sweep
 from mammosono.tools.commands.train import take_denoiser, train, train_denoiser
@@ -44,6 +45,9 @@ for command in (
     sweep,
     train_denoiser,
     take_denoiser,
+    train_kind,
+    evaluate_kind,
+    add_kind,
     export,
     half_precision,
     check_graphs,

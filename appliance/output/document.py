@@ -96,6 +96,14 @@ class EvidenceDocument(Document):
     region: Score = Field(description="Of its most malignant region, shown as a finding or not.")
 
 
+class Kind(Document):
+    """What the picture looks like: probabilities, which add up to 1."""
+
+    mammogram: Score
+    ultrasound: Score = Field(description="Of the breast.")
+    other: Score
+
+
 class Image(Document):
     index: int = Field(description="The n of this image in /images/{n}/..., from 0.")
     modality: Modality
@@ -109,6 +117,7 @@ class Image(Document):
     sha256: str = Field(description="Of the posted file.")
     laterality: Laterality | None = Field(None, description="Which breast, where it is known.")
     view: str | None = Field(None, description="Projection as DICOM codes it, where it is known.")
+    kind: Kind | None = Field(None, description="Null where the model cannot tell.")
     verdict: Verdict = Field(
         description="Of the image; of its breast where several views were judged together."
     )

@@ -17,6 +17,7 @@ from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.detector.detector import Detector, DetectorStages
 from mammosono.appliance.pipeline.detector.frame import normalise
 from mammosono.appliance.pipeline.detector.geometry import Geometry
+from mammosono.appliance.pipeline.kind import KindModel, kind_model
 from mammosono.appliance.values import BreastScoring, Calibration, Modality, ModelInfo, Scoring
 from mammosono.engines.bundle import Bundle, Stage, open_bundle
 from mammosono.engines.errors import BundleError, EngineUnavailable
@@ -72,10 +73,14 @@ class ModalityModel:
 
 @dataclass(frozen=True, slots=True)
 class BundleModel:
-    """A bundle as the reader uses it; `modalities` holds those that it can read."""
+    """A bundle as the reader uses it; `modalities` holds those that it can read.
+
+    kind: the network that tells what an image is; None where the bundle has none.
+    """
 
     info: ModelInfo
     modalities: Mapping[Modality, ModalityModel]
+    kind: KindModel | None = None
 
     def everywhere(self, **changes: Any) -> BundleModel:
         """The same with these fields of every modality's changed."""
@@ -127,6 +132,7 @@ def model_of(bundle: Bundle, runtime: str) -> BundleModel:
             Modality(code): _modality_model(bundle, Modality(code), entry)
             for code, entry in bundle.modalities.items()
         }
+        kind = kind_model(bundle)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
         raise ModelUnavailable(
@@ -143,7 +149,7 @@ def model_of(bundle: Bundle, runtime: str) -> BundleModel:
         {modality.value: each.geometry.input_size for modality, each in modalities.items()},
         {modality.value: each.scoring for modality, each in modalities.items()},
     )  # fmt: skip
-    return BundleModel(info, modalities)
+    return BundleModel(info, modalities, kind)
 
 
 def _modality_model(bundle: Bundle, modality: Modality, entry: Mapping[str, Any]) -> ModalityModel:

@@ -13,11 +13,13 @@ from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.fusion import fuse
+from mammosono.appliance.pipeline.kind import kind_of, mismatches
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
+    ImageKind,
     ImageReading,
     Label,
     Modality,
@@ -99,6 +101,7 @@ class Reader:
         """While the network reads one image the next is already denoised."""
         watch = Stopwatch()
         seen: list[tuple[Prepared, Detections]] = []
+        kinds: list[ImageKind | None] = []
         with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
             coming = [
                 ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
@@ -107,16 +110,20 @@ class Reader:
                 for image, future in zip(images, coming, strict=True):
                     prepared = future.result()
                     seen.append((prepared, self._detect(image, prepared, watch)))
+                    kinds.append(self._kind(prepared, watch))
             finally:
                 for future in coming:  # where one failed, nobody waits for the others
                     future.cancel()
             with watch.lap("findings"):
                 frames = [prepared.frame for prepared, _ in seen]
-                judged, breasts = judge_study(images, frames, [d for _, d in seen], self._model)
+                doubts = mismatches(images, kinds, self._model.kind)
+                judged, breasts = judge_study(
+                    images, frames, [d for _, d in seen], self._model, doubts
+                )
                 readings = tuple(
-                    self._reading(index, image, prepared, detections, judgement)
-                    for index, (image, (prepared, detections), judgement) in enumerate(
-                        zip(images, seen, judged, strict=True)
+                    self._reading(index, image, prepared, detections, judgement, kind)
+                    for index, (image, (prepared, detections), judgement, kind) in enumerate(
+                        zip(images, seen, judged, kinds, strict=True)
                     )
                 )
         verdicts: dict[Modality, list[Verdict]] = {}
@@ -135,9 +142,15 @@ class Reader:
             prepared.canvas, min(own.finding_threshold, own.scoring.region_floor), watch.add
         )
 
+    def _kind(self, prepared: Prepared, watch: Stopwatch) -> ImageKind | None:
+        if self._model.kind is None:
+            return None
+        with watch.lap("kind"):
+            return kind_of(self._engine, self._model.kind, prepared.pictures.original)
+
     def _reading(
         self, index: int, image: SourceImage, prepared: Prepared, detections: Detections,
-        judgement: Judgement,
+        judgement: Judgement, kind: ImageKind | None,
     ) -> ImageReading:  # fmt: skip
         own = self._model.of(image.modality)
         findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
@@ -149,7 +162,7 @@ class Reader:
             index, image.modality, image.width, image.height, image.sha256,
             judgement.verdict, judgement.score, findings, prepared.denoise,
             (*image.warnings, *warnings), image.spacing_mm, image.laterality, image.view,
-            judgement.evidence,
+            judgement.evidence, kind,
         )  # fmt: skip
 
     def close(self) -> None:

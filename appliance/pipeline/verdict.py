@@ -56,16 +56,24 @@ def judge_study(
     frames: Sequence[Frame],
     detections: Sequence[Detections],
     model: BundleModel,
+    mismatches: Sequence[str | None] | None = None,
 ) -> tuple[tuple[Judgement, ...], tuple[BreastReading, ...]]:
-    """Judgement of each image in turn, and the breasts that were judged by several views."""
+    """Judgement of each image in turn, and the breasts that were judged by several views.
+
+    mismatches: of each image the warning that it is not what it was sent as (`kind.mismatch`), or
+    None; such an image is no view of a breast, and judged by itself.
+    """
+    doubts = mismatches or [None] * len(images)
     scorings = [model.of(image.modality).scoring for image in images]
     seen = [evidence(d, s.region_floor) for d, s in zip(detections, scorings, strict=True)]
     own = [image_score(e, s) for e, s in zip(seen, scorings, strict=True)]
     deciding = [(score, s.operating_point, score) for score, s in zip(own, scorings, strict=True)]
     together: dict[Laterality, tuple[int, ...]] = {}
-    for side, places in breasts(images).items():
-        scoring = scorings[places[0]]
-        if scoring.breast is not None:
+    for side, views in breasts(images).items():
+        places = tuple(k for k in views if doubts[k] is None)
+        scoring = scorings[views[0]]
+        complete = {images[k].view for k in places} == {images[k].view for k in views}
+        if scoring.breast is not None and complete:
             together[side] = places
             score = breast_score([seen[k] for k in places], scoring)
             point, highest = scoring.breast.operating_point, max(own[k] for k in places)
@@ -74,7 +82,7 @@ def judge_study(
             ]
     judged = []
     for k, (score, point, highest) in enumerate(deciding):
-        verdict, warnings = judge(score, point, frames[k])
+        verdict, warnings = judge(score, point, frames[k], doubts[k])
         lowest = math.inf
         if verdict is Verdict.POSITIVE:
             lowest = min(scorings[k].operating_point, highest)
@@ -90,14 +98,19 @@ def judge_study(
     return tuple(judged), readings
 
 
-def judge(score: float, operating_point: float, frame: Frame) -> tuple[Verdict, tuple[str, ...]]:
+def judge(
+    score: float, operating_point: float, frame: Frame, mismatch: str | None = None
+) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict of a score and the warnings that belong to it.
 
-    A film in which no breast was found is never negative: software must not clear it.
+    A film in which no breast was found is never negative, nor is an image that is not what it was
+    sent as: software must not clear it. mismatch: the warning that says so (`kind.mismatch`); a
+    positive image stays positive, with the warning.
     """
+    doubt = mismatch or (None if frame.found else NO_BREAST)
     if score >= operating_point:
-        return Verdict.POSITIVE, ()
-    return (Verdict.NEGATIVE, ()) if frame.found else (Verdict.INDETERMINATE, (NO_BREAST,))
+        return Verdict.POSITIVE, (mismatch,) if mismatch else ()
+    return (Verdict.INDETERMINATE, (doubt,)) if doubt else (Verdict.NEGATIVE, ())
 
 
 def findings_of(

@@ -68,6 +68,7 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "sha256",
         "laterality",
         "view",
+        "kind",
         "verdict",
         "score",
         "evidence",

@@ -46,6 +46,10 @@ def export(
         Path | None,
         typer.Option(metavar="RUN", help="Run folder of `train-denoiser`; without, no such stage."),
     ] = None,
+    kind_run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run folder of `train-kind`; without, no such stage."),
+    ] = None,
 ) -> None:
     """Turn a run's best weights into a bundle: ONNX stages, thresholds, manifest.
 
@@ -66,7 +70,7 @@ def export(
             manifest = export_bundle(
                 runs, out, read_index(data), source or sources_of(runs),
                 name=name, version=version, goal=Goal(sensitivity, false_positives),
-                on_image=progress, denoiser_run=denoiser,
+                on_image=progress, denoiser_run=denoiser, kind_run=kind_run,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)

@@ -65,6 +65,10 @@ def fp16_range(subject: Subject) -> Iterator[Check]:
             own = network.own
             bundle = stages_alone(subject.bundle, network.stages)
             largest_of |= peaks(bundle, canvases, own.geometry, noisy, own.stages)
+        if subject.model.kind is not None:
+            kind = subject.model.kind.stage
+            bundle = stages_alone(subject.bundle, [kind])
+            largest_of |= peaks(bundle, [], None, {kind: subject.looks})
     except EngineError as error:
         yield subject.result("", what, [str(error)])
         return

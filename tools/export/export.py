@@ -40,6 +40,7 @@ from mammosono.tools.export.calibrate import (
 )
 from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.export.half_precision import add_half_precision
+from mammosono.tools.export.kind import check_kind, enter_kind
 from mammosono.tools.export.parity import compare, compare_denoiser
 from mammosono.tools.export.probes import DenoiserInputs, RenamedStages
 from mammosono.tools.network.config import TrainConfig
@@ -87,12 +88,14 @@ def export_bundle(
     goal: Goal,
     on_image: OnPhase,
     denoiser_run: Path | None = None,
+    kind_run: Path | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of runs' best checkpoints into `out` and return its manifest.
 
     runs: one whose network reads every modality that it was trained for and val has images of; or
         one for each modality, each then read by a network of its own.
     denoiser_run: of `train-denoiser`; None for a bundle without the mammogram's network.
+    kind_run: of `train-kind`; None for a bundle that takes every image for what it was sent as.
     records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
     `out` is touched when the bundle is complete: a refused one leaves there what was there.
     Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
@@ -111,7 +114,9 @@ def export_bundle(
         if denoiser_run is not None:
             cleaner, manifest["denoiser"] = best_denoiser(denoiser_run)
             _add_denoiser(manifest, trained, cleaner, folder)
+        network = None if kind_run is None else enter_kind(manifest, kind_run, folder)
         write_manifest(folder, manifest)
+        compared = {} if network is None else check_kind(network, folder)
         parity, chosen = _choose(trained, cleaner, folder, val, goal, on_image)
         _enter(manifest, chosen, goal)
         manifest["training"] = {
@@ -121,7 +126,7 @@ def export_bundle(
             "images": {
                 split: len(select(records, split=split, sources=sources)) for split in SPLITS
             },
-            "parity": {key: float(f"{value:.3g}") for key, value in parity.items()},
+            "parity": {key: float(f"{value:.3g}") for key, value in (parity | compared).items()},
         }
         write_manifest(folder, manifest)
         manifest["training"]["metrics"] = {

@@ -16,13 +16,14 @@ from torch import Tensor
 from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.engines.bundle import TensorSpec
 from mammosono.tools.denoiser.network import Denoiser
+from mammosono.tools.kind.network import KindNetwork
 from mammosono.tools.network.stages import HeadsStage, MasksStage, TrunkStage
 
 OPSET = 13
 """The last that TensorRT 8.2 parses; torch's newer exporter cannot write it."""
 IR_VERSION = 7
 
-StageModule = TrunkStage | HeadsStage | MasksStage | Denoiser
+StageModule = TrunkStage | HeadsStage | MasksStage | Denoiser | KindNetwork
 
 
 def export_stage(stage: StageModule, inputs: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms.demo import demo_phantom
 from mammosono.appliance.pipeline.detector.detector import Detector
+from mammosono.appliance.pipeline.kind import kind_of
 from mammosono.appliance.pipeline.model import model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
@@ -121,8 +122,10 @@ def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
             own = model.of(modality)
             recorder = _TensorRecorder(engine, case, stored)
             remove = denoiser(recorder, model, 1)
-            canvas = prepare(phantom_image(case), model, remove, Stopwatch()).canvas
-            Detector(recorder, own.geometry, own.stages).detect(canvas, EVERY)
+            prepared = prepare(phantom_image(case), model, remove, Stopwatch())
+            Detector(recorder, own.geometry, own.stages).detect(prepared.canvas, EVERY)
+            if model.kind is not None:
+                kind_of(recorder, model.kind, prepared.pictures.original)
             for stage in bundle.networks[own.network].stages.values():
                 if stage in denoisers and stage != own.denoiser:
                     continue

@@ -17,6 +17,7 @@ FP32_LAYERS = {
     "trunk": ("/trunk/image_head/", "/trunk/rpn/objectness", "/trunk/rpn/deltas", "/Softmax"),
     "heads": ("/box_head/", "/Softmax"),
     "masks": ("/mask_head/body/body.12/", "/Sigmoid"),
+    "kind": ("/last/", "/Softmax"),
 }
 """By stage, how the names of the nodes begin that must be computed in single precision."""
 EXACT = frozenset({

@@ -37,13 +37,14 @@ Peaks = dict[str, dict[str, float]]
 def peaks(
     bundle: Bundle,
     canvases: Sequence[NDArray[np.float32]],
-    geometry: Geometry,
-    noisy: Mapping[str, Sequence[NDArray[np.float32]]],
+    geometry: Geometry | None,
+    single: Mapping[str, Sequence[NDArray[np.float32]]],
     stages: DetectorStages | None = None,
 ) -> Peaks:
     """The largest magnitude, over all canvases [H, W], of every tensor that is FP16 on a device.
 
-    noisy: [1, 1, H, W], for each denoiser's stage. stages: as Detector takes them.
+    geometry: of the canvases' network; None where there are none. single: inputs of each stage
+    that has but one, a denoiser's or the kind's. stages: as Detector takes them.
     Raises EngineFault if a stage answers with NaN or Inf, EngineUnavailable.
     """
     graphs = {name: onnx.load_from_string(read_stage(s)) for name, s in bundle.stages.items()}
@@ -55,11 +56,14 @@ def peaks(
         engine = alone(variant(bundle, watched, Path(folder)))
         recorder = _PeakRecorder(engine)
         try:
-            for canvas in canvases:
-                Detector(recorder, geometry, stages).detect(canvas, EVERY)
-            for stage, tensors in noisy.items():
+            if geometry is not None:
+                detector = Detector(recorder, geometry, stages)
+                for canvas in canvases:
+                    detector.detect(canvas, EVERY)
+            for stage, tensors in single.items():
+                (name,) = bundle.stages[stage].inputs
                 for tensor in tensors:
-                    recorder.run(stage, {"noisy": tensor})
+                    recorder.run(stage, {name: tensor})
         finally:
             engine.close()
     return recorder.peaks

@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from mammosono.appliance.pipeline.kind import look
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel, model_of
 from mammosono.appliance.pipeline.prepare import denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
@@ -52,7 +53,7 @@ class Subject:
 
     mixed: of the stages that have one; empty where the bundle has none. canvases: [H, W], each with
     its modality.
-    noisy: [1, 1, H, W], what each denoiser's stage was fed for them.
+    noisy: [1, 1, H, W], what each denoiser's stage was fed for them. looks: what the kind stage is.
     """
 
     bundle: Bundle
@@ -61,6 +62,7 @@ class Subject:
     mixed: Mapping[str, ModelProto]
     canvases: Sequence[tuple[Modality, NDArray[np.float32]]]
     noisy: Mapping[str, Sequence[NDArray[np.float32]]] = field(default_factory=dict)
+    looks: Sequence[NDArray[np.float32]] = ()
 
     @classmethod
     def open(cls, folder: Path, images: Sequence[SourceImage]) -> Subject:
@@ -77,12 +79,14 @@ class Subject:
         denoising = {name: stage for name, stage in bundle.stages.items() if name in used}
         with closing(DenoiserInputs(alone(bundle._replace(stages=denoising)), model)) as engine:
             remove = denoiser(engine, model, 1)
-            canvases = [
-                (image.modality, prepare(image, model, remove, Stopwatch()).canvas)
+            prepared = [
+                (image.modality, prepare(image, model, remove, Stopwatch()))
                 for image in images
                 if image.modality in model.modalities
             ]
-        return cls(bundle, model, graphs, mixed, canvases, engine.noisy)
+        canvases = [(modality, each.canvas) for modality, each in prepared]
+        looks = [look(each.pictures.original) for _, each in prepared]
+        return cls(bundle, model, graphs, mixed, canvases, engine.noisy, looks)
 
     @property
     def lowered(self) -> Mapping[str, ModelProto]:

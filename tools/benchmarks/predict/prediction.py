@@ -186,15 +186,18 @@ def bundle_networks(folder: Path) -> tuple[CostedNetwork, ...]:
     Raises BundleError, KeyError, TypeError or ValueError.
     """
     bundle = open_bundle(folder)
+    reading = {entry["network"] for entry in bundle.modalities.values()}
     alone = []
     for name, network in bundle.networks.items():
         own = {code: m for code, m in bundle.modalities.items() if m["network"] == name}
+        if not own:
+            continue  # it reads no images but tells their kind, in a hundredth of the time
         stages = {own_name: bundle.stages[stage] for own_name, stage in network.stages.items()}
         denoisers = {m["denoise"] for m in own.values() if m.get("denoise") is not None}
         cleaner = [_bundle_cost(stages[each], each) for each in sorted(denoisers)]
         alone.append(
             CostedNetwork(
-                bundle.name if len(bundle.networks) == 1 else f"{bundle.name}, {name}",
+                bundle.name if len(reading) == 1 else f"{bundle.name}, {name}",
                 Geometry.from_manifest(network.entry["geometry"]),
                 {each: _bundle_cost(stages[each], each) for each in NETWORK},
                 cleaner[0] if cleaner else None,

@@ -1,0 +1,1 @@
+"""Kind network, mammogram, breast ultrasound or other: pictures, training, judgement."""
