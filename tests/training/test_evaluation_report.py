@@ -109,6 +109,16 @@ def test_table_one_has_the_papers_row_as_printed_and_ours_with_n_and_interval(ht
     assert "Not comparable" in html
 
 
+def test_each_hospital_has_a_row_of_its_own_with_its_role(html: str) -> None:
+    part = html[html.index("<h2>Hospitals</h2>") : html.index("<h2>Lesions</h2>")]
+    for title in ("By hospital", "Calibration of the image score", "Reliability"):
+        assert f"<h3>{title}" in part
+    rows = re.findall(r"<tr[^>]*><th>(.*?)</th><td>(.*?)</td>", part)
+    assert ("US/BUSI", "trained") in rows
+    assert ("MG/mini-MIAS", "outside") in rows
+    assert "0.667<small>0.00 to 1.00</small>" in part
+
+
 def test_names_from_the_index_are_text_and_no_markup(html: str) -> None:
     assert "<b>B</b>" not in html
     assert "A &amp; &lt;b&gt;B&lt;/b&gt;" in html

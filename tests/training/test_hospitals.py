@@ -154,6 +154,7 @@ def test_a_promise_outside_the_kept_interval_fails_and_says_which_way() -> None:
     assert far.high == pytest.approx(0.7935, abs=1e-4)
     assert far.held is False
     shown = {(row[0], row[1]): row[-1] for row in table(evaluation, "promised")[1:]}
+    assert {group for _, group in shown} == {"US/BUSI", "US/far away"}  # US repeats its one source
     assert shown["US TPR", "US/BUSI"] == "kept"
     assert shown["US TPR", "US/far away"] == "FAILED, less"
 

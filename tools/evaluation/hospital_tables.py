@@ -84,7 +84,10 @@ def _reported(metrics: Metrics) -> HospitalTable:
 
 def _promised(metrics: Metrics) -> HospitalTable:
     rows = [["Operating point", "Judged on", "n (cases)", "Promised", "Kept", ""]]
+    repeated = set(metrics["groups"]) - set(_groups(metrics))
     for row in metrics.get("promises", ()):
+        if row["group"] in repeated:
+            continue
         promise = row["promise"]
         of = f", n = {promise['n']}" if promise["n"] else ""
         rows.append([

@@ -106,7 +106,8 @@ def table(crossings: Sequence[Crossing]) -> Rows:
 def _shown(crossing: Crossing | None, key: str) -> str:
     if crossing is None:
         return "-"
-    return cell(crossing.estimates[key]) + (" *" if crossing.trained else "")
+    shown = cell(crossing.estimates[key])
+    return f"{shown} *" if crossing.trained and shown != "-" else shown
 
 
 def write(crossings: Sequence[Crossing], out: Path) -> None:
