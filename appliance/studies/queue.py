@@ -137,8 +137,8 @@ class StudyQueue:
             self.broadcast.subscribe(study.number) as changed,
             contextlib.suppress(asyncio.TimeoutError),
         ):
-            await asyncio.wait_for(self._settled(study, changed), seconds)
-        return await self.storage(Spool.get, study.study_id)
+            return await asyncio.wait_for(self._settled(study, changed), seconds)
+        return await self.storage(Spool.again, study)
 
     async def delete(self, study_id: str, owner: str | None) -> Study:
         """Forget the study; one that waits will not be read. Raises UnknownStudy.
@@ -165,10 +165,11 @@ class StudyQueue:
             raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
         return path
 
-    async def _settled(self, study: Study, changed: asyncio.Event) -> None:
-        while not (await self.storage(Spool.get, study.study_id)).status.settled:
+    async def _settled(self, study: Study, changed: asyncio.Event) -> Study:
+        while not (now := await self.storage(Spool.again, study)).status.settled:
             await changed.wait()
             changed.clear()
+        return now
 
     async def _work(self) -> None:
         await self.storage.open()
@@ -258,7 +259,7 @@ class StudyQueue:
 
     async def _publish(self, study: Study) -> None:
         with contextlib.suppress(ApplianceError):  # deleted meanwhile
-            self.broadcast.publish(await self.storage(Spool.get, study.study_id))
+            self.broadcast.publish(await self.storage(Spool.again, study))
 
     async def _retain(self) -> None:
         while True:

@@ -152,6 +152,13 @@ class Spool:
         with disk_errors():
             return self._records.get(study_id, owner)
 
+    def again(self, study: Study) -> Study:
+        """The study as it is now: the one of its number, whatever has its id by now.
+
+        Raises UnknownStudy once it was deleted."""
+        with disk_errors():
+            return self._records.find(study.number)
+
     def list(
         self,
         *,
