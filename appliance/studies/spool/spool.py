@@ -139,6 +139,11 @@ class Spool:
             drawn.replace(pictures)
         return True
 
+    def discard(self, study: Study) -> None:
+        """Remove what was drawn and not attached."""
+        with disk_errors():
+            files.remove(self._folder / "drawing" / str(study.number))
+
     def picture(self, study: Study, name: str) -> Path | None:
         """The file of that name among the study's pictures, if they are drawn."""
         path = self._pictures(study) / name
