@@ -1,7 +1,8 @@
 """A reader process without a reader: it does what the study's name says.
 
 "die" and "hang" are what they are; "die while drawing" does so after the result; "garbage" answers
-with no JSON; "refuse" refuses; anything else is read. `python fake_reading.py [unavailable|mute]`
+with no JSON, those of RUBBISH with JSON that is none of ours; "refuse" refuses; anything else is
+read. `python fake_reading.py [unavailable|mute|other version]`
 """
 
 from __future__ import annotations
@@ -21,6 +22,28 @@ MODEL = {
 }
 
 
+DONE = {"id": "s", "timings_ms": {"total": 1.0}}
+RUBBISH = {
+    "a list": {"done": [1], "verdict": "negative"},
+    "nothing": {},
+    "no verdict": {"done": DONE | {"id": "no verdict"}},
+    "odd verdict": {"done": DONE | {"id": "odd verdict"}, "verdict": ["negative"]},
+    "two verdicts": {
+        "done": DONE | {"id": "two verdicts", "verdict": "positive"},
+        "verdict": "negative",
+    },
+    "no number": {
+        "done": {"id": "no number", "timings_ms": {"total": "fast"}},
+        "verdict": "negative",
+    },
+    "NaN": {"done": DONE | {"id": "NaN", "score": float("nan")}, "verdict": "negative"},
+    "of another": {"done": DONE, "verdict": "negative"},
+    "odd refusal": {"refused": "no"},
+    "refused with 200": {"refused": {"status": 200, "code": "c", "title": "t", "detail": "d"}},
+}
+"""Answers that are JSON, and no answers, by the study to which they are given."""
+
+
 def say(**answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
@@ -37,6 +60,8 @@ def obey(order: dict) -> None:
     elif name == "garbage":
         sys.stdout.write("Loading weights: 100%\n")
         sys.stdout.flush()
+    elif name in RUBBISH:
+        say(**RUBBISH[name])
     elif name == "refuse":
         say(refused={"status": 422, "code": "corrupt_image", "title": "t", "detail": "d"})
     else:
@@ -55,7 +80,7 @@ def main() -> None:
         return
     if sys.argv[1:] == ["mute"]:
         time.sleep(3600)
-    say(ready=MODEL)
+    say(ready={"of": "tomorrow"} if sys.argv[1:] == ["other version"] else MODEL)
     for order in orders:
         obey(order)
 

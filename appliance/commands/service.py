@@ -49,6 +49,8 @@ def serve(
         if app.state.access.open:
             logger.warning("there are no tokens: whoever reaches this service may do everything")
         server.run(sockets=[listening])
+    if server.failed:
+        raise typer.Exit(1)
 
 
 def doctor(

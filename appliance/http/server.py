@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import time
 
 import uvicorn
 from fastapi import FastAPI
@@ -51,12 +52,32 @@ def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
     return ServiceServer(config, app)
 
 
+LAST_WORDS_S = 5.0
+"""For which a service that has failed still answers, so that it can say so."""
+
+
 class ServiceServer(uvicorn.Server):
-    """Server that ends event streams at shutdown: they would otherwise last until they are cut."""
+    """Server that ends event streams at shutdown, which would otherwise last until they are cut;
+    and itself when the queue has failed: whatever supervises the process starts a new one."""
+
+    _last_words_end: float | None = None
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended because a part of the service did."""
+        return self._last_words_end is not None
+
+    async def on_tick(self, counter: int) -> bool:
+        queue: StudyQueue = self._app.state.queue
+        if queue.failed and self._last_words_end is None:
+            self._last_words_end = time.monotonic() + LAST_WORDS_S
+        if self._last_words_end is not None and time.monotonic() >= self._last_words_end:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         queue: StudyQueue = self._app.state.queue

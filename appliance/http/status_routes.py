@@ -37,11 +37,12 @@ async def get_readiness(request: Request) -> Response:
     """200 if a study can be taken and read now; else the reason, and what is well beside it.
 
     `reader`: the bundle is whole, the engine has passed its self-test, the process answers.
+    `worker`: what is queued is worked off, and the disk takes the results.
     """
     queue: StudyQueue = request.app.state.queue
     access: AccessControl = request.app.state.access
     impediments = await queue.impediments()
-    parts = ("reader", "disk", "queue", "audit")
+    parts = ("worker", "reader", "disk", "queue", "audit")
     checks = {name: str(impediments.get(name, "ok")) for name in parts}
     checks["access"] = "open to everybody: there are no tokens" if access.open else "by token"
     for error in impediments.values():

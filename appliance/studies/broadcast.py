@@ -17,6 +17,7 @@ class Broadcast:
     def __init__(self) -> None:
         self._streams: set[asyncio.Queue[Study | None]] = set()
         self._subscribers: dict[int, set[asyncio.Event]] = {}
+        self.closed = False
 
     def publish(self, study: Study) -> None:
         """Announce the state in which the study is now."""
@@ -44,7 +45,11 @@ class Broadcast:
             self._streams.discard(stream)
 
     def close(self) -> None:
-        """End the streams of all studies."""
+        """End the streams of all studies, and wake those that wait for one."""
+        self.closed = True
+        for events in self._subscribers.values():
+            for event in events:
+                event.set()
         for stream in self._streams:
             stream.put_nowait(None)
 

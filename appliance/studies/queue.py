@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mammosono.appliance.errors import (
     ApplianceError,
@@ -23,13 +24,21 @@ from mammosono.appliance.errors import (
 from mammosono.appliance.output.problem import from_error, from_unexpected
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.studies.broadcast import Broadcast
-from mammosono.appliance.studies.reader_process.job import Outcome, StudyDone, StudyJob
+from mammosono.appliance.studies.reader_process.job import (
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
 from mammosono.appliance.studies.spool import Spool, Status, Study, Upload
 from mammosono.appliance.studies.spool_thread import SpoolThread
 from mammosono.appliance.telemetry.metrics import Metrics
 from mammosono.appliance.values import ModelInfo
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_ATTEMPTS = 2
 """Attempts to read a study whose reader is lost each time."""
@@ -38,6 +47,14 @@ RETRY_S = 1.0
 RETENTION_S = 60.0
 PICTURES_S = 20.0
 """Longest wait for a picture that is not drawn yet."""
+
+
+_STARTS_AGAIN = "A part of the service failed, and it starts again; try in a few seconds."
+_REPLACED = "The model was replaced before they were drawn; post the images as a new study."
+
+
+StoreOutcome = Callable[..., Awaitable[bool]]
+"""A call of the spool: `storage(Spool.fail, study, problem)`."""
 
 
 class StudyReader(Protocol):
@@ -73,12 +90,20 @@ class StudyQueue:
         self._undrawn: dict[int, Study] = {}
         self._last_reading_s = 1.0
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False
+        self._closing = self._failed = False
+        self._standstill: ApplianceError | None = None
 
     def start(self) -> None:
         """Start the reader and the worker; returns at once."""
         self.reader.start()
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._retain())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a background task has ended: only a new process will read studies again."""
+        return self._failed
 
     async def close(self) -> None:
         """Let the study being read end; those that wait are read after the next start."""
@@ -93,12 +118,18 @@ class StudyQueue:
 
     def check(self) -> None:
         """Raise ModelUnavailable if no study can be read until an operator acts."""
+        if self._failed:
+            raise ModelUnavailable(_STARTS_AGAIN)
         if self.reader.unavailable is not None:
             raise ModelUnavailable(self.reader.unavailable)
 
     async def impediments(self) -> dict[str, ApplianceError]:
         """The reasons why no study can be taken and read now, by part; empty if there are none."""
         impediments: dict[str, ApplianceError] = {}
+        if self._failed:
+            impediments["worker"] = ModelUnavailable(_STARTS_AGAIN)
+        elif isinstance(self._standstill, StorageFull | StorageFailed):
+            impediments["worker"] = self._standstill
         try:
             _ = self.reader.model
         except ApplianceError as error:
@@ -132,13 +163,15 @@ class StudyQueue:
         return study
 
     async def wait(self, study: Study, seconds: float) -> Study:
-        """The study once settled, or after `seconds`. Raises UnknownStudy."""
+        """The study once settled; as it is after `seconds`, or when the queue closes.
+
+        Raises UnknownStudy."""
         with (
             self.broadcast.subscribe(study.number) as changed,
             contextlib.suppress(asyncio.TimeoutError),
         ):
-            await asyncio.wait_for(self._settled(study, changed), seconds)
-        return await self.storage(Spool.get, study.study_id)
+            return await asyncio.wait_for(self._settled(study, changed), seconds)
+        return await self.storage(Spool.again, study)
 
     async def delete(self, study_id: str, owner: str | None) -> Study:
         """Forget the study; one that waits will not be read. Raises UnknownStudy.
@@ -156,6 +189,7 @@ class StudyQueue:
         with self.broadcast.subscribe(study.number) as changed:
             path = self.storage.spool.picture(study, name)
             if path is None:
+                self._require_same_model(study)
                 self._undrawn[study.number] = study
                 self._pending.set()
                 with contextlib.suppress(asyncio.TimeoutError):
@@ -165,10 +199,28 @@ class StudyQueue:
             raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
         return path
 
-    async def _settled(self, study: Study, changed: asyncio.Event) -> None:
-        while not (await self.storage(Spool.get, study.study_id)).status.settled:
+    def _require_same_model(self, study: Study) -> None:
+        """Raises StudyNotRead if another model is there now: its pictures would be of other
+        findings."""
+        with contextlib.suppress(ModelUnavailable):
+            if self.reader.model.sha256 != _reader_of(study.result):
+                raise StudyNotRead(_REPLACED)
+
+    async def _settled(self, study: Study, changed: asyncio.Event) -> Study:
+        while not (now := await self.storage(Spool.again, study)).status.settled:
+            if self.broadcast.closed:
+                break
             await changed.wait()
             changed.clear()
+        return now
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._closing:
+            return
+        self._failed = True
+        self.metrics.task_failed()
+        from_unexpected(task.exception() or RuntimeError())  # to the log
+        logger.critical("a background task has ended; the service ends, to be started again")
 
     async def _work(self) -> None:
         await self.storage.open()
@@ -176,14 +228,31 @@ class StudyQueue:
             await self.reader.ready()
             self._pending.clear()
             try:
-                if not await self._next():
+                idle = not await self._next()
+                self._standstill = None
+                if idle:
                     await self._pending.wait()
             except (StorageFull, StorageFailed, ModelUnavailable) as error:
-                logger.error("the queue stands: %s", error)
-                await asyncio.sleep(RETRY_S)
-            except Exception as error:
-                from_unexpected(error)  # to the log
-                await asyncio.sleep(RETRY_S)
+                await self._stand_still(error)
+
+    async def _stand_still(self, error: ApplianceError) -> None:
+        if str(error) != str(self._standstill):
+            logger.error("the queue stands: %s", error)
+        self._standstill = error
+        await asyncio.sleep(RETRY_S)
+
+    async def _insist(
+        self, method: Callable[Concatenate[Spool, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Calls the spool until the disk permits: a claimed study is not let go of before."""
+        while True:
+            try:
+                result = await self.storage(method, *args, **kwargs)
+            except (StorageFull, StorageFailed) as error:
+                await self._stand_still(error)
+            else:
+                self._standstill = None
+                return result
 
     async def _next(self) -> bool:
         """Do what is to be done next; False if that is nothing."""
@@ -202,63 +271,115 @@ class StudyQueue:
         return False
 
     async def _read(self, study: Study) -> None:
+        """Ends with the study settled or queued again, whatever fails meanwhile."""
         started = time.monotonic()
+        unsettled: list[Outcome] = []
+        drawn = False
 
         async def settle(outcome: Outcome) -> None:
-            if isinstance(outcome, StudyDone):
-                await self.storage(Spool.finish, study, outcome.result, outcome.verdict)
-                self._last_reading_s = time.monotonic() - started
-                self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
-                ms = 1000 * self._last_reading_s
-                logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
-            else:
-                await self.storage(Spool.fail, study, outcome.problem)
-                self.metrics.failed(str(outcome.problem["code"]))
-                logger.info("a study was refused: %s", outcome.problem["code"])
-            await self._publish(study)
-            await self._audit.read(study, done=isinstance(outcome, StudyDone))
+            unsettled.append(outcome)
+            # If the disk refuses it now, the reader goes on: the outcome is kept for later.
+            with contextlib.suppress(StorageFull, StorageFailed):
+                await self._settle(study, outcome, started, self.storage)
+                unsettled.clear()
 
         try:
-            if await self.reader.read(await self._job(study), settle):
-                self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
-                await self.storage(Spool.attach, study)
-                await self._publish(study)
+            drawn = await self.reader.read(await self._job(study), settle)
         except ReaderLost as error:
             self.metrics.lost()
-            await self._lost(study, error)
-        except (ModelUnavailable, StorageFull, StorageFailed):
-            await self.storage(Spool.requeue, study)
+            if not unsettled:
+                await self._lost(study, error)
+        except ModelUnavailable:
+            await self._insist(Spool.requeue, study)
             raise
+        except Exception as error:
+            problem = from_unexpected(error)
+            if not unsettled:
+                await self._fail(study, problem.document())
+        for outcome in unsettled:
+            await self._settle(study, outcome, started, self._insist)
+        if drawn:
+            self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
+            await self._attach(study)
+        await self._discard(study)
+
+    async def _settle(
+        self, study: Study, outcome: Outcome, started: float, storage: StoreOutcome
+    ) -> None:
+        """Store the outcome. One of a study that was deleted meanwhile is dropped, and counted
+        nowhere. Raises StorageFull or StorageFailed if `storage` does."""
+        if isinstance(outcome, StudyRefused):
+            await self._fail(study, outcome.problem, storage)
+            return
+        if not await storage(Spool.finish, study, outcome.result, outcome.verdict):
+            return
+        self._last_reading_s = time.monotonic() - started
+        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
+        ms = 1000 * self._last_reading_s
+        logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
+        await self._publish(study)
+        await self._audit.read(study, done=True)
+
+    async def _fail(
+        self, study: Study, problem: Mapping[str, Any], storage: StoreOutcome | None = None
+    ) -> None:
+        if not await (storage or self._insist)(Spool.fail, study, problem):
+            return
+        self.metrics.failed(str(problem["code"]))
+        logger.info("a study was refused: %s", problem["code"])
+        await self._publish(study)
+        await self._audit.read(study, done=False)
 
     async def _lost(self, study: Study, error: ApplianceError) -> None:
         """Once more, and then no more. A study that has its result keeps it."""
         if study.attempts < MAX_ATTEMPTS:
-            await self.storage(Spool.requeue, study)
+            await self._insist(Spool.requeue, study)
+            await self._publish(study)
         else:
-            problem = from_error(error, f"/v1/studies/{study.study_id}")
-            if await self.storage(Spool.fail, study, problem.document()):
-                self.metrics.failed(problem.code)
-                await self._audit.read(study, done=False)
-        await self._publish(study)
+            await self._fail(study, from_error(error, f"/v1/studies/{study.study_id}").document())
 
     async def _draw(self, study: Study) -> None:
-        """Read a study again for its pictures alone: the same model draws the same ones."""
+        """Read a study again for its pictures alone: the model that read it draws the same ones."""
+        readers: list[str] = []
 
-        async def ignore(_: Outcome) -> None: ...
+        async def note_reader(outcome: Outcome) -> None:
+            if isinstance(outcome, StudyDone):
+                readers.append(_reader_of(outcome.result))
 
-        with contextlib.suppress(ReaderLost):
-            if await self.reader.read(await self._job(study), ignore):
-                await self.storage(Spool.attach, study)
+        try:
+            drawn = await self.reader.read(await self._job(study), note_reader)
+        except ReaderLost:
+            drawn = False
+        except ModelUnavailable:
+            raise
+        except Exception as error:
+            from_unexpected(error)  # to the log
+            drawn = False
+        if drawn and readers == [_reader_of(study.result)]:
+            await self._attach(study)
+        await self._discard(study)
         await self._publish(study)
 
     async def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
         images = tuple((i.modality, spool.upload_path(i.sha256)) for i in study.images)
-        return StudyJob(study.study_id, images, await self.storage(Spool.drawing, study))
+        return StudyJob(study.study_id, images, await self._insist(Spool.drawing, study))
+
+    async def _attach(self, study: Study) -> None:
+        """Keep the pictures; without room for them they are drawn again when they are asked for."""
+        try:
+            await self.storage(Spool.attach, study)
+        except (StorageFull, StorageFailed) as error:
+            logger.warning("pictures cannot be kept: %s", error)
+        await self._publish(study)
+
+    async def _discard(self, study: Study) -> None:
+        with contextlib.suppress(StorageFull, StorageFailed):  # removed at the next start
+            await self.storage(Spool.discard, study)
 
     async def _publish(self, study: Study) -> None:
         with contextlib.suppress(ApplianceError):  # deleted meanwhile
-            self.broadcast.publish(await self.storage(Spool.get, study.study_id))
+            self.broadcast.publish(await self.storage(Spool.again, study))
 
     async def _retain(self) -> None:
         while True:
@@ -272,3 +393,8 @@ class StudyQueue:
                 logger.info(
                     "studies removed: %d by age, %d to make room", removed.by_age, removed.by_space
                 )
+
+
+def _reader_of(result: bytes) -> str:
+    """SHA-256 of the bundle that a result document names."""
+    return str(json.loads(result)["model"]["sha256"])

@@ -43,6 +43,10 @@ class SpoolThread:
                 await asyncio.sleep(RETRY_S)
 
     @property
+    def is_open(self) -> bool:
+        return self._spool is not None
+
+    @property
     def spool(self) -> Spool:
         """For calls that need no thread. Raises StorageFull or StorageFailed if it is not open."""
         if self._spool is None:

@@ -42,6 +42,9 @@ class Metrics:
         )
         self._requests = self._counter("requests", "Answers, by status.", "status")
         self._lost = self._counter("readers_lost", "Readers that died or hung over a study.")
+        self._tasks_failed = self._counter(
+            "background_tasks_failed", "Parts of the service that ended; it is then started again."
+        )
         self._held = self._gauge("studies_held", "Studies in the spool.", "status")
         self._ready = self._gauge("ready", "1 if a study can be read now.")
         self._free = self._gauge("disk_free_bytes", "Room left on the spool's disk.")
@@ -65,6 +68,9 @@ class Metrics:
 
     def lost(self) -> None:
         self._lost.inc()
+
+    def task_failed(self) -> None:
+        self._tasks_failed.inc()
 
     def answered(self, status: int) -> None:
         self._requests.labels(str(status)).inc()

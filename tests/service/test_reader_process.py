@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_reading import RUBBISH
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost, StorageFull
 from mammosono.appliance.studies.reader_process.job import (
@@ -115,6 +116,62 @@ def test_a_reader_lost_over_a_study_is_replaced(tmp_path: Path, how: str) -> Non
         assert len((await read(process, tmp_path))[0]) == 1
 
     run(test, Patience(start=60, study=2.0, ping=60, answer=60, retry=(0.01, 0.02)))
+
+
+@pytest.mark.parametrize("answer", RUBBISH)
+def test_an_answer_that_is_none_never_becomes_a_result(tmp_path: Path, answer: str) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        outcomes: list[Outcome] = []
+
+        async def keep(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+        with pytest.raises(ReaderLost):
+            await process.read(StudyJob(answer, (), tmp_path), keep)
+        assert outcomes == []
+
+    run(test)
+
+
+def test_a_process_that_ends_while_its_outcome_is_stored_is_a_lost_reader(tmp_path: Path) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+
+        async def slow_disk(_: Outcome) -> None:
+            while process.pid is not None:
+                await asyncio.sleep(0.005)
+
+        with pytest.raises(ReaderLost):
+            await process.read(StudyJob("die while drawing", (), tmp_path), slow_disk)
+
+    run(test, Patience(start=60, study=60, ping=0.05, answer=60, retry=(0.5, 0.5)))
+
+
+def test_a_reader_of_another_version_is_told_and_no_study_is_taken_for_it() -> None:
+    async def test(process: ReaderProcess) -> None:
+        while process.unavailable is None:
+            await asyncio.sleep(0.005)
+        assert "version" in process.unavailable
+        starts = process.starts
+        while process.starts <= starts:  # it is tried again
+            await asyncio.sleep(0.005)
+
+    run(test, command=(*FAKE, "other version"))
+
+
+def test_supervision_outlives_what_nobody_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(process: ReaderProcess) -> None:
+        monitor = ReaderProcess._monitor
+
+        async def fail_once(_: ReaderProcess) -> None:
+            monkeypatch.setattr(ReaderProcess, "_monitor", monitor)
+            raise AttributeError("of tomorrow")
+
+        monkeypatch.setattr(ReaderProcess, "_monitor", fail_once)
+        await ready(process, starts=2)
+
+    run(test)
 
 
 def test_a_result_stands_though_the_reader_dies_over_the_pictures(tmp_path: Path) -> None:

@@ -13,14 +13,27 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from service_bench import FakeReader, png, problem, running, scan, serving, study, until
+from service_bench import (
+    FakeReader,
+    ThreadReader,
+    png,
+    problem,
+    running,
+    scan,
+    serving,
+    study,
+    until,
+)
 
 from mammosono import appliance
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.http import schemas
+from mammosono.appliance.http.app import create_app
+from mammosono.appliance.http.server import make_server
 from mammosono.appliance.output.document import Model, Result
+from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
-from mammosono.appliance.studies.spool import Study
+from mammosono.appliance.studies.spool import Spool, Study
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
@@ -330,6 +343,27 @@ def test_studies_taken_while_loading_are_kept_for_the_day_the_model_can_be_loade
         assert client.get(place).json()["status"] == "queued"
     with running(reader, state=tmp_path) as client:
         until(lambda: client.get(place).json()["status"] == "done")
+
+
+def test_a_service_of_which_a_part_has_ended_says_so_and_ends_to_be_started_again(
+    reader: FakeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Spool) -> None:
+        raise AttributeError("of tomorrow")
+
+    monkeypatch.setattr(Spool, "claim", fail)
+    monkeypatch.setattr("mammosono.appliance.http.server.LAST_WORDS_S", 2.0)
+    settings = Settings(port=0, state=tmp_path)
+    server = make_server(create_app(settings, ThreadReader(lambda: reader)), settings)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    host, port = server.servers[0].sockets[0].getsockname()
+    until(lambda: server.failed)
+    said = problem(httpx.get(f"http://{host}:{port}/readyz"), 503, "engine_unavailable")
+    assert "starts again" in said["checks"]["worker"]
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_a_picture_deleted_after_it_was_found_is_not_found(

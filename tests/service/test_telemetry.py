@@ -124,7 +124,7 @@ def test_a_machine_without_sensors_tells_none(tmp_path: Path) -> None:
 def test_readiness_names_what_is_well_and_what_is_not(reader: FakeReader) -> None:
     with running(reader, queue_length=1) as client:
         ready = client.get("/readyz").json()
-        parts = dict.fromkeys(("reader", "disk", "queue", "audit"), "ok")
+        parts = dict.fromkeys(("worker", "reader", "disk", "queue", "audit"), "ok")
         access = "open to everybody: there are no tokens"
         assert ready == {"status": "ready", "checks": {**parts, "access": access}}
         reader.gate.clear()

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost
+from mammosono.appliance.output.problem import from_unexpected
 from mammosono.appliance.studies.reader_process.job import (
     Opening,
     Outcome,
@@ -29,8 +30,28 @@ logger = logging.getLogger(__name__)
 _MODEL = TypeAdapter(ModelInfo)
 
 COMMAND = (sys.executable, "-m", "mammosono.appliance.studies.reader_process")
+_STARTS_AGAIN = "The reader stopped and is started again; try in a few seconds."
+_OTHER_VERSION = "The reader is of another version than the service; install the software anew."
 _LINE_BYTES = 64 * 2**20
 """Longest answer: a result with the masks and outlines of eight images is a hundredth of it."""
+
+
+class _Document(BaseModel):
+    """Of a result document, what the service itself relies on."""
+
+    model_config = ConfigDict(strict=True)
+    id: str
+    timings_ms: dict[str, float]
+
+
+class _Problem(BaseModel):
+    """Of a problem document, what an answer is made of."""
+
+    model_config = ConfigDict(strict=True)
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +153,14 @@ class ReaderProcess:
         )
         answer = await self._receive()
         if "refused" in answer:
+            _Problem.model_validate(answer["refused"])
             await on_outcome(StudyRefused(answer["refused"]))
             return False
-        document = answer["done"]
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        verdict = Verdict(answer["verdict"])
-        await on_outcome(StudyDone(text.encode(), verdict, document["timings_ms"]))
-        return (await self._receive())["drawn"] is not None
+        await on_outcome(_done(job, answer["done"], answer["verdict"]))
+        drawn = (await self._receive())["drawn"]
+        if drawn not in (None, job.study_id):
+            raise ValueError("an answer to something else")
+        return drawn is not None
 
     async def _supervise(self) -> None:
         """Start a process, ping it, and start another when it ends or does not answer."""
@@ -152,8 +174,11 @@ class ReaderProcess:
                 self._reason = self._unavailable = str(error)
                 logger.error("the model cannot be run: %s", error)
             except (asyncio.TimeoutError, OSError, EOFError, ValueError, KeyError) as error:
-                self._reason = "The reader stopped and is started again; try in a few seconds."
+                self._reason = _STARTS_AGAIN
                 logger.error("the reader process was lost: %s", type(error).__name__)
+            except Exception as error:
+                self._reason = _STARTS_AGAIN
+                from_unexpected(error)  # to the log
             await self._end()
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
@@ -170,7 +195,11 @@ class ReaderProcess:
         answer = await self._receive()
         if "unavailable" in answer:
             raise ModelUnavailable(answer["unavailable"])
-        self._model, self._unavailable = _MODEL.validate_python(answer["ready"]), None
+        try:
+            self._model = _MODEL.validate_python(answer["ready"])
+        except ValidationError:
+            raise ModelUnavailable(_OTHER_VERSION) from None
+        self._unavailable = None
         self._ready.set()
 
     async def _monitor(self) -> None:
@@ -186,7 +215,7 @@ class ReaderProcess:
                 answer = await asyncio.wait_for(self._receive(), self._patience.answer)
                 if answer != {"pong": count}:
                     raise ValueError("an answer to something else")
-        self._reason = "The reader stopped and is started again; try in a few seconds."
+        self._reason = _STARTS_AGAIN
 
     def _lost(self, how: str) -> ReaderLost:
         logger.error("the reader process was lost: %s", how)
@@ -216,22 +245,35 @@ class ReaderProcess:
         return self._supervisor is None or self._supervisor.done()
 
     async def _send(self, order: dict[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
+        """Raises EOFError if no process runs, OSError if it has ended."""
+        if self._process is None or self._process.stdin is None:
+            raise EOFError
         self._process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
         await self._process.stdin.drain()
 
     async def _receive(self) -> dict[str, Any]:
         """Raises EOFError if the process ended, ValueError if it sent something else."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        if self._process is None or self._process.stdout is None:
+            raise EOFError
         line = await self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise EOFError
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         if not isinstance(answer, dict):
             raise ValueError("not an object")
         return answer
+
+
+def _done(job: StudyJob, document: dict[str, Any], verdict: str) -> StudyDone:
+    """Raises ValueError if this is no result of the job."""
+    known = _Document.model_validate(document)
+    if known.id != job.study_id or document.get("verdict", verdict) != verdict:
+        raise ValueError("a result of something else")
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return StudyDone(text.encode(), Verdict(verdict), known.timings_ms)
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -17,6 +17,8 @@ _WITHOUT_RESULT = (
     "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, problem"
 )
 
+_GONE = "No study has this id; it may have been deleted to make room."
+
 
 class Records:
     """The tables of schema.py. Every call that changes something is one transaction."""
@@ -38,15 +40,16 @@ class Records:
                     for place, upload in enumerate(uploads)
                 ],
             )
-        return self.get(study_id)
+            assert number is not None
+        return self.find(number)
 
     def claim(self) -> Study | None:
         """The study that waits longest, now being read."""
         row = self._db.execute(
             "UPDATE studies SET status = 'reading', attempts = attempts + 1 WHERE number = "
-            "(SELECT min(number) FROM studies WHERE status = 'queued') RETURNING study_id"
+            "(SELECT min(number) FROM studies WHERE status = 'queued') RETURNING number"
         ).fetchone()
-        return self.get(row["study_id"]) if row else None
+        return self.find(row["number"]) if row else None
 
     def requeue(self, study: Study) -> bool:
         """False if it is not being read."""
@@ -85,7 +88,14 @@ class Records:
             {"id": study_id, "owner": owner},
         ).fetchone()
         if row is None:
-            raise UnknownStudy("No study has this id; it may have been deleted to make room.")
+            raise UnknownStudy(_GONE)
+        return self._study(row)
+
+    def find(self, number: int) -> Study:
+        """The very study, not one posted later under its id. Raises UnknownStudy."""
+        row = self._db.execute("SELECT * FROM studies WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise UnknownStudy(_GONE)
         return self._study(row)
 
     def newest(

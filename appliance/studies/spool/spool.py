@@ -139,6 +139,11 @@ class Spool:
             drawn.replace(pictures)
         return True
 
+    def discard(self, study: Study) -> None:
+        """Remove what was drawn and not attached."""
+        with disk_errors():
+            files.remove(self._folder / "drawing" / str(study.number))
+
     def picture(self, study: Study, name: str) -> Path | None:
         """The file of that name among the study's pictures, if they are drawn."""
         path = self._pictures(study) / name
@@ -151,6 +156,13 @@ class Spool:
         """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
         with disk_errors():
             return self._records.get(study_id, owner)
+
+    def again(self, study: Study) -> Study:
+        """The study as it is now: the one of its number, whatever has its id by now.
+
+        Raises UnknownStudy once it was deleted."""
+        with disk_errors():
+            return self._records.find(study.number)
 
     def list(
         self,

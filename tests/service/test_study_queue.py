@@ -1,0 +1,322 @@
+"""The queue keeps its word to every study it took: read once, for its owner, and ended whatever
+fails meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from queue_bench import (
+    OnOutcome,
+    ScriptedReader,
+    opened,
+    queue_at,
+    read_well,
+    take,
+    until,
+    upload,
+)
+
+from mammosono.appliance.errors import (
+    ModelUnavailable,
+    ReaderLost,
+    StorageFailed,
+    StorageFull,
+    StudyNotRead,
+    UnknownStudy,
+)
+from mammosono.appliance.studies import queue as study_queue
+from mammosono.appliance.studies.queue import StudyQueue
+from mammosono.appliance.studies.reader_process.job import (
+    Outcome,
+    StudyDone,
+    StudyJob,
+    StudyRefused,
+)
+from mammosono.appliance.studies.spool import Spool, Status, Study
+from mammosono.appliance.values import Verdict
+
+BAD_IMAGE = {"status": 422, "code": "corrupt_image", "title": "t", "detail": "d"}
+
+Test = Callable[[StudyQueue, ScriptedReader], Coroutine[Any, Any, None]]
+
+
+def run(folder: Path, test: Test) -> None:
+    async def with_queue() -> None:
+        reader = ScriptedReader()
+        async with queue_at(folder, reader) as queue:
+            await test(queue, reader)
+
+    asyncio.run(asyncio.wait_for(with_queue(), 120))
+
+
+async def lose(job: StudyJob, on_outcome: OnOutcome) -> bool:
+    raise ReaderLost("The reader was lost over this study: the process died.")
+
+
+async def unavailable(job: StudyJob, on_outcome: OnOutcome) -> bool:
+    raise ModelUnavailable("The model is being loaded.")
+
+
+def claimed(spool: Spool) -> Study:
+    study = spool.claim()
+    assert study is not None
+    return study
+
+
+# Whose study it is
+
+
+@pytest.mark.parametrize("owner", ["ward-1", "ward-2"])
+@pytest.mark.parametrize("failed", [False, True], ids=["deleted", "failed"])
+def test_who_waits_never_gets_the_study_posted_later_under_the_same_id(
+    tmp_path: Path, owner: str, failed: bool
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        spool = await opened(queue)
+        reader.may_read.clear()
+        mine = await take(queue, "s", b"mine")
+        waiting = asyncio.create_task(queue.wait(mine, 60))
+        await asyncio.sleep(0.05)
+
+        def replace(spool: Spool) -> Study:
+            if failed:
+                spool.fail(claimed(spool), BAD_IMAGE)
+            spool.delete("s")
+            return spool.accept("s", owner, [upload(spool, b"theirs")])
+
+        theirs = await queue.storage(replace)
+        await queue.storage(lambda spool: spool.finish(claimed(spool), b"theirs", Verdict.POSITIVE))
+        queue.broadcast.publish(mine)
+        with pytest.raises(UnknownStudy):
+            await waiting
+        assert spool.get("s").number == theirs.number
+
+    run(tmp_path, test)
+
+
+# A claimed study ends
+
+
+async def picture_in_time(queue: StudyQueue, study: Study) -> Path:
+    """As a client asks that is told to come again."""
+    while True:
+        try:
+            return await queue.picture(study, "mask_0.png")
+        except StudyNotRead:
+            await asyncio.sleep(0.02)
+
+
+class BadDisk:
+    """Makes calls of the spool fail, each `times` times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        self._patch, self._error, self.refused = monkeypatch, error, 0
+
+    def refuse(self, name: str, times: int = 2) -> None:
+        method = getattr(Spool, name)
+        left = times
+
+        def refusing(*arguments: Any) -> Any:
+            nonlocal left
+            if left > 0:
+                left -= 1
+                self.refused += 1
+                raise self._error
+            return method(*arguments)
+
+        self._patch.setattr(Spool, name, refusing)
+
+
+@pytest.fixture(params=[StorageFull("full"), StorageFailed("locked")], ids=["full", "locked"])
+def disk(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> BadDisk:
+    monkeypatch.setattr(study_queue, "RETRY_S", 0.02)
+    return BadDisk(monkeypatch, request.param)
+
+
+@pytest.mark.parametrize("call", ["claim", "drawing", "finish", "attach", "discard"])
+def test_a_study_is_read_though_the_disk_refuses_it_for_a_while(
+    tmp_path: Path, disk: BadDisk, call: str
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        disk.refuse(call)
+        study = await queue.wait(await take(queue, "s"), 30)
+        assert study.status is Status.DONE
+        assert len(reader.jobs) == 1  # the result that could not be stored was kept
+        await until(lambda: disk.refused > 0)
+        assert (await picture_in_time(queue, study)).read_bytes() == b"mask"
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("call", ["fail", "requeue"])
+def test_a_study_whose_reader_is_lost_ends_though_the_disk_refuses_it_for_a_while(
+    tmp_path: Path, disk: BadDisk, call: str
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        disk.refuse(call)
+        reader.script = [lose, lose]
+        study = await queue.wait(await take(queue, "s"), 30)
+        assert study.problem is not None
+        assert (study.problem["code"], study.attempts) == ("reader_lost", 2)
+        assert disk.refused == 2
+
+    run(tmp_path, test)
+
+
+def test_a_study_is_queued_again_though_the_disk_refuses_it_while_no_model_runs(
+    tmp_path: Path, disk: BadDisk
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        disk.refuse("requeue")
+        reader.script = [unavailable]
+        assert (await queue.wait(await take(queue, "s"), 30)).status is Status.DONE
+
+    run(tmp_path, test)
+
+
+def test_the_queue_says_why_it_stands_and_until_when(tmp_path: Path, disk: BadDisk) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        disk.refuse("finish", times=10)
+        study = await take(queue, "s")
+        await until(lambda: disk.refused > 1)
+        assert type((await queue.impediments())["worker"]) in (StorageFull, StorageFailed)
+        await queue.wait(study, 30)
+        assert await queue.impediments() == {}
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("error", [AttributeError("x"), MemoryError(), RecursionError()])
+def test_a_failure_that_nobody_listed_ends_its_study_and_the_next_one_is_read(
+    tmp_path: Path, error: Exception
+) -> None:
+    async def fail(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        raise error
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [fail]
+        first = await queue.wait(await take(queue, "first"), 30)
+        assert first.problem is not None
+        assert (first.problem["code"], first.problem["status"]) == ("internal", 500)
+        assert (await queue.wait(await take(queue, "next"), 30)).status is Status.DONE
+        # A better day may have it: it is read when it is posted again.
+        assert (await queue.wait(await take(queue, "first"), 30)).status is Status.DONE
+
+    run(tmp_path, test)
+
+
+def test_a_study_deleted_while_it_is_read_is_counted_nowhere_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        deleted = asyncio.Event()
+
+        async def wait_and_read(job: StudyJob, on_outcome: OnOutcome) -> bool:
+            await queue.delete("s", None)
+            deleted.set()
+            return await read_well(job, on_outcome)
+
+        async def wait_and_refuse(job: StudyJob, on_outcome: OnOutcome) -> bool:
+            await queue.delete("t", None)
+            await on_outcome(StudyRefused(BAD_IMAGE))
+            return False
+
+        reader.script = [wait_and_read, wait_and_refuse]
+        await take(queue, "s")
+        await take(queue, "t")
+        await queue.wait(await take(queue, "u"), 30)
+        await until(lambda: not any((tmp_path / "spool" / "drawing").iterdir()))
+        counted = queue.metrics.exposition({}, 0, True).decode()
+        assert 'mammosono_studies_total{outcome="negative"} 1.0' in counted
+        assert "corrupt_image" not in counted
+        audit = (tmp_path / "audit.jsonl").read_text().splitlines()
+        assert sum('"EventActionCode":"U"' in line for line in audit) == 1
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("part", ["claim", "retain"])
+def test_a_part_of_the_service_that_ends_is_said_and_takes_no_more_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(_: Spool) -> None:
+        raise AttributeError("of tomorrow")
+
+    monkeypatch.setattr(study_queue, "RETENTION_S", 0.02)
+    monkeypatch.setattr(Spool, part, fail)
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        await until(lambda: queue.failed)
+        with pytest.raises(ModelUnavailable):
+            queue.check()
+        assert "worker" in await queue.impediments()
+        said = queue.metrics.exposition({}, 0, False).decode()
+        assert "mammosono_background_tasks_failed_total 1.0" in said
+
+    run(tmp_path, test)
+
+
+def test_who_waits_for_a_study_is_told_at_once_when_the_service_ends(tmp_path: Path) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.may_read.clear()
+        waiting = asyncio.create_task(queue.wait(await take(queue, "s"), 60))
+        await asyncio.sleep(0.05)
+        queue.broadcast.close()
+        assert (await asyncio.wait_for(waiting, 10)).status is Status.QUEUED
+
+    run(tmp_path, test)
+
+
+# Whose pictures they are
+
+
+def test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other(
+    tmp_path: Path,
+) -> None:
+    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        await read_well(job, on_outcome)
+        return False
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [read_undrawn, read_undrawn]
+        one = await queue.wait(await take(queue, "one", b"1"), 30)
+        other = await queue.wait(await take(queue, "other", b"2"), 30)
+        assert (await queue.picture(one, "mask_0.png")).read_bytes() == b"mask"
+
+        reader.model = replace(reader.model, sha256="cd" * 32)
+        with pytest.raises(StudyNotRead, match="replaced"):
+            await queue.picture(other, "mask_0.png")
+        assert len(reader.jobs) == 3  # nothing was read for it
+        assert (await queue.picture(one, "mask_0.png")).read_bytes() == b"mask"
+
+    run(tmp_path, test)
+
+
+def test_pictures_of_a_model_that_came_meanwhile_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_queue, "PICTURES_S", 0.5)
+
+    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        await read_well(job, on_outcome)
+        return False
+
+    async def read_by_another(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        async def change(outcome: Outcome) -> None:
+            assert isinstance(outcome, StudyDone)
+            await on_outcome(replace(outcome, result=outcome.result.replace(b"abab", b"cdcd")))
+
+        return await read_well(job, change)
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [read_undrawn, read_by_another]
+        study = await queue.wait(await take(queue, "s"), 30)
+        with pytest.raises(StudyNotRead):
+            await queue.picture(study, "mask_0.png")
+
+    run(tmp_path, test)
