@@ -102,7 +102,23 @@ def _scanner(grey: Grey, rng: Generator) -> Grey:
 
 
 def _film(grey: Grey, rng: Generator) -> Grey:
-    """Background that is not black, bright rims, labels, sharpened detector pictures."""
+    """A small breast on a large detector, a muscle painted out, background that is not black,
+    bright rims, labels, sharpened detector pictures."""
+    if rng.random() < 0.12:  # some archives keep the breast alone
+        reach = rng.uniform(0.15, 0.5, 2) * grey.shape
+        left = rng.random() < 0.5
+        x = 0 if left else grey.shape[1]
+        corner = [[x, 0], [x + (1 if left else -1) * int(reach[1]), 0], [x, int(reach[0])]]
+        cv2.fillPoly(grey, [np.array(corner, np.int32)], 0)
+    if rng.random() < 0.35:
+        wide, high = (
+            rng.uniform(0, most, 2) * n
+            for most, n in zip((0.9, 0.3), grey.shape[::-1], strict=True)
+        )
+        if rng.random() < 0.7:  # the breast lies at one side
+            wide[int(rng.integers(2))] = 0
+        (left_px, right_px), (top, bottom) = wide.astype(int), high.astype(int)
+        grey = np.pad(grey, ((top, bottom), (left_px, right_px)))
     height, width = grey.shape
     if rng.random() < 0.25:
         grey = np.maximum(grey, np.uint8(rng.integers(0, 45)))

@@ -68,8 +68,8 @@ class Draws:
             if one.split == "train" and one.name not in without and one.group not in without:
                 groups = self._tree[one.kind].setdefault(one.group or one.name, {})
                 groups.setdefault(one.name, []).append(one)
-        for name, groups in zip(CLASSES, self._tree, strict=True):
-            if not groups:
+        for name, known in zip(CLASSES, self._tree, strict=True):
+            if not known:
                 raise ValueError(f"no picture of class {name} is left to learn from")
         self._spoils = SPOILT_GROUP not in without
 
@@ -117,7 +117,8 @@ class KindTrainer:
         self._draws = Draws(pictures, config.without)
         self._val = validation(pictures, config.without)
         # Channels last is the faster layout on processors.
-        self.network = KindNetwork(config.network).to(memory_format=torch.channels_last)
+        self.network = KindNetwork(config.network)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(
             self.network, multi_avg_fn=moving_average(config.ema_decay), use_buffers=True
         )
@@ -165,7 +166,7 @@ class KindTrainer:
             rate = self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * self._share()))
             self.optimizer.param_groups[0]["lr"] = max(rate, 1e-6)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.average.update_parameters(self.network)
             total += loss.item()
