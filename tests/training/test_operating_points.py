@@ -32,7 +32,7 @@ from mammosono.appliance.values import (
     SourceImage,
     Verdict,
 )
-from mammosono.engines.bundle import open_bundle
+from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import COLUMNS, Record, read_index
 from mammosono.tools.evaluation.operating_points import (
@@ -457,3 +457,15 @@ def test_points_of_breasts_are_entered_beside_those_of_images(tmp_path: Path) ->
         "breast": {**score["breast"], "operating_point": 0.2},
     }
     assert "breast_operating_points" not in after
+
+
+def test_a_source_that_is_class_free_chooses_no_operating_point(
+    bundle: Path, index: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(bundle, tmp_path / "own")
+    networks = {"one": {"config": {"class_free": ["phantom"]}}}
+    manifest = {**open_bundle(own).manifest, "training": {"networks": networks}}
+    write_manifest(own, manifest)
+    code, shown = choose(own, index, "--target-sensitivity", "0.9")
+    assert code == 2
+    assert "no val image to choose on" in shown

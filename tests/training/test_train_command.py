@@ -19,6 +19,7 @@ from tiny_bundle import denoiser_run
 from mammosono.appliance.values import Modality
 from mammosono.tools.commands.train import Preset
 from mammosono.tools.data import sample
+from mammosono.tools.data.folds import Fold, refold
 from mammosono.tools.data.index import read_index, split_hash
 from mammosono.tools.network.config import PRESETS, TrainConfig
 from mammosono.tools.training import checkpoint
@@ -189,3 +190,29 @@ def test_a_source_without_classes_that_is_not_trained_on_is_named(
     made = run(*command(phantom_index, tmp_path, "--config", path, "--micro-batch", 4))
     said = [line for line in made.stdout.splitlines() if line.startswith("class_free")]
     assert said == ["class_free: BUSI is no source of this run"]
+
+
+def test_a_fold_is_held_back_in_place_of_val_and_a_resumed_run_keeps_it(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    more = ("--config", settings(tmp_path), "--fold")
+    made = run(*command(phantom_index, tmp_path, *more, "1/3"))
+    assert made.exit_code == 0, made.output
+    data = json.loads((tmp_path / "run" / "config.json").read_text())["data"]
+    divided = refold(read_index(phantom_index), {"phantom"}, Fold(1, 3))
+    assert data["fold"] == "1/3"
+    assert data["val_images"] == sum(r.split == "val" for r in divided)
+    assert "data.fold" in refused(*command(phantom_index, tmp_path, *more, "2/3"))
+    assert "--fold is K/N" in refused(*command(phantom_index, tmp_path, *more, "4/3"))
+
+
+def test_of_several_hospitals_those_to_learn_from_must_be_named(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    text = phantom_index.read_text()
+    head, first, *rest = text.splitlines()
+    other = first.replace(",phantom,", ",elsewhere,")
+    (tmp_path / "index.csv").write_text("\n".join([head, other, *rest]))
+    start = ("train", "--data", tmp_path / "index.csv", "--out", tmp_path / "run")
+    assert "with --source: elsewhere, phantom" in refused(*start)
+    assert not (tmp_path / "run").exists()

@@ -211,13 +211,20 @@ def operating_points(
     with refusals():
         if split is Split.test:
             raise ValueError("test images choose nothing; take val")
+        from mammosono.engines.bundle import open_bundle
         from mammosono.tools.data.index import read_index, select
         from mammosono.tools.evaluation.operating_points import Target, choose_for_bundle, enter
+        from mammosono.tools.evaluation.roles import roles_of
 
         target = Target(target_sensitivity, target_specificity, least, confidence)
-        records = select(
-            read_index(data), split=split.value, sources=source or trained_sources(bundle)
-        )
+        free = roles_of(open_bundle(bundle).manifest).class_free
+        sources = [name for name in source or trained_sources(bundle) if name not in free]
+        records = select(read_index(data), split=split.value, sources=sources)
+        if not records:
+            raise ValueError(
+                f"no {split.value} image to choose on: sources of which only lesions are judged "
+                "choose no operating point"
+            )
         with bar(Console(stderr=True) if as_json else console, "reading") as progress:
             chosen = choose_for_bundle(bundle, records, target, progress)
         text = json.dumps(chosen, indent=2, allow_nan=False)
