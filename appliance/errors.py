@@ -38,8 +38,10 @@ ApplianceError                    code, HTTP status, title; the message names th
   ModelUnavailable                503 engine_unavailable
   ModelFault                      503 engine_fault
   ReaderLost                      503 reader_lost
-  StorageFull                     507 storage_full
-  StorageFailed                   503 storage_failed
+  StorageError                    what is to be stored, or was, is not on the disk
+    StorageFull                   507 storage_full
+    StorageFailed                 503 storage_failed
+    StorageDamaged                503 storage_damaged
 """
 
 from __future__ import annotations
@@ -226,9 +228,19 @@ class ReaderLost(ApplianceError):
     code, status, title = "reader_lost", 503, "The study could not be read to its end"
 
 
-class StorageFull(ApplianceError):
+class StorageError(ApplianceError):
+    """What is to be stored, or was, is not on the disk."""
+
+
+class StorageFull(StorageError):
     code, status, title = "storage_full", 507, "There is no room for the study"
 
 
-class StorageFailed(ApplianceError):
+class StorageFailed(StorageError):
     code, status, title = "storage_failed", 503, "The disk cannot be written"
+
+
+class StorageDamaged(StorageError):
+    """Bytes on the disk are not those that were written; nothing is made of them."""
+
+    code, status, title = "storage_damaged", 503, "What was stored has changed on the disk"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.studies.queue import StudyQueue
+from mammosono.appliance.studies.spool import Spool
 
 router = APIRouter(tags=["status"])
 
@@ -45,6 +49,9 @@ async def get_readiness(request: Request) -> Response:
     parts = ("worker", "reader", "disk", "queue", "audit")
     checks = {name: str(impediments.get(name, "ok")) for name in parts}
     checks["access"] = "open to everybody: there are no tokens" if access.open else "by token"
+    with contextlib.suppress(ApplianceError):
+        if unclaimed := await queue.storage(Spool.unclaimed_files):
+            checks["unclaimed"] = f"{unclaimed} posted files of a lost database are kept"
     for error in impediments.values():
         return problems.refuse(error, checks=checks)
     return JSONResponse({"status": "ready", "checks": checks})

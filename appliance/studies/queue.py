@@ -17,8 +17,7 @@ from mammosono.appliance.errors import (
     ModelUnavailable,
     QueueFull,
     ReaderLost,
-    StorageFailed,
-    StorageFull,
+    StorageError,
     StudyNotRead,
 )
 from mammosono.appliance.output.problem import from_error, from_unexpected
@@ -128,7 +127,7 @@ class StudyQueue:
         impediments: dict[str, ApplianceError] = {}
         if self._failed:
             impediments["worker"] = ModelUnavailable(_STARTS_AGAIN)
-        elif isinstance(self._standstill, StorageFull | StorageFailed):
+        elif isinstance(self._standstill, StorageError):
             impediments["worker"] = self._standstill
         try:
             _ = self.reader.model
@@ -150,7 +149,7 @@ class StudyQueue:
     async def take(self, study_id: str | None, uploads: Sequence[Upload], owner: str) -> Study:
         """Store and queue a study; the one posted before, if it is the same.
 
-        Raises StudyConflict, QueueFull, StorageFull or StorageFailed.
+        Raises StudyConflict, QueueFull or StorageError.
         """
         try:
             study = await self.storage(Spool.accept, study_id, owner, uploads)
@@ -232,7 +231,7 @@ class StudyQueue:
                 self._standstill = None
                 if idle:
                     await self._pending.wait()
-            except (StorageFull, StorageFailed, ModelUnavailable) as error:
+            except (StorageError, ModelUnavailable) as error:
                 await self._stand_still(error)
 
     async def _stand_still(self, error: ApplianceError) -> None:
@@ -248,7 +247,7 @@ class StudyQueue:
         while True:
             try:
                 result = await self.storage(method, *args, **kwargs)
-            except (StorageFull, StorageFailed) as error:
+            except StorageError as error:
                 await self._stand_still(error)
             else:
                 self._standstill = None
@@ -279,7 +278,7 @@ class StudyQueue:
         async def settle(outcome: Outcome) -> None:
             unsettled.append(outcome)
             # If the disk refuses it now, the reader goes on: the outcome is kept for later.
-            with contextlib.suppress(StorageFull, StorageFailed):
+            with contextlib.suppress(StorageError):
                 await self._settle(study, outcome, started, self.storage)
                 unsettled.clear()
 
@@ -307,7 +306,7 @@ class StudyQueue:
         self, study: Study, outcome: Outcome, started: float, storage: StoreOutcome
     ) -> None:
         """Store the outcome. One of a study that was deleted meanwhile is dropped, and counted
-        nowhere. Raises StorageFull or StorageFailed if `storage` does."""
+        nowhere. Raises StorageError if `storage` does."""
         if isinstance(outcome, StudyRefused):
             await self._fail(study, outcome.problem, storage)
             return
@@ -369,12 +368,12 @@ class StudyQueue:
         """Keep the pictures; without room for them they are drawn again when they are asked for."""
         try:
             await self.storage(Spool.attach, study)
-        except (StorageFull, StorageFailed) as error:
+        except StorageError as error:
             logger.warning("pictures cannot be kept: %s", error)
         await self._publish(study)
 
     async def _discard(self, study: Study) -> None:
-        with contextlib.suppress(StorageFull, StorageFailed):  # removed at the next start
+        with contextlib.suppress(StorageError):  # removed at the next start
             await self.storage(Spool.discard, study)
 
     async def _publish(self, study: Study) -> None:
@@ -386,7 +385,7 @@ class StudyQueue:
             await asyncio.sleep(RETENTION_S)
             try:
                 removed = await self.storage(Spool.retain)
-            except (StorageFull, StorageFailed) as error:
+            except StorageError as error:
                 logger.error("no studies can be removed: %s", error)
                 continue
             if removed.by_age or removed.by_space:

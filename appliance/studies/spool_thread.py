@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
 
-from mammosono.appliance.errors import StorageFailed, StorageFull
+from mammosono.appliance.errors import StorageError, StorageFailed
 from mammosono.appliance.studies.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class SpoolThread:
     def __init__(self, open_spool: Callable[[], Spool]) -> None:
         self._open_spool = open_spool
         self._spool: Spool | None = None
-        self._failure: StorageFull | StorageFailed = StorageFailed(
+        self._failure: StorageError = StorageFailed(
             "The spool is being opened; try again in a few seconds."
         )
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
@@ -37,7 +37,7 @@ class SpoolThread:
         while self._spool is None:
             try:
                 self._spool = await loop.run_in_executor(self._thread, self._open_spool)
-            except (StorageFull, StorageFailed) as error:
+            except StorageError as error:
                 logger.error("the spool cannot be opened: %s", error)
                 self._failure = error
                 await asyncio.sleep(RETRY_S)
@@ -48,7 +48,7 @@ class SpoolThread:
 
     @property
     def spool(self) -> Spool:
-        """For calls that need no thread. Raises StorageFull or StorageFailed if it is not open."""
+        """For calls that need no thread. Raises StorageError if it is not open."""
         if self._spool is None:
             raise self._failure.with_traceback(None)
         return self._spool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,39 @@ def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_th
     # It was read, so it may have made room; if it is still there, it is as it was.
     before = httpx.get(f"{appliance.url}/v1/studies/before")
     assert before.status_code == 404 or before.content == kept.content
+
+
+def test_an_appliance_started_on_a_full_disk_lives_says_so_and_recovers(
+    appliance: Appliance, disk: Path
+) -> None:
+    kept = post(appliance, "before")
+    appliance.stop()
+    (disk / "state" / "spool" / "reserve").unlink()
+    hog = fill(disk)
+    appliance.start()
+    for _ in range(2):  # the reason stays the true one
+        appliance.until(
+            lambda: httpx.get(appliance.url + "/readyz").json()["code"] == "storage_full"
+        )
+        refused = post(appliance, "during")
+        assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+        time.sleep(6.0)
+    hog.unlink()
+    appliance.until_ready()
+    assert httpx.get(f"{appliance.url}/v1/studies/before").content == kept.content
+
+
+def test_an_appliance_started_on_a_full_disk_makes_room_for_itself(
+    appliance: Appliance, disk: Path
+) -> None:
+    assert post(appliance, "before").status_code == 200
+    appliance.stop()
+    hog = fill(disk)
+    appliance.start()
+    appliance.until(lambda: httpx.get(appliance.url + "/v1/studies").status_code == 200)
+    assert httpx.get(appliance.url + "/v1/studies").json()["studies"] == []
+    hog.unlink()
+    appliance.until_ready()
 
 
 def test_an_appliance_started_on_a_read_only_disk_lives_says_so_and_recovers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from spools import World, files_under, release, upload
 
 from mammosono.appliance.errors import (
     QueueFull,
+    StorageDamaged,
     StorageFailed,
     StorageFull,
     StudyConflict,
     UnknownStudy,
 )
 from mammosono.appliance.studies.spool import Spool, Status, Study, files
+from mammosono.appliance.studies.spool import spool as spool_module
 from mammosono.appliance.studies.spool.schema import MIGRATIONS
-from mammosono.appliance.studies.spool.spool import MOST_ATTEMPTS
+from mammosono.appliance.studies.spool.spool import MOST_ATTEMPTS, RESERVE_BYTES
 from mammosono.appliance.values import Modality, Verdict
 
 MG, US = Modality.MG, Modality.US
@@ -266,7 +269,257 @@ def test_a_spool_of_a_later_version_is_left_alone(world: World) -> None:
         world.spool()
 
 
+# A start that fails, and a database that is gone or damaged
+
+
+def test_a_start_that_failed_is_made_good_by_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(world.spool(), "s")
+    world.kill()
+    handles = len(os.listdir("/proc/self/fd"))
+
+    def refuse(_: Path) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(spool_module, "connect", refuse)
+    for _ in range(3):
+        with pytest.raises(StorageFailed, match="cannot write"):
+            world.spool()
+    monkeypatch.undo()
+    assert len(os.listdir("/proc/self/fd")) == handles
+    assert world.spool().get("s").status is Status.QUEUED
+
+
+@pytest.mark.parametrize("step", ["_sweep", "_recover"])
+def test_a_start_cut_off_by_the_disk_holds_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    take(world.spool(), "s")
+    world.kill()
+    handles = len(os.listdir("/proc/self/fd"))
+
+    def refuse(_: Spool) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Spool, step, refuse)
+    with pytest.raises(StorageFailed):
+        world.spool()
+    monkeypatch.undo()
+    assert len(os.listdir("/proc/self/fd")) == handles
+    assert world.spool().get("s").status is Status.QUEUED
+
+
+def test_a_start_on_a_full_disk_makes_room_by_the_oldest_that_was_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = world.spool()
+    read(spool, "read", b"read")
+    take(spool, "waits", b"waits")
+    world.kill()
+    reserve = world.folder / "reserve"
+    world.free = 0
+    fault = sqlite3.OperationalError("database or disk is full")
+    connect = spool_module.connect
+
+    def full(file: Path) -> sqlite3.Connection:
+        if reserve.exists():
+            raise fault
+        return connect(file)
+
+    monkeypatch.setattr(spool_module, "connect", full)
+    assert [study.study_id for study in world.spool().list()] == ["waits"]
+    assert not reserve.exists()
+    world.free = 10**9
+    world.opened[0].retain()
+    assert reserve.stat().st_size == RESERVE_BYTES
+
+
+def test_a_start_on_a_disk_without_any_room_says_so_until_there_is_some(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(world.spool(), "s")
+    world.kill()
+
+    def refuse(_: Path) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(spool_module, "connect", refuse)
+    monkeypatch.setattr(files, "free_bytes", lambda _: 0)
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            world.spool()
+    monkeypatch.undo()
+    assert world.spool().get("s").status is Status.QUEUED
+
+
+def test_a_database_that_is_none_says_so_and_costs_no_file(world: World) -> None:
+    spool = world.spool()
+    path = spool.upload_path(take(spool, "s").images[0].sha256)
+    spool.close()
+    world.opened.clear()
+    database = world.folder / "studies.db"
+    kept = database.read_bytes()
+    database.write_bytes(b"x" * 4096)
+    for _ in range(2):
+        with pytest.raises(StorageDamaged, match="cannot be read"):
+            world.spool()
+    assert path.exists()
+    database.write_bytes(kept)
+    assert world.spool().get("s").status is Status.QUEUED
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+def test_a_lost_database_costs_no_posted_file(
+    world: World, left: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = world.spool()
+    for data in (b"film", b"scan"):
+        take(spool, data.decode(), data)
+    world.kill()
+    for file in world.folder.glob("studies.db*"):
+        file.unlink()
+    if left is not None:
+        (world.folder / "studies.db").write_bytes(left)
+    for _ in range(2):
+        spool = world.spool()
+        assert {path.read_bytes() for path in (world.folder / "unclaimed").iterdir()} == {
+            b"film",
+            b"scan",
+        }
+        assert spool.unclaimed_files() == 2
+        assert "2 posted files" in caplog.text
+        caplog.clear()
+    # Posted again, they are studies again.
+    assert take(spool, "film", b"film").status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "result = substr(result, 1, 1)",
+        "result = x'7b7b'",
+        "verdict = 'positive'",
+        "study_id = 't'",
+        "seal = NULL",
+        "result_sha256 = NULL",
+    ],
+)
+def test_a_row_and_its_result_are_answered_together_as_they_were_written_or_not_at_all(
+    spool: Spool, damage: str
+) -> None:
+    study = read(spool, "s")
+    spool._database.execute(f"UPDATE studies SET {damage}")
+    name = "t" if "study_id" in damage else "s"
+    with pytest.raises(StorageDamaged):
+        spool.get(name)
+    with pytest.raises(StorageDamaged):
+        spool.again(study)
+    listed = spool.list()[0]
+    assert (listed.study_id, listed.status) == (name, Status.DONE)
+    if not damage.startswith("result ="):  # the list does not look at results
+        assert listed.verdict is None
+    assert take(spool, name).status is Status.QUEUED  # read anew
+    read(spool)
+    spool._database.execute("UPDATE studies SET seal = 'x'")
+    spool.delete(spool.list()[0].study_id)
+
+
+def test_a_row_that_is_none_of_ours_is_said_to_be_damaged(spool: Spool) -> None:
+    take(spool, "s")
+    spool._database.execute("UPDATE images SET modality = 'XX'")
+    for call in (spool.claim, lambda: spool.get("s"), spool.list):
+        with pytest.raises(StorageDamaged):
+            call()
+    spool._database.execute("UPDATE images SET modality = 'MG'")
+    claimed = spool.claim()
+    assert claimed is not None
+    assert claimed.attempts == 1
+
+
+def test_results_of_the_first_schema_are_sealed_when_it_is_opened(world: World) -> None:
+    world.folder.mkdir(parents=True)
+    with sqlite3.connect(world.folder / "studies.db") as database:
+        database.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        database.execute(
+            "INSERT INTO studies VALUES (1, 's', 'cathy', 0, 'done', 1, 0, 'negative', ?, NULL)",
+            (b"{}",),
+        )
+    database.close()
+    spool = world.spool()
+    assert (spool.get("s").verdict, spool.get("s").result) == (Verdict.NEGATIVE, b"{}")
+    spool._database.execute("UPDATE studies SET verdict = 'positive'")
+    with pytest.raises(StorageDamaged):
+        spool.get("s")
+
+
 # Deleting
+
+
+def test_a_study_whose_pictures_resist_is_not_deleted_and_can_be_later(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read(spool, "s")
+    (spool.drawing(study) / "mask_0.png").write_bytes(b"mask")
+    assert spool.attach(study)
+
+    def refuse(*_: object, **how: object) -> None:
+        if not how.get("ignore_errors"):
+            raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(StorageFailed):
+        spool.delete("s")
+    assert spool.get("s").status is Status.DONE
+    monkeypatch.undo()
+    spool.delete("s")
+    assert spool.picture(study, "mask_0.png") is None
+
+
+def test_a_file_that_resists_is_said_and_removed_as_soon_as_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = world.spool()
+    path = spool.upload_path(read(spool, "s").images[0].sha256)
+    unlink = Path.unlink
+
+    def refuse(self: Path, **how: bool) -> None:
+        if self == path:
+            raise OSError(1, "Operation not permitted")
+        unlink(self, **how)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageFailed):
+        spool.delete("s")
+    assert path.exists()
+    monkeypatch.undo()
+    spool.retain()
+    assert not path.exists()
+
+
+def test_a_study_that_cannot_be_deleted_keeps_no_other_from_being(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone: list[str] = []
+    spool = world.spool()
+    spool._retired = lambda studies: gone.extend(study.study_id for study in studies)
+    for name in "ab":
+        study = read(spool, name, name.encode())
+        (spool.drawing(study) / "mask_0.png").write_bytes(b"mask")
+        spool.attach(study)
+    world.wait(world.max_age_s + 1)
+    remove = files.remove
+
+    def refuse(path: Path) -> None:
+        if path == spool._pictures(spool.get("a")):
+            raise OSError(1, "Operation not permitted")
+        remove(path)
+
+    monkeypatch.setattr(files, "remove", refuse)
+    with pytest.raises(StorageFailed):
+        spool.retain()
+    assert [study.study_id for study in spool.list()] == ["a"]
+    assert gone == ["b"]
 
 
 def test_a_deleted_study_leaves_no_bytes(world: World) -> None:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from mammosono.appliance.errors import StorageFailed, StorageFull
+from mammosono.appliance.errors import StorageDamaged, StorageFailed, StorageFull
 from mammosono.engines.disk import sync
+
+logger = logging.getLogger(__name__)
 
 _FULL = "Wait until older studies have made room, or ask the technician to free space."
 _FAILED = (
     "The appliance cannot write to its disk; call the technician (mammosono doctor tells more)."
 )
+_LOCKED = "Another program holds the list of studies; end it, or wait until it has ended."
+_DAMAGED = "The list of studies, studies.db, cannot be read; call the technician. Files stay."
+_FULL_BYTES = 64 * 1024
+"""With less than this SQLite cannot make the files that it needs beside the database."""
 
 
 @contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn what the disk and SQLite say into StorageFull and StorageFailed."""
+def disk_errors(folder: Path | None = None) -> Iterator[None]:
+    """Turn what the disk and SQLite say into a StorageError.
+
+    folder: on the disk that is used; SQLite does not always say that it is full.
+    """
     try:
         yield
     except OSError as error:
@@ -29,9 +39,26 @@ def disk_errors() -> Iterator[None]:
             raise StorageFull(_FULL) from error
         raise StorageFailed(_FAILED) from error
     except sqlite3.Error as error:
-        if "full" in str(error):
-            raise StorageFull(_FULL) from error
-        raise StorageFailed(_FAILED) from error
+        raise _storage_error(str(error), folder) from error
+
+
+def _storage_error(said: str, folder: Path | None) -> StorageFull | StorageFailed | StorageDamaged:
+    """The error for what SQLite says (sqlite.org/rescode.html)."""
+    unspecific = "disk I/O error" in said or "unable to open" in said
+    if "full" in said or (unspecific and folder is not None and _is_full(folder)):
+        return StorageFull(_FULL)
+    if "locked" in said:
+        return StorageFailed(_LOCKED)
+    if "malformed" in said or "not a database" in said:
+        return StorageDamaged(_DAMAGED)
+    return StorageFailed(_FAILED)
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return free_bytes(folder) < _FULL_BYTES
+    except OSError:
+        return False
 
 
 def settle(temporary: Path, target: Path) -> None:
@@ -54,12 +81,32 @@ def empty(folder: Path) -> None:
     """Remove what is in the folder, and make it if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
-        remove(entry)
+        try_to_remove(entry)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it is there. Raises OSError if it is there afterwards."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path)
     else:
+        path.unlink(missing_ok=True)
+
+
+def try_to_remove(path: Path) -> None:
+    """As `remove`; what resists is left, and logged without its name."""
+    try:
+        remove(path)
+    except OSError as error:
+        logger.error("left-over files cannot be removed: %s", error.strerror)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make a file that takes up `size` bytes of the disk; none if the disk refuses."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, size)
+        finally:
+            os.close(handle)
+    except OSError:
         path.unlink(missing_ok=True)

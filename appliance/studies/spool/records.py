@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from mammosono.appliance.errors import UnknownStudy
+from mammosono.appliance.errors import StorageDamaged, UnknownStudy
+from mammosono.appliance.studies.spool.seal import seal, sha256
 from mammosono.appliance.studies.spool.values import Status, StoredImage, Study, Upload
 from mammosono.appliance.values import Modality, Verdict
 
 _WITHOUT_RESULT = (
-    "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, problem"
+    "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, result_sha256, "
+    "seal, problem"
 )
+_DAMAGED = "The row of a study cannot be read; call the technician."
 
 _GONE = "No study has this id; it may have been deleted to make room."
 
@@ -45,11 +48,12 @@ class Records:
 
     def claim(self) -> Study | None:
         """The study that waits longest, now being read."""
-        row = self._db.execute(
-            "UPDATE studies SET status = 'reading', attempts = attempts + 1 WHERE number = "
-            "(SELECT min(number) FROM studies WHERE status = 'queued') RETURNING number"
-        ).fetchone()
-        return self.find(row["number"]) if row else None
+        with self._transaction():
+            row = self._db.execute(
+                "UPDATE studies SET status = 'reading', attempts = attempts + 1 WHERE number = "
+                "(SELECT min(number) FROM studies WHERE status = 'queued') RETURNING number"
+            ).fetchone()
+            return self.find(row["number"]) if row else None
 
     def requeue(self, study: Study) -> bool:
         """False if it is not being read."""
@@ -60,7 +64,9 @@ class Records:
         return self._change(
             study,
             Status.READING,
-            "status = 'done', settled = :settled, verdict = :verdict, result = :result",
+            "status = 'done', settled = :settled, verdict = :verdict, result = :result, "
+            "result_sha256 = sha256(:result), "
+            "seal = seal(number, study_id, :verdict, sha256(:result))",
             {"settled": settled, "verdict": verdict.value, "result": result},
         )
 
@@ -165,6 +171,14 @@ class Records:
         return done.rowcount == 1
 
     def _study(self, row: sqlite3.Row) -> Study:
+        """Raises StorageDamaged if the row is none that was written here."""
+        try:
+            return self._parsed(row)
+        except (ValueError, TypeError, KeyError, OverflowError, OSError):
+            raise StorageDamaged(_DAMAGED) from None
+
+    def _parsed(self, row: sqlite3.Row) -> Study:
+        intact = _is_intact(row)
         images = self._db.execute(
             "SELECT modality, sha256, size FROM images WHERE number = ? ORDER BY place",
             (row["number"],),
@@ -177,8 +191,9 @@ class Records:
             status=Status(row["status"]),
             attempts=row["attempts"],
             images=tuple(StoredImage(Modality(m), sha256, size) for m, sha256, size in images),
-            verdict=Verdict(row["verdict"]) if row["verdict"] else None,
-            result=row["result"] or b"",
+            verdict=Verdict(row["verdict"]) if row["verdict"] and intact else None,
+            result=row["result"] or b"" if intact else b"",
+            damaged=not intact,
             problem=json.loads(row["problem"]) if row["problem"] else None,
         )
 
@@ -191,3 +206,12 @@ class Records:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _is_intact(row: sqlite3.Row) -> bool:
+    """Whether a row that is done is as it was written; its result, too, if the row holds it."""
+    if row["status"] != Status.DONE.value:
+        return True
+    hashed = row["result_sha256"]
+    sealed = seal(row["number"], row["study_id"], str(row["verdict"]), str(hashed))
+    return row["seal"] == sealed and (row["result"] is None or sha256(row["result"]) == hashed)

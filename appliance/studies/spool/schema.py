@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from mammosono.appliance.errors import StorageFailed
+from mammosono.appliance.studies.spool.seal import seal, sha256
 
 MIGRATIONS = (
     """
@@ -39,6 +40,12 @@ MIGRATIONS = (
         wall  REAL NOT NULL                -- the wall clock then
     );
     """,
+    """
+    ALTER TABLE studies ADD COLUMN result_sha256 TEXT;
+    ALTER TABLE studies ADD COLUMN seal TEXT;     -- see seal.py
+    UPDATE studies SET result_sha256 = sha256(result) WHERE result IS NOT NULL;
+    UPDATE studies SET seal = seal(number, study_id, verdict, result_sha256) WHERE status = 'done';
+    """,
 )
 """Migration k takes a spool of user_version k to k + 1. Never changed once released."""
 
@@ -46,6 +53,16 @@ MIGRATIONS = (
 def connect(file: Path) -> sqlite3.Connection:
     """The spool's database, of today's schema. Raises StorageFailed if it is of a later one."""
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    try:
+        return _prepared(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.create_function("sha256", 1, sha256, deterministic=True)
+    connection.create_function("seal", 4, seal, deterministic=True)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL syncs the log at every commit: NORMAL would lose acknowledged studies in a power cut.
@@ -53,7 +70,7 @@ def connect(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(MIGRATIONS):
+    if not 0 <= version <= len(MIGRATIONS):
         raise StorageFailed(
             f"The spool is of a later version ({version}) of this software; install that again."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import sqlite3
@@ -14,6 +15,8 @@ from typing import Any
 
 from mammosono.appliance.errors import (
     QueueFull,
+    StorageDamaged,
+    StorageError,
     StorageFailed,
     StorageFull,
     StudyConflict,
@@ -27,15 +30,21 @@ from mammosono.appliance.studies.spool.schema import connect
 from mammosono.appliance.studies.spool.values import Retained, Status, Study, Upload
 from mammosono.appliance.values import Verdict
 
+logger = logging.getLogger(__name__)
+
 MOST_ATTEMPTS = 5
 """A study that was being read at five crashes more likely caused them than not."""
+RESERVE_BYTES = 2**20
+"""Given up to open the spool on a full disk: without room not even a study can be deleted."""
+_RESULT_DAMAGED = "The result was damaged on the disk; post the images again under the same id."
 
 
 class Spool:
-    """A folder: studies.db, incoming/, uploads/, drawing/ and pictures/. For one thread at a time.
+    """A folder: studies.db, incoming/, uploads/, drawing/ and pictures/; unclaimed/ after a loss of
+    the database; and a reserve of room. For one thread at a time.
 
-    Every change is on the disk when its call returns. Any call raises StorageFull or StorageFailed
-    where the disk refuses; what was there before is then still there.
+    Every change is on the disk when its call returns. Any call raises StorageError where the disk
+    refuses; what was there before is then still there.
     """
 
     def __init__(
@@ -58,20 +67,37 @@ class Spool:
         self._folder, self._wall, self._free = folder, wall, free_bytes
         self.queue_length = queue_length
         self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
-        with disk_errors():
+        self._resisting: set[str] = set()
+        with self._disk_errors(), contextlib.ExitStack() as undo:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _only_process(folder / "lock")
-            self._database = connect(folder / "studies.db")
-            self._records = Records(self._database)
-            self._clock = ShelfClock(self._database, wall, monotonic)
-            self._recover()
-            self._sweep()
+            undo.callback(os.close, self._lock)
+            try:
+                self._start(monotonic)
+            except StorageFull:
+                if not self._reserve.exists():
+                    raise
+                self._reserve.unlink()
+                self._start(monotonic)
+                undo.callback(self._database.close)
+                self._free_up(max(self._min_free_bytes, 2 * RESERVE_BYTES))
+            else:
+                undo.callback(self._database.close)
+            self._keep_reserve()
+            self._say_unclaimed()
+            undo.pop_all()
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._clock.tick()
         self._database.close()
         os.close(self._lock)
+
+    def unclaimed_files(self) -> int:
+        """Posted files that are kept though the database that said whose they are was lost."""
+        with self._disk_errors():
+            folder = self._folder / "unclaimed"
+            return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
 
     @property
     def incoming(self) -> Path:
@@ -91,46 +117,46 @@ class Spool:
             raise QueueFull("Wait the seconds of Retry-After, then post the study again.")
         self._make_room()
         try:
-            with disk_errors():
+            with self._disk_errors():
                 for upload in uploads:
                     files.settle(upload.path, self.upload_path(upload.sha256))
                 name = study_id or secrets.token_urlsafe(16)
                 return self._records.enter(name, owner, self._wall(), uploads)
-        except (StorageFull, StorageFailed):
+        except StorageError:
             self._remove_unused(upload.sha256 for upload in uploads)
             raise
 
     def claim(self) -> Study | None:
         """The study that waits longest, now being read; None if none waits."""
-        with disk_errors():
+        with self._disk_errors():
             return self._records.claim()
 
     def finish(self, study: Study, result: bytes, verdict: Verdict) -> bool:
         """The study's one result; False if it was deleted meanwhile."""
-        with disk_errors():
+        with self._disk_errors():
             return self._records.finish(study, result, verdict, self._clock.now())
 
     def fail(self, study: Study, problem: Mapping[str, Any]) -> bool:
         """Why the study has no result; False if it was deleted meanwhile."""
-        with disk_errors():
+        with self._disk_errors():
             return self._records.fail(study, problem, self._clock.now())
 
     def requeue(self, study: Study) -> bool:
         """Back into the queue, at its old place; False if it was deleted meanwhile."""
-        with disk_errors():
+        with self._disk_errors():
             return self._records.requeue(study)
 
     def drawing(self, study: Study) -> Path:
         """A new empty folder in which the study's pictures can be drawn, for `attach`."""
         folder = self._folder / "drawing" / str(study.number)
-        with disk_errors():
+        with self._disk_errors():
             files.empty(folder)
         return folder
 
     def attach(self, study: Study) -> bool:
         """Keep the pictures of `drawing`, all at once; False if the study was deleted meanwhile."""
         drawn, pictures = self._folder / "drawing" / str(study.number), self._pictures(study)
-        with disk_errors():
+        with self._disk_errors():
             if not self._records.exists(study):
                 files.remove(drawn)
                 return False
@@ -141,7 +167,7 @@ class Spool:
 
     def discard(self, study: Study) -> None:
         """Remove what was drawn and not attached."""
-        with disk_errors():
+        with self._disk_errors():
             files.remove(self._folder / "drawing" / str(study.number))
 
     def picture(self, study: Study, name: str) -> Path | None:
@@ -153,16 +179,20 @@ class Spool:
         return self._folder / "uploads" / sha256[:2] / sha256
 
     def get(self, study_id: str, owner: str | None = None) -> Study:
-        """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
-        with disk_errors():
-            return self._records.get(study_id, owner)
+        """Raises UnknownStudy, also if it is not of `owner`, where one is given; StorageDamaged if
+        its result is no longer what was written."""
+        study = self._get(study_id, owner)
+        _require_intact(study)
+        return study
 
     def again(self, study: Study) -> Study:
         """The study as it is now: the one of its number, whatever has its id by now.
 
-        Raises UnknownStudy once it was deleted."""
-        with disk_errors():
-            return self._records.find(study.number)
+        Raises UnknownStudy once it was deleted, StorageDamaged as `get` does."""
+        with self._disk_errors():
+            study = self._records.find(study.number)
+        _require_intact(study)
+        return study
 
     def list(
         self,
@@ -177,39 +207,47 @@ class Spool:
 
         search: a part of the id. before: only studies whose number is smaller.
         """
-        with disk_errors():
+        with self._disk_errors():
             return self._records.newest(owner, status, search, before, limit)
 
     def counts(self) -> Mapping[Status, int]:
-        with disk_errors():
+        with self._disk_errors():
             return self._records.counts()
 
     def delete(self, study_id: str, owner: str | None = None) -> Study:
-        """Remove the study, its result and its bytes; returns what it was. Raises as `get`."""
-        study = self.get(study_id, owner)
+        """Remove the study, its result and its bytes; returns what it was.
+
+        Raises UnknownStudy as `get` does, and StorageFailed if something of it is still there."""
+        study = self._get(study_id, owner)
         self._remove([study])
         return study
 
     def retain(self) -> Retained:
         """Delete what has lain for longer than it may, and the oldest while the disk runs full:
         studies that were read first, then failed ones, those that wait never."""
-        with disk_errors():
+        with self._disk_errors():
             self._clock.tick()
             old = self._records.settled(before=self._clock.now() - self._max_age_s)
-        self._remove(old)
-        if old:
-            self._retired(old)
-        return Retained(len(old), self._free_up())
+            try:
+                self._remove_unused(())  # what resisted before
+                self._remove(old)
+            finally:
+                gone = [study for study in old if not self._records.exists(study)]
+                if gone:
+                    self._retired(gone)
+        by_space = self._free_up(self._min_free_bytes)
+        self._keep_reserve()
+        return Retained(len(gone), by_space)
 
     def free_bytes(self) -> int:
-        with disk_errors():
+        with self._disk_errors():
             return self._free(self._folder)
 
     def check(self) -> None:
         """Raises StorageFull or StorageFailed if a study could not be taken now."""
         if self.free_bytes() < self._min_free_bytes:
             raise StorageFull("The disk is nearly full; delete studies or free space.")
-        with disk_errors():
+        with self._disk_errors():
             self._clock.tick()  # a row written and synced
 
     def _known(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study | None:
@@ -217,14 +255,15 @@ class Spool:
         if study_id is None:
             return None
         try:
-            study = self.get(study_id)
+            study = self._get(study_id)
         except UnknownStudy:
             return None
         if study.owner != owner:
             raise StudyConflict("Post the images under another id.")
         stored = [(image.modality, image.sha256) for image in study.images]
         same = stored == [(upload.modality, upload.sha256) for upload in uploads]
-        if study.problem is not None and (not same or study.problem["status"] >= 500):
+        failed = study.problem is not None and (not same or study.problem["status"] >= 500)
+        if failed or (study.damaged and same):
             # Nothing was read under this id: better images, or a better day, may have it.
             self._remove([study])
             return None
@@ -232,40 +271,103 @@ class Spool:
             raise StudyConflict("Post other images under an id of their own.")
         return study
 
+    def _get(self, study_id: str, owner: str | None = None) -> Study:
+        """As `get`, and one whose result is damaged as well."""
+        with self._disk_errors():
+            return self._records.get(study_id, owner)
+
     def _make_room(self) -> None:
-        self._free_up()
+        self._free_up(self._min_free_bytes)
         if self.free_bytes() < self._min_free_bytes:
             raise StorageFull("Wait until older studies have made room, or free space.")
 
-    def _free_up(self) -> int:
-        """Delete settled studies while the disk is nearly full; how many went."""
+    def _free_up(self, least: int) -> int:
+        """Delete settled studies until `least` bytes are free; how many went."""
         gone = 0
-        if self.free_bytes() < self._min_free_bytes:
-            with disk_errors():
+        if self.free_bytes() < least:
+            with self._disk_errors():
                 oldest_first = self._records.settled()
             for study in oldest_first:
                 self._remove([study])
                 self._retired([study])
                 gone += 1
-                if self.free_bytes() >= self._min_free_bytes:
+                if self.free_bytes() >= least:
                     break
         return gone
 
     def _remove(self, studies: Sequence[Study]) -> None:
-        with disk_errors():
-            for study in studies:
-                # The row first: a file without a row is swept, a row without its file is a loss.
-                self._records.delete(study)
-                files.remove(self._pictures(study))
-                self._remove_unused(image.sha256 for image in study.images)
-            if studies:
+        """All that can be. Raises StorageFailed for what resists, when the others are gone."""
+        resisting: StorageError | None = None
+        for study in studies:
+            try:
+                with self._disk_errors():
+                    # What can be drawn again first: if it resists, the study is still there, and
+                    # can be deleted again.
+                    files.remove(self._pictures(study))
+                    # Then the row: a file without a row is removed later, a row without its file
+                    # is a loss.
+                    self._records.delete(study)
+                    self._remove_unused(image.sha256 for image in study.images)
+            except StorageError as error:
+                resisting = error
+        if studies:
+            with self._disk_errors():
                 # Until then the write-ahead log still holds what secure_delete has overwritten.
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if resisting is not None:
+            raise resisting
 
     def _remove_unused(self, hashes: Iterable[str]) -> None:
-        with disk_errors():
-            for sha256 in self._records.unused(hashes):
+        """Of these files, and of those that could not be removed before."""
+        with self._disk_errors():
+            self._resisting = set(self._records.unused(self._resisting.union(hashes)))
+            for sha256 in sorted(self._resisting):
                 self.upload_path(sha256).unlink(missing_ok=True)
+                self._resisting.discard(sha256)
+
+    def _start(self, monotonic: Callable[[], float]) -> None:
+        """Connect and tidy up; leaves no handle open if it raises."""
+        with self._disk_errors():
+            for folder in (self.incoming, self._folder / "drawing"):
+                files.empty(folder)
+            self._rescue()
+            self._database = connect(self._folder / "studies.db")
+            try:
+                self._records = Records(self._database)
+                self._clock = ShelfClock(self._database, self._wall, monotonic)
+                self._sweep()
+                self._recover()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _rescue(self) -> None:
+        """Move posted files out of the sweep's way if the database that knows them is gone."""
+        database = self._folder / "studies.db"
+        if database.exists() and database.stat().st_size:
+            return
+        for path in self._folder.glob("uploads/*/*"):
+            files.settle(path, self._folder / "unclaimed" / path.name)
+
+    def _say_unclaimed(self) -> None:
+        count = self.unclaimed_files()
+        if count:
+            logger.error(
+                "studies.db was lost: %d posted files are kept in spool/unclaimed; post those "
+                "studies again, then remove the folder",
+                count,
+            )
+
+    @property
+    def _reserve(self) -> Path:
+        return self._folder / "reserve"
+
+    def _keep_reserve(self) -> None:
+        if not self._reserve.exists() and self.free_bytes() > self._min_free_bytes + RESERVE_BYTES:
+            files.reserve(self._reserve, RESERVE_BYTES)
+
+    def _disk_errors(self) -> contextlib.AbstractContextManager[None]:
+        return disk_errors(self._folder)
 
     def _recover(self) -> None:
         for study in self._records.being_read():
@@ -275,15 +377,13 @@ class Spool:
                 self._records.fail(study, _given_up(study), self._clock.now())
 
     def _sweep(self) -> None:
-        for folder in (self.incoming, self._folder / "drawing"):
-            files.empty(folder)
         hashes, numbers = self._records.hashes(), {str(n) for n in self._records.numbers()}
         for path in self._folder.glob("uploads/*/*"):
             if path.name not in hashes:
-                files.remove(path)
+                files.try_to_remove(path)
         for path in self._folder.glob("pictures/*"):
             if path.name not in numbers:
-                files.remove(path)
+                files.try_to_remove(path)
 
     def _pictures(self, study: Study) -> Path:
         return self._folder / "pictures" / str(study.number)
@@ -299,6 +399,11 @@ def _only_process(path: Path) -> int:
             "Another mammosono serves from this state folder; stop it, or set MAMMOSONO_STATE."
         ) from None
     return handle
+
+
+def _require_intact(study: Study) -> None:
+    if study.damaged:
+        raise StorageDamaged(_RESULT_DAMAGED)
 
 
 def _given_up(study: Study) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Study:
     attempts: how often a reader has begun it.
     result: the result document as UTF-8 JSON, once done; verdict is copied from it.
     problem: members of an RFC 9457 problem document, once failed.
+    damaged: whether verdict and result are withheld, since they changed on the disk.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Study:
     verdict: Verdict | None = None
     result: bytes = b""
     problem: Mapping[str, Any] | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
