@@ -35,6 +35,7 @@ from mammosono.appliance.values import (
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.tools.cli import app
 from mammosono.tools.data.index import COLUMNS, Record, read_index
+from mammosono.tools.evaluation.metrics import auc
 from mammosono.tools.evaluation.operating_points import (
     JointPoint,
     Scored,
@@ -139,6 +140,20 @@ def test_a_mixture_can_rank_better_than_either_part() -> None:
     head, finding = np.array([0.6, 0.1, 0.9, 0.5]), np.array([0.1, 0.6, 0.5, 0.9])
     chosen = choose_image_score(head, finding, truth)
     assert (chosen.weight, chosen.auc) == (0.5, 1.0)
+
+
+def test_a_gain_that_is_chance_moves_no_weight() -> None:
+    """0.002 of AUC for the region alone: the even mixture stays."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) < 200
+    head = np.clip(0.5 + 0.1 * truth + rng.normal(0, 0.1, 400), 0, 1)
+    finding = head.copy()
+    swapped = [int(np.argmin(np.where(truth, head, 2))), int(np.argmax(np.where(truth, -1, head)))]
+    finding[swapped] = finding[swapped[::-1]]
+    chosen = choose_image_score(head, finding, truth)
+    best = max(float(auc(head, truth)), float(auc(finding, truth)))
+    assert best > chosen.auc
+    assert chosen.weight == 0.5
 
 
 def test_choosing_a_mixture_needs_both_classes_and_scores() -> None:

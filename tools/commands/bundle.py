@@ -36,12 +36,15 @@ def export(
         float,
         typer.Option(metavar="X", min=0.01, max=1.0, help="Of each modality's verdict, on val."),
     ] = 0.9,
-    false_positives: Annotated[
+    mammogram_false_positives: Annotated[
         float,
         typer.Option(
-            metavar="X", min=0.0, help="Findings shown that hit no lesion, an image, on val."
+            metavar="X", min=0.0, help="Findings shown that hit no lesion, a mammogram, on val."
         ),
     ] = 0.5,
+    ultrasound_false_positives: Annotated[
+        float, typer.Option(metavar="X", min=0.0, help="The same of ultrasound.")
+    ] = 0.2,
     denoiser: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Run folder of `train-denoiser`; without, no such stage."),
@@ -66,10 +69,11 @@ def export(
 
         own = {Modality.MG: mammogram_run, Modality.US: ultrasound_run}
         runs = run or {modality: each for modality, each in own.items() if each}
+        shown = {Modality.MG: mammogram_false_positives, Modality.US: ultrasound_false_positives}
         with bars(console) as progress:
             manifest = export_bundle(
                 runs, out, read_index(data), source or sources_of(runs),
-                name=name, version=version, goal=Goal(sensitivity, false_positives),
+                name=name, version=version, goal=Goal(sensitivity, shown),
                 on_image=progress, denoiser_run=denoiser, kind_run=kind_run,
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():

@@ -43,6 +43,8 @@ LEAST = 0.5
 HOSPITALS = 500
 """Draws of hospitals and cases in which a target must hold."""
 WEIGHTS = tuple(i / 10 for i in range(11))
+AS_GOOD = 0.005
+"""Difference of AUC that is no reason to prefer a mixture."""
 TOLERANCE = 1e-12
 """1 - 1/10 must reach 0.9."""
 RULE = (
@@ -128,13 +130,14 @@ def choose_image_score(head: Floats, finding: Floats, truth: Bools) -> ImageScor
 
     head: the whole-image head's malignant probability, float [n] in [0, 1]; finding: the
     highest malignancy score of its findings, 0 if there is none; truth: bool [n], malignant or
-    not. The weight is one of 0, 0.1, .. 1; of equally good ones that nearest to 0.5, then the
-    smaller.
+    not. The weight is one of 0, 0.1, .. 1; of those within AS_GOOD of the best that nearest to
+    0.5, then the smaller: so small a gain is chance, and two kinds of evidence are safer than
+    one.
     Raises ValueError if a class is missing or a score is outside [0, 1] or NaN.
     """
     _check(truth, head, finding)
     areas = [float(auc(w * head + (1 - w) * finding, truth)) for w in WEIGHTS]
-    good = [i for i, area in enumerate(areas) if np.isclose(area, max(areas), rtol=0, atol=1e-12)]
+    good = [i for i, area in enumerate(areas) if area >= max(areas) - AS_GOOD - TOLERANCE]
     chosen = min(good, key=lambda i: (abs(i - 5), i))
     return ImageScore(WEIGHTS[chosen], areas[chosen])
 

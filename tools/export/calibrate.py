@@ -17,7 +17,7 @@ from mammosono.appliance.pipeline.model import BundleModel, detectors
 from mammosono.appliance.pipeline.prepare import RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.scoring import evidence, probability, raw
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.values import BreastScoring, Evidence, Scoring
+from mammosono.appliance.values import BreastScoring, Evidence, Modality, Scoring
 from mammosono.engines.interface import Engine
 from mammosono.tools.data.index import Record
 from mammosono.tools.data.truth import union_mask
@@ -35,7 +35,7 @@ from mammosono.tools.evaluation.outcome import lesions_of
 LOWEST = 0.05
 """No region under this lesion score is considered; from it on a region counts for the score."""
 GRID = tuple(round(0.01 * k, 2) for k in range(int(100 * LOWEST), 96))
-FALSE_POSITIVES = 0.5
+FALSE_POSITIVES = {Modality.MG: 0.5, Modality.US: 0.2}
 """Findings shown that hit no lesion, an image, where no other goal is stated."""
 
 
@@ -133,11 +133,12 @@ def calibrate(
     looks: Sequence[Look],
     sensitivity: float,
     class_free: Collection[str] = (),
-    false_positives: float = FALSE_POSITIVES,
+    false_positives: float = 0.5,
 ) -> Calibration:
     """Choose one modality's numbers on images that its network did not learn from.
 
-    sensitivity: of the verdict on one image and on one breast. class_free: sources whose labels
+    sensitivity: of the verdict on one image and on one breast. false_positives: findings shown that
+    hit no lesion, an image. class_free: sources whose labels
     say nothing of a score. Raises ValueError if malignant or other images are missing, or none has
     a lesion with a mask.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ class Goal:
     shown that hit no lesion, an image."""
 
     sensitivity: float = 0.9
-    false_positives: float = FALSE_POSITIVES
+    false_positives: Mapping[Modality, float] = field(default_factory=lambda: FALSE_POSITIVES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,7 +202,7 @@ def _choose(
     return parity, {
         modality: calibrate(
             [one for one in looks if one.record.modality is modality],
-            goal.sensitivity, free, goal.false_positives,
+            goal.sensitivity, free, goal.false_positives[modality],
         )
         for modality in model.modalities
     }  # fmt: skip
@@ -309,7 +309,8 @@ def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: 
         )
     manifest["findings_chosen"] = {
         "on": "val",
-        "for": f"at most {goal.false_positives:g} false positives an image",
+        "for": "at most so many false positives an image: "
+        + ", ".join(f"{m.value} {goal.false_positives[m]:g}" for m in chosen),
         "reached": {
             m.value: {k: round(v, 4) for k, v in asdict(own.shown).items() if k != "threshold"}
             for m, own in chosen.items()
