@@ -142,10 +142,9 @@ def test_an_index_that_is_missing_is_refused_by_its_name(tmp_path: Path) -> None
     assert line == "index.csv: No such file or directory"
 
 
-def test_an_index_without_the_trained_sources_is_refused(
-    phantom_index: Path, tmp_path: Path
-) -> None:
-    line = refused("train", "--data", phantom_index, "--out", tmp_path / "run")
+def test_an_index_without_the_named_sources_is_refused(phantom_index: Path, tmp_path: Path) -> None:
+    sources = ("--source", "BUSI", "--source", "CBIS-DDSM")
+    line = refused("train", "--data", phantom_index, "--out", tmp_path / "run", *sources)
     assert "no train image of BUSI or CBIS-DDSM" in line
     assert "--source" in line
 

@@ -252,9 +252,9 @@ def contact_sheets(
     data: Index,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the sheets.")],
 ) -> None:
-    """Draw sheets of each hospital's best, worst, missed and false images, small and without names.
+    """Draw small sheets of an evaluation: each hospital's best, worst, missed and false images.
 
-    The pictures are your data: put the sheets only where the data may be.
+    They bear no names. The pictures are your data: put the sheets only where the data may be.
     """
     console = Console()
     with refusals():
