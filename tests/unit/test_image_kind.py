@@ -31,7 +31,16 @@ from mammosono.appliance.pipeline.kind import (
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.verdict import NO_BREAST, judge
-from mammosono.appliance.values import ImageKind, Modality, Reading, SourceImage, Verdict
+from mammosono.appliance.values import (
+    BreastScoring,
+    Calibration,
+    ImageKind,
+    Laterality,
+    Modality,
+    Reading,
+    SourceImage,
+    Verdict,
+)
 from mammosono.engines.bundle import as_bundle, open_bundle
 
 MODEL = KindModel("kind", {Modality.MG: 0.3, Modality.US: 0.2})
@@ -275,3 +284,19 @@ def test_kind_of_asks_the_stage_once():
     found = kind_of(engine, MODEL, demo_phantom(Modality.US, 4).pixels)
     assert found.other == pytest.approx(0.8)
     assert len(engine.inputs_of("kind")) == 1
+
+
+def test_an_image_that_is_no_mammogram_is_no_view_of_its_breast():
+    scoring = BreastScoring(Calibration(1.0, 0.0), 0.5)
+    model = fakes.fake_model()
+    own = model.of(Modality.MG)
+    own = replace(own, scoring=replace(own.scoring, breast=scoring))
+    model = replace(model, modalities={Modality.MG: own}, kind=MODEL)
+    views = [
+        replace(demo_image(Modality.MG), laterality=Laterality.LEFT, view=view)
+        for view in ("CC", "MLO")
+    ]  # fmt: skip
+    for kinds, together in (((MAMMOGRAM, MAMMOGRAM), 1), ((MAMMOGRAM, OTHER), 0)):
+        reading = Reader(Kinds((fakes.Scene(),), kinds=kinds), model, threads=1).read(views)
+        assert len(reading.breasts) == together
+    assert [one.verdict for one in reading.images] == [Verdict.NEGATIVE, Verdict.INDETERMINATE]
