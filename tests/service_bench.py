@@ -130,8 +130,7 @@ class ThreadReader:
 
     async def read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
         answers: list[dict[str, Any]] = []
-        images = [{"modality": m.value, "path": str(path)} for m, path in job.images]
-        order = {"read": job.study_id, "images": images, "pictures": str(job.pictures)}
+        order = job.document()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, obey, order, self._reader, answers.append)
         if "refused" in answers[0]:

@@ -29,6 +29,9 @@ from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Status, Study
 from mammosono.appliance.studies.spool.files import disk_errors
 
+MOST_NUMBER = 2**63 - 1
+"""Of a study: SQLite counts no further."""
+
 PRIVATE = {"Cache-Control": "no-store"}
 
 FILES = {
@@ -151,7 +154,9 @@ async def list_studies(
     status: Annotated[Status | None, Query(description="Only studies of this status")] = None,
     search: Annotated[str, Query(max_length=64, description="A part of the id")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[int | None, Query(description="`next` of the page before")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=MOST_NUMBER, description="`next` of the page before")
+    ] = None,
 ) -> Response:
     """The studies that the appliance holds, newest first; for a workstation its own."""
     studies = await queue.storage(

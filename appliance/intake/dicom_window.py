@@ -18,11 +18,16 @@ WINDOW_KEYWORDS = (
     "ModalityLUTSequence",
 )
 
+_NARROWEST, _WIDEST = 2.0**-10, 2.0**24
+"""Of a window, in pixel values. Pixels are whole numbers of at most 16 bits: what lies beyond, by
+whichever number of the header (a slope of 1e-320, a width of 1e300), shows nothing, and leaves the
+range of the arithmetic that follows. Compared such that NaN and infinity are refused as well."""
+
 
 def display_window(ds: Dataset, header: DicomHeader) -> tuple[float, float] | None:
     """(low, high) pixel values of the file's first window, after sign shift and inversion.
 
-    None if the file gives no usable one, or a modality look-up table stands between.
+    None if the file gives none that can be meant, or a modality look-up table stands between.
     """
     center, width = _first(ds.get("WindowCenter")), _first(ds.get("WindowWidth"))
     slope, intercept = _first(ds.get("RescaleSlope", 1)), _first(ds.get("RescaleIntercept", 0))
@@ -38,7 +43,8 @@ def display_window(ds: Dataset, header: DicomHeader) -> tuple[float, float] | No
     ends = [(center + side * width / 2 - intercept) / slope + zero for side in (-1, 1)]
     if header.photometric == INVERTED:
         ends = [header.greatest - end for end in ends]
-    return min(ends), max(ends)
+    low, high = min(ends), max(ends)
+    return (low, high) if _NARROWEST <= high - low <= _WIDEST else None
 
 
 def _first(value: Any) -> float:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 
-from mammosono.appliance.errors import Forbidden, TooManyAttempts, Unauthorised
+from mammosono.appliance.errors import Forbidden, MalformedRequest, TooManyAttempts, Unauthorised
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.exposure import is_loopback
 from mammosono.appliance.security.roles import LOCAL, Principal, Role
@@ -46,7 +46,8 @@ class AccessControl:
         return self._tokens_optional and not self.in_use
 
     async def admit(self, request: Request, roles: frozenset[Role]) -> Principal:
-        """The client, if it has one of `roles`. Raises AccessError or StorageFailed."""
+        """The client, if it has one of `roles`. Raises AccessError, StorageFailed, or
+        MalformedRequest for a Host that is none."""
         if self.open:
             return self._anybody(request)
         secret = bearer(request)
@@ -84,7 +85,7 @@ class AccessControl:
         return any(t.name == who.name and t.roles == who.roles for t in self._tokens.all())
 
     def _anybody(self, request: Request) -> Principal:
-        host = urlsplit("//" + request.headers.get("host", "localhost")).hostname or ""
+        host = _host_name(request.headers.get("host", "localhost"))
         if self._own_name_only and not is_loopback(host):
             raise Forbidden("Ask for localhost; for other names: mammosono token add")
         if request.method not in _SAFE and same_origin(request) is False:
@@ -114,5 +115,16 @@ def same_origin(connection: HTTPConnection) -> bool | None:
         return site == "same-origin"
     origin = connection.headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == connection.headers.get("host")
+        try:
+            return urlsplit(origin).netloc == connection.headers.get("host")
+        except ValueError:  # it is no URL
+            return False
     return None
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port. Raises MalformedRequest."""
+    try:
+        return urlsplit("//" + host).hostname or ""
+    except ValueError:
+        raise MalformedRequest("Send a Host header that is a name or an address.") from None

@@ -23,6 +23,7 @@ from mammosono.engines.disk import write_whole
 FILE = "tokens.json"
 TOKEN_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _VANISHED = (0, 0, 0)
 _UNREADABLE = (
     "The token file cannot be read; make it the service's own, or remove it and start anew."
@@ -109,7 +110,7 @@ class Tokens:
         except FileNotFoundError:
             self._tokens = ()
             self._version = self._version and _VANISHED
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise StorageFailed(_UNREADABLE) from None
 
     @contextlib.contextmanager
@@ -146,10 +147,17 @@ def _document(token: Token) -> dict[str, Any]:
 def _parse(data: bytes) -> tuple[Token, ...]:
     return tuple(
         Token(
-            name=str(entry["name"]),
+            name=_matching(NAME, entry["name"]),
             roles=frozenset(Role(role) for role in entry["roles"]),
             created=datetime.fromisoformat(entry["created"]),
-            sha256=str(entry["sha256"]),
+            sha256=_matching(_SHA256, entry["sha256"]),
         )
         for entry in json.loads(data)["tokens"]
     )
+
+
+def _matching(pattern: re.Pattern[str], value: str) -> str:
+    """Raises ValueError, or TypeError if it is no string."""
+    if pattern.fullmatch(value) is None:
+        raise ValueError("not as it was written here")
+    return value

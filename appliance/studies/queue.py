@@ -25,6 +25,7 @@ from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.studies.broadcast import Broadcast
 from mammosono.appliance.studies.reader_process.job import (
     Outcome,
+    StoredFile,
     StudyDone,
     StudyJob,
     StudyRefused,
@@ -361,7 +362,9 @@ class StudyQueue:
 
     async def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
-        images = tuple((i.modality, spool.upload_path(i.sha256)) for i in study.images)
+        images = tuple(
+            StoredFile(i.modality, spool.upload_path(i.sha256), i.sha256) for i in study.images
+        )
         return StudyJob(study.study_id, images, await self._insist(Spool.drawing, study))
 
     async def _attach(self, study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import tempfile
@@ -17,6 +18,7 @@ from fuzz.seeds import WHOLE
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.reader_process.job import StoredFile
 from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality, SourceImage
 
@@ -44,7 +46,7 @@ def outcome_of(file: Path) -> str:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            (image,) = decode([(Modality.US, file)], Stopwatch())
+            (image,) = decode([posted(file)], Stopwatch())
             check(image)
         except IntakeError as refusal:
             return refusal.code if "\n" not in str(refusal) else "wrong: a refusal of several lines"
@@ -55,11 +57,15 @@ def outcome_of(file: Path) -> str:
     return f"wrong: {told[0].message}" if told else READ
 
 
+def posted(file: Path) -> StoredFile:
+    return StoredFile(Modality.US, file, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
 def check(image: SourceImage) -> None:
     """What holds for every picture that was read, whatever its file was like."""
     assert image.pixels.ndim == 2, "not a picture"
     assert image.pixels.dtype in (np.uint8, np.uint16), "not of 8 or 16 bits"
-    assert image.window[0] < image.window[1], "an empty window"
+    assert 0 < image.window[1] - image.window[0] < np.inf, "no window"
     assert 8 <= image.bits <= 16, "an odd depth"
     assert image.pixels.max() < 2**image.bits, "brighter than its depth allows"
 

@@ -17,6 +17,7 @@ from mammosono.appliance.errors import ModelUnavailable, ReaderLost, StorageFull
 from mammosono.appliance.studies.reader_process.job import (
     Opening,
     Outcome,
+    StoredFile,
     StudyDone,
     StudyJob,
     StudyRefused,
@@ -62,7 +63,7 @@ async def read(process: ReaderProcess, folder: Path, name: str = "s") -> tuple[l
     async def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
-    job = StudyJob(name, ((Modality.MG, folder / "film"),), folder)
+    job = StudyJob(name, (StoredFile(Modality.MG, folder / "film", "0" * 64),), folder)
     return outcomes, await process.read(job, keep)
 
 

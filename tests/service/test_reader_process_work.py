@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.studies.reader_process.job import Opening
+from mammosono.appliance.studies.reader_process.job import Opening, StoredFile
 from mammosono.appliance.studies.reader_process.process import COMMAND
 from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
@@ -36,6 +37,11 @@ from mammosono.engines.options import EngineOptions
 pytestmark = pytest.mark.slow
 
 ONE_THREAD = EngineOptions(threads=1, runtime="onnxruntime")
+
+
+def stored(modality: Modality, path: Path) -> StoredFile:
+    data = path.read_bytes() if path.exists() else b""
+    return StoredFile(modality, path, hashlib.sha256(data).hexdigest())
 
 
 class Child:
@@ -58,7 +64,7 @@ class Child:
         return answer
 
     def read(self, folder: Path, **files: Path) -> dict[str, Any]:
-        images = [{"modality": name, "path": str(path)} for name, path in files.items()]
+        images = [stored(Modality(name), path).document() for name, path in files.items()]
         self.say(read="s", images=images, pictures=str(folder))
         return self.hear()
 
@@ -88,7 +94,7 @@ def test_the_process_answers_what_the_reader_answers(
 ) -> None:
     mammogram, ultrasound = pair
     answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
-    images = decode([(Modality.MG, mammogram), (Modality.US, ultrasound)], Stopwatch())
+    images = decode([stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)], Stopwatch())
     with Reader.open(options=ONE_THREAD) as reader:
         wanted = Result.of("s", reader.read(images)).document()
 
@@ -121,8 +127,19 @@ def test_a_bad_file_is_refused_by_its_place_and_the_next_study_is_read(
 
 def test_a_file_that_is_gone_is_an_answer_and_names_no_path(child: Child, tmp_path: Path) -> None:
     refused = child.read(tmp_path, US=tmp_path / "gone")["refused"]
-    assert (refused["status"], refused["code"]) == (500, "internal")
+    assert (refused["status"], refused["code"]) == (503, "storage_damaged")
     assert "gone" not in json.dumps(refused)
+
+
+def test_a_file_that_is_not_the_posted_one_is_refused_before_it_is_decoded(
+    child: Child, pair: tuple[Path, Path]
+) -> None:
+    film, scan = (stored(m, path) for m, path in zip(Modality, pair, strict=True))
+    swapped = {**film.document(), "path": scan.document()["path"]}
+    child.say(read="s", images=[scan.document(), swapped], pictures="")
+    refused = child.hear()["refused"]
+    assert (refused["status"], refused["code"]) == (503, "storage_damaged")
+    assert refused["detail"].startswith("mammogram 1: ")
 
 
 def test_pictures_that_cannot_be_written_leave_the_result(
@@ -152,7 +169,7 @@ def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
     (tmp_path / "large.png").write_bytes(
         cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
     )
-    images = [{"modality": "MG", "path": str(tmp_path / "large.png")}] * 4
+    images = [stored(Modality.MG, tmp_path / "large.png").document()] * 4
     child.say(read="s", images=images, pictures=str(tmp_path))
     assert child.hear()["refused"]["code"] in ("image_too_large", "corrupt_image", "internal")
     assert "done" in child.read(tmp_path, US=pair[1])

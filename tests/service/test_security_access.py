@@ -411,8 +411,20 @@ def test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it
             assert client.get("/v1/studies", headers={"Host": name}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["[", "[::1", "[]", "[zz]"])
+def test_a_host_that_is_none_is_refused_as_malformed(reader: FakeReader, name: str) -> None:
+    with running(reader) as client:
+        problem(client.get("/v1/studies", headers={"Host": name}), 400, "malformed_request")
+
+
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://["},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
 )
 def test_an_open_appliance_takes_nothing_from_another_site(
     reader: FakeReader, headers: dict[str, str]

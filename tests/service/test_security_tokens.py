@@ -103,8 +103,27 @@ def test_a_name_is_given_once_until_it_is_revoked(file: Path) -> None:
     assert tokens.add("ward-3", WORKSTATION) != first
 
 
+ENTRY = (
+    '{"tokens": [{"name": "%s", "roles": [], "created": "2026-01-01T00:00:00+00:00", '
+    '"sha256": "%s"}]}'
+)
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"tokens": [{"name": "x"}]}', '{"tokens": 3}', "\udcff"]
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"tokens": [{"name": "x"}]}',
+        '{"tokens": 3}',
+        "\udcff",
+        "[" * 100_000,
+        ENTRY % ("x", "\u00e9" * 64),
+        ENTRY % ("x", "ab"),
+        ENTRY % ("\\ud800", "ab" * 32),
+        ENTRY % ("local\\n", "ab" * 32),
+    ],
 )
 def test_a_file_that_cannot_be_read_lets_nobody_in(file: Path, content: str) -> None:
     file.parent.mkdir()

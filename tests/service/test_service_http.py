@@ -345,6 +345,30 @@ def test_studies_taken_while_loading_are_kept_for_the_day_the_model_can_be_loade
         until(lambda: client.get(place).json()["status"] == "done")
 
 
+@pytest.mark.parametrize("damage", [png(7), b"", None], ids=["another", "emptied", "gone"])
+def test_a_posted_file_that_changed_on_the_disk_is_never_read_and_can_be_posted_again(
+    reader: FakeReader, tmp_path: Path, damage: bytes | None
+) -> None:
+    with running(reader, state=tmp_path) as client:
+        reader.gate.clear()
+        client.post("/v1/studies?wait=0", **study())
+        until(lambda: client.get("/v1/studies?status=reading").json()["studies"] != [])
+        mine = {"files": [("ultrasound", png(3))], "data": {"study_id": "mine"}}
+        assert client.post("/v1/studies?wait=0", **mine).status_code == 202
+        sha256 = hashlib.sha256(png(3)).hexdigest()
+        path = tmp_path / "spool" / "uploads" / sha256[:2] / sha256
+        path.unlink()
+        if damage is not None:
+            path.write_bytes(damage)
+        reader.gate.set()
+        until(lambda: client.get("/v1/studies/mine").json()["status"] == "failed")
+        refused = client.get("/v1/studies/mine").json()["problem"]
+        assert (refused["status"], refused["code"]) == (503, "storage_damaged")
+        assert refused["detail"].startswith("ultrasound 1: ")
+        again = client.post("/v1/studies", **mine)
+        assert again.json()["images"][0]["sha256"] == sha256
+
+
 def test_a_service_of_which_a_part_has_ended_says_so_and_ends_to_be_started_again(
     reader: FakeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,6 +469,14 @@ def test_requests_that_mean_nothing_are_answered_with_a_problem(
     problem(response, status, code)
     assert "soon" not in response.text
     assert (status == 405) == ("allow" in response.headers)
+
+
+@pytest.mark.parametrize("before", [2**63, -(2**63) - 1, -1, 10**33])
+def test_a_page_of_no_number_that_a_study_can_have_is_refused(
+    client: httpx.Client, before: int
+) -> None:
+    problem(client.get("/v1/studies", params={"before": before}), 422, "invalid_request")
+    assert client.get("/v1/studies", params={"before": 2**63 - 1}).status_code == 200
 
 
 def test_a_wait_beyond_the_longest_is_cut_short(reader: FakeReader) -> None:

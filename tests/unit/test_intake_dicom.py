@@ -49,6 +49,7 @@ from mammosono.appliance.intake.dicom import WINDOW_IGNORED
 from mammosono.appliance.intake.dicom_header import BURNED_IN, FOR_PROCESSING, UNNAMED_MODALITY
 from mammosono.appliance.intake.histogram import COLOURED
 from mammosono.appliance.intake.transfer_syntax import READABLE, require_readable_transfer_syntax
+from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Laterality, Modality, SourceImage
 
 GREY8 = picture()
@@ -212,6 +213,43 @@ def test_the_window_of_signed_pixels_is_shifted_with_them() -> None:
     signed = GREY12.astype(np.int16) - 2048
     image = read(signed, BitsStored=12, HighBit=11, WindowCenter=-48, WindowWidth=2000)
     assert image.window == pytest.approx((1000, 2999))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS:UserWarning")  # pydicom's
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"WindowWidth": "1e-300"},
+        {"WindowWidth": "1e-12"},
+        {"WindowWidth": "1e300"},
+        {"WindowWidth": "1e308", "WindowCenter": "-1e308"},
+        {"WindowWidth": "-5"},
+        {"WindowWidth": "inf"},
+        {"WindowCenter": "nan"},
+        {"WindowCenter": "1e300"},
+        {"RescaleSlope": "1e-320"},
+        {"RescaleSlope": "-1e-320"},
+        {"RescaleSlope": "1e300"},
+        {"RescaleSlope": "0"},
+        {"RescaleIntercept": "1e308", "RescaleSlope": "1e-10"},
+    ],
+)
+def test_a_window_that_nobody_can_mean_is_not_used(numbers: dict[str, str], inverted: bool) -> None:
+    given = {"WindowCenter": "2000", "WindowWidth": "2000", "VOILUTFunction": "LINEAR_EXACT"}
+    elements = given | numbers | ({"PhotometricInterpretation": "MONOCHROME1"} if inverted else {})
+
+    def write(ds: FileDataset) -> None:
+        for keyword, value in elements.items():
+            if keyword in given | numbers and keyword != "VOILUTFunction":
+                ds.add_new(keyword, "UN", value.encode() + b" " * (len(value) % 2))
+            else:
+                setattr(ds, keyword, value)
+
+    image = read(GREY12, write, BitsStored=12, HighBit=11)
+    low, high = image.window
+    assert 0 <= low < high <= 4095
+    assert to_grey(image.pixels, image.window).max() == 255
 
 
 def test_a_window_beside_the_grey_levels_is_not_used() -> None:

@@ -5,7 +5,8 @@ from its standard output, line by line; standard error is its log.
 
     -> {"open": {bundle, options, memory_bytes}}     once
     <- {"ready": {model}} | {"unavailable": reason}
-    -> {"read": study_id, "images": [{"modality", "path"}], "pictures": folder}
+    -> {"read": study_id, "images": [{"modality", "path", "sha256"}],
+                              "pictures": folder}
     <- {"done": document, "verdict": ...} | {"refused": problem}
     <- {"drawn": study_id}                           its pictures are in the folder, if it was done
     -> {"ping": n}

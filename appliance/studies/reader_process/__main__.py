@@ -23,8 +23,8 @@ from mammosono.appliance.output.save import save_pictures
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.reader_process.job import StoredFile
 from mammosono.appliance.studies.reader_process.work import decode
-from mammosono.appliance.values import Modality
 from mammosono.engines.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
@@ -85,7 +85,7 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
         say({"pong": order["ping"]})
         return True
     watch = Stopwatch()
-    files = [(Modality(image["modality"]), Path(image["path"])) for image in order["images"]]
+    files = [StoredFile.of(image) for image in order["images"]]
     try:
         reading = reader.read(decode(files, watch))
         timings = {**reading.timings_ms, **watch.milliseconds()}

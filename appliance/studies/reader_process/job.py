@@ -28,12 +28,41 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A posted file of the spool. sha256: hexadecimal, of its bytes when they were posted."""
+
+    modality: Modality
+    path: Path
+    sha256: str
+
+    def document(self) -> dict[str, str]:
+        return {
+            "modality": self.modality.value,
+            "path": str(self.path),
+            "sha256": self.sha256,
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, str]) -> StoredFile:
+        """Of what `document` returned."""
+        return cls(Modality(document["modality"]), Path(document["path"]), document["sha256"])
+
+
+@dataclass(frozen=True, slots=True)
 class StudyJob:
     """A study to be read. pictures: an empty folder for `picture_name` files."""
 
     study_id: str
-    images: tuple[tuple[Modality, Path], ...]
+    images: tuple[StoredFile, ...]
     pictures: Path
+
+    def document(self) -> dict[str, Any]:
+        """The order as sent to the process."""
+        return {
+            "read": self.study_id,
+            "images": [image.document() for image in self.images],
+            "pictures": str(self.pictures),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,13 +144,7 @@ class ReaderProcess:
         await self._end()
 
     async def _read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
-        await self._send(
-            {
-                "read": job.study_id,
-                "images": [{"modality": m.value, "path": str(path)} for m, path in job.images],
-                "pictures": str(job.pictures),
-            }
-        )
+        await self._send(job.document())
         answer = await self._receive()
         if "refused" in answer:
             _Problem.model_validate(answer["refused"])
