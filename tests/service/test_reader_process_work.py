@@ -132,11 +132,11 @@ def test_a_file_that_is_gone_is_an_answer_and_names_no_path(child: Child, tmp_pa
 
 
 def test_a_file_that_is_not_the_posted_one_is_refused_before_it_is_decoded(
-    child: Child, pair: tuple[Path, Path]
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     film, scan = (stored(m, path) for m, path in zip(Modality, pair, strict=True))
     swapped = {**film.document(), "path": scan.document()["path"]}
-    child.say(read="s", images=[scan.document(), swapped], pictures="")
+    child.say(read="s", images=[scan.document(), swapped], pictures=str(tmp_path))
     refused = child.hear()["refused"]
     assert (refused["status"], refused["code"]) == (503, "storage_damaged")
     assert refused["detail"].startswith("mammogram 1: ")

@@ -230,6 +230,7 @@ def test_the_window_of_signed_pixels_is_shifted_with_them() -> None:
         {"WindowCenter": "1e300"},
         {"RescaleSlope": "1e-320"},
         {"RescaleSlope": "-1e-320"},
+        {"RescaleSlope": "1e-320", "WindowCenter": "1000"},
         {"RescaleSlope": "1e300"},
         {"RescaleSlope": "0"},
         {"RescaleIntercept": "1e308", "RescaleSlope": "1e-10"},
