@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -84,6 +87,39 @@ def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_th
     # It was read, so it may have made room; if it is still there, it is as it was.
     before = httpx.get(f"{appliance.url}/v1/studies/before")
     assert before.status_code == 404 or before.content == kept.content
+
+
+def test_a_study_that_is_read_while_the_disk_is_full_is_done_when_there_is_room(
+    appliance: Appliance, disk: Path
+) -> None:
+    reader = appliance.pids()["reader"]
+    os.kill(reader, signal.SIGSTOP)
+    place = f"{appliance.url}/v1/studies/during"
+    assert post(appliance, "during", wait=0).status_code == 202
+    appliance.until(lambda: httpx.get(place).json()["status"] == "reading")
+    hog = fill(disk)
+    os.kill(reader, signal.SIGCONT)
+    time.sleep(6.0)
+    hog.unlink()
+    appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
+    appliance.until_ready()
+
+
+def test_a_study_that_is_read_while_another_program_locks_the_database_is_done_afterwards(
+    appliance: Appliance, disk: Path
+) -> None:
+    reader = appliance.pids()["reader"]
+    os.kill(reader, signal.SIGSTOP)
+    place = f"{appliance.url}/v1/studies/during"
+    assert post(appliance, "during", wait=0).status_code == 202
+    appliance.until(lambda: httpx.get(place).json()["status"] == "reading")
+    database = sqlite3.connect(disk / "state" / "spool" / "studies.db", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    os.kill(reader, signal.SIGCONT)
+    time.sleep(14.0)  # longer than SQLite waits, twice
+    database.execute("ROLLBACK")
+    database.close()
+    appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
 
 
 def test_an_appliance_started_on_a_full_disk_lives_says_so_and_recovers(
