@@ -65,9 +65,9 @@ def upload(spool: Spool, data: bytes = b"pixels", modality: Modality = Modality.
 
 
 def files_under(folder: Path) -> set[str]:
-    """Files of a spool, but for the database's own."""
+    """Files of a spool, but for the database's own and the reserve of room."""
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(("studies.db", "lock"))
+        if path.is_file() and not path.name.startswith(("studies.db", "lock", "reserve"))
     }

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mammosono.appliance.errors import UnknownImage, UnknownStudy, UploadTooSlow
 from mammosono.appliance.http import problems, schemas
@@ -83,9 +83,19 @@ class PictureResponse(FileResponse):
     """File of a picture, sent in pieces. Raises UnknownStudy if it was deleted meanwhile."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def send_once_open(message: Message) -> None:
+            # starlette opens the file after the head of the answer: the head waits for that.
+            held.append(message)
+            if message["type"] != "http.response.start":
+                for each in held:
+                    await send(each)
+                held.clear()
+
         try:
-            await super().__call__(scope, receive, send)
-        except RuntimeError:  # starlette's, for a file that is missing
+            await super().__call__(scope, receive, send_once_open)
+        except (RuntimeError, FileNotFoundError):  # starlette's, for a file that is missing
             if Path(self.path).exists():
                 raise
             raise UnknownStudy("The study was deleted meanwhile.") from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -26,10 +28,11 @@ from service_bench import (
 )
 
 from mammosono import appliance
-from mammosono.appliance.errors import ModelUnavailable
+from mammosono.appliance.errors import ModelUnavailable, UnknownStudy
 from mammosono.appliance.http import schemas
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
+from mammosono.appliance.http.study_routes import PictureResponse
 from mammosono.appliance.output.document import Model, Result
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
@@ -406,6 +409,25 @@ def test_a_picture_deleted_after_it_was_found_is_not_found(
         until(lambda: client.get(picture).status_code == 200)
         monkeypatch.setattr(StudyQueue, "picture", find_and_lose)
         problem(client.get(picture), 404, "unknown_study")
+
+
+def test_a_picture_deleted_before_its_file_is_opened_is_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "mask_0.png"
+    path.write_bytes(png())
+    response = PictureResponse(path, stat_result=path.stat())
+    path.unlink()
+    sent: list[object] = []
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "headers": [], "asgi": {"spec_version": "2.4"}}
+    with pytest.raises(UnknownStudy):
+        asyncio.run(response(scope, receive, send))
+    assert sent == []
 
 
 def test_an_unexpected_failure_tells_the_client_an_id_and_the_log_a_place_but_no_content(
