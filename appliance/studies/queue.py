@@ -290,7 +290,7 @@ class StudyQueue:
             if not unsettled:
                 await self._lost(study, error)
         except ModelUnavailable:
-            await self._insist(Spool.requeue, study)
+            await self._insist(Spool.requeue, study, begun=False)
             raise
         except Exception as error:
             problem = from_unexpected(error)

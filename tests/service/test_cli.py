@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import socket
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -237,6 +238,8 @@ def test_serve_listens_where_its_options_and_the_environment_say(monkeypatch, tm
     ran = []
 
     class Server:
+        failed = False
+
         def __init__(self, application, settings):
             self.settings = settings
 
@@ -254,6 +257,13 @@ def test_serve_listens_where_its_options_and_the_environment_say(monkeypatch, tm
     assert port not in (0, 9000)
     # Without it asyncio leaves Nagle's algorithm on: 40 ms for every small answer.
     assert protocol == socket.IPPROTO_TCP
+
+
+def test_serve_ends_with_status_1_when_a_part_of_the_service_has_failed(monkeypatch, tmp_path):
+    server = SimpleNamespace(failed=True, run=lambda sockets: None)
+    monkeypatch.setattr("mammosono.appliance.http.server.make_server", lambda *_: server)
+    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
+    assert run("serve", "--port", "0", "--bundle", tmp_path).exit_code == 1
 
 
 def test_serve_refuses_a_port_that_is_taken():

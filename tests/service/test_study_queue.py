@@ -121,13 +121,13 @@ class BadDisk:
         method = getattr(Spool, name)
         left = times
 
-        def refusing(*arguments: Any) -> Any:
+        def refusing(*arguments: Any, **how: Any) -> Any:
             nonlocal left
             if left > 0:
                 left -= 1
                 self.refused += 1
                 raise self._error
-            return method(*arguments)
+            return method(*arguments, **how)
 
         self._patch.setattr(Spool, name, refusing)
 
@@ -173,8 +173,10 @@ def test_a_study_is_queued_again_though_the_disk_refuses_it_while_no_model_runs(
 ) -> None:
     async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
         disk.refuse("requeue")
-        reader.script = [unavailable]
-        assert (await queue.wait(await take(queue, "s"), 30)).status is Status.DONE
+        reader.script = [unavailable, lose]
+        study = await queue.wait(await take(queue, "s"), 30)
+        # Only what a reader had begun is an attempt: the reader that was lost was the first.
+        assert (study.status, study.attempts) == (Status.DONE, 2)
 
     run(tmp_path, test)
 

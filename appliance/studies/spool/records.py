@@ -55,9 +55,10 @@ class Records:
             ).fetchone()
             return self.find(row["number"]) if row else None
 
-    def requeue(self, study: Study) -> bool:
-        """False if it is not being read."""
-        return self._change(study, Status.READING, "status = 'queued'")
+    def requeue(self, study: Study, *, begun: bool = True) -> bool:
+        """False if it is not being read. begun: whether that was an attempt."""
+        change = "status = 'queued', attempts = attempts - :spared"
+        return self._change(study, Status.READING, change, {"spared": int(not begun)})
 
     def finish(self, study: Study, result: bytes, verdict: Verdict, settled: float) -> bool:
         """False if it is not being read."""

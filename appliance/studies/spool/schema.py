@@ -70,10 +70,12 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if not 0 <= version <= len(MIGRATIONS):
+    if version > len(MIGRATIONS):
         raise StorageFailed(
             f"The spool is of a later version ({version}) of this software; install that again."
         )
+    if version < 0:
+        raise StorageFailed(f"The spool is of no version ({version}) of this software.")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
     return connection

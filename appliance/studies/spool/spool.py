@@ -141,10 +141,12 @@ class Spool:
         with self._disk_errors():
             return self._records.fail(study, problem, self._clock.now())
 
-    def requeue(self, study: Study) -> bool:
-        """Back into the queue, at its old place; False if it was deleted meanwhile."""
+    def requeue(self, study: Study, *, begun: bool = True) -> bool:
+        """Back into the queue, at its old place; False if it was deleted meanwhile.
+
+        begun: whether a reader had begun it, which counts as an attempt."""
         with self._disk_errors():
-            return self._records.requeue(study)
+            return self._records.requeue(study, begun=begun)
 
     def drawing(self, study: Study) -> Path:
         """A new empty folder in which the study's pictures can be drawn, for `attach`."""
