@@ -357,8 +357,9 @@ class StudyQueue:
             drawn = False
         if drawn and readers == [_reader_of(study.result)]:
             await self._attach(study)
+        else:
+            await self._publish(study)
         await self._discard(study)
-        await self._publish(study)
 
     async def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
