@@ -253,13 +253,19 @@ def test_without_any_runtime_nothing_can_be_read(tmp_path: Path) -> None:
 
 def test_the_shipped_bundle_is_whole(shipped: Bundle) -> None:
     line, bundle = check_bundle(None)
-    assert_line(line, State.OK, shipped.name, shipped.sha256[:12], "4 stages, every hash holds")
+    assert_line(
+        line,
+        State.OK,
+        shipped.name,
+        shipped.sha256[:12],
+        f"{len(shipped.stages)} stages, every hash holds",
+    )
     assert bundle == shipped
 
 
 def test_a_damaged_bundle_is_named_with_its_remedy(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED, tmp_path / "bundle")
-    with (tmp_path / "bundle" / "heads.onnx").open("ab") as file:
+    with next((tmp_path / "bundle").glob("*heads.onnx")).open("ab") as file:
         file.write(b"x")
     line, bundle = check_bundle(tmp_path / "bundle")
     assert_line(line, State.FAIL, "heads.onnx", remedy="copy the bundle again")
@@ -272,7 +278,7 @@ def test_a_missing_bundle_and_a_manifest_that_lacks_a_number_fail(tmp_path: Path
     shutil.copytree(SHIPPED, tmp_path / "bundle")
     manifest = tmp_path / "bundle" / "manifest.json"
     content = json.loads(manifest.read_text(encoding="utf-8"))
-    del content["operating_points"]
+    del content["modalities"]["MG"]["operating_point"]
     manifest.write_text(json.dumps(content), encoding="utf-8")
     line, bundle = check_bundle(tmp_path / "bundle")
     assert_line(line, State.FAIL, "operating_point of MG is missing", remedy="export")
@@ -299,10 +305,11 @@ def test_plans_of_another_device_or_none_at_all_are_to_be_built(
     line = plans(shipped, tmp_path, ON_NANO, tensorrt=True)
     assert_line(line, State.FAIL, ", ".join(shipped.stages), "no plan", remedy="build-engine")
     folder = built(tmp_path / "plans", shipped, ORIN)
-    (folder / "trunk.plan").unlink()
-    (folder / "trunk.json").unlink()
+    lost = next(name for name in shipped.stages if name.endswith("trunk"))
+    (folder / f"{lost}.plan").unlink()
+    (folder / f"{lost}.json").unlink()
     line = plans(shipped, folder, ON_NANO, tensorrt=True)
-    assert_line(line, State.FAIL, "trunk: it has no plan", "GPU Orin", remedy="build-engine")
+    assert_line(line, State.FAIL, f"{lost}: it has no plan", "GPU Orin", remedy="build-engine")
     assert "; run:" not in line.observation
 
 

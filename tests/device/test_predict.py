@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from mammosono.appliance.pipeline.denoise.network import STAGE
-from mammosono.appliance.pipeline.model import SHIPPED
+from mammosono.appliance.pipeline.model import SHIPPED, model_of
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import open_bundle, read_stage, write_manifest
@@ -215,11 +215,15 @@ def test_a_resnet_traced_without_weights_costs_what_its_exported_graphs_cost(bun
 
 
 def test_compact_traced_without_weights_costs_what_the_shipped_graphs_cost() -> None:
-    network = blank_network(preset("compact").network)
-    for stage, make in (("trunk", trunk_cost), ("heads", heads_cost), ("masks", masks_cost)):
-        shipped = open_bundle(SHIPPED).stages[stage]
-        model = onnx.load_model_from_string(read_stage(shipped))
-        assert bare(make(network)) == bare(stage_cost(model, shipped.inputs, shipped.fp32))
+    """On the canvas of each of its networks."""
+    shipped = open_bundle(SHIPPED)
+    for own in model_of(shipped, "none").modalities.values():
+        compact = preset("compact").network
+        network = blank_network(replace(compact, geometry=own.geometry))
+        for name, make in zip(own.stages, (trunk_cost, heads_cost, masks_cost), strict=True):
+            stage = shipped.stages[name]
+            model = onnx.load_model_from_string(read_stage(stage))
+            assert bare(make(network)) == bare(stage_cost(model, stage.inputs, stage.fp32))
 
 
 def test_two_convolutions_of_one_shape_on_one_input_stay_two() -> None:
@@ -367,10 +371,12 @@ def test_two_networks_share_the_scratch_and_no_weights(tmp_path: Path) -> None:
 
 
 def test_the_shipped_bundle_is_predicted_with_its_denoiser() -> None:
-    (network,) = bundle_networks(SHIPPED)
-    assert set(network.stages) == {"trunk", "heads", "masks"}
-    assert network.denoiser is not None
-    assert bare(denoiser_cost(network.geometry.input_size)) == bare(network.denoiser)
+    networks = bundle_networks(SHIPPED)
+    for network in networks:
+        assert set(network.stages) == {"trunk", "heads", "masks"}
+    (film,) = (network for network in networks if Modality.MG in network.modalities)
+    assert film.denoiser is not None
+    assert bare(denoiser_cost(film.geometry.input_size)) == bare(film.denoiser)
 
 
 # Savings.

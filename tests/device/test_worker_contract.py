@@ -4,7 +4,7 @@ and in a worker under CPython 3.6 with the last onnxruntime that was made for it
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -75,10 +75,11 @@ def engine(way: Callable[[Bundle], Engine], tiny: Bundle) -> Iterator[Engine]:
     opened.close()
 
 
-def drawn(bundle: Bundle, stage: str, seed: int = 3) -> dict[str, Any]:
+def drawn(bundle: Bundle, stage: str, seed: int = 3, rows: int | None = None) -> dict[str, Any]:
     """Inputs of a stage as the detector would make them, without the pyramid."""
     rng = np.random.default_rng(seed)
-    rows = bundle.stages["trunk"].outputs["pyramid"][1][0]
+    if rows is None:
+        rows = bundle.stages["trunk"].outputs["pyramid"][1][0]
     return {
         name: rng.integers(0, rows, shape, dtype=np.int32)
         if dtype == "int32"
@@ -89,12 +90,23 @@ def drawn(bundle: Bundle, stage: str, seed: int = 3) -> dict[str, Any]:
 
 
 def read(engine: Engine, bundle: Bundle) -> Arrays:
-    """Every output of every stage that is not kept."""
-    trunk = engine.run("trunk", drawn(bundle, "trunk"), keep=("pyramid",))
+    """Every output, that is not kept, of the detector's stages of every network."""
+    return {
+        f"{network}.{name}": value
+        for network, entry in bundle.networks.items()
+        if "trunk" in entry.stages
+        for name, value in _read_network(engine, bundle, entry.stages).items()
+    }
+
+
+def _read_network(engine: Engine, bundle: Bundle, stages: Mapping[str, str]) -> Arrays:
+    trunk_name = stages["trunk"]
+    rows = bundle.stages[trunk_name].outputs["pyramid"][1][0]
+    trunk = engine.run(trunk_name, drawn(bundle, trunk_name, rows=rows), keep=("pyramid",))
     answers = [trunk]
-    for stage in ("heads", "masks"):
-        inputs = {**drawn(bundle, stage), "pyramid": trunk["pyramid"]}
-        answers.append(engine.run(stage, inputs))
+    for own in ("heads", "masks"):
+        inputs = {**drawn(bundle, stages[own], rows=rows), "pyramid": trunk["pyramid"]}
+        answers.append(engine.run(stages[own], inputs))
     return {
         name: value
         for answer in answers

@@ -40,7 +40,9 @@ def read(bundle: Path, image: SourceImage, denoising: Denoising) -> list[ImageRe
 
 
 def test_what_the_device_reports_is_what_was_seen_from_its_threshold_on() -> None:
-    thresholds = open_bundle(SHIPPED).manifest["finding_thresholds"]
+    thresholds = {
+        code: entry["finding_threshold"] for code, entry in open_bundle(SHIPPED).modalities.items()
+    }
     below = 0
     for modality in Modality:
         device, everything = read(SHIPPED, picture(modality, side=480), Denoising.on)

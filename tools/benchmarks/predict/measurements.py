@@ -60,10 +60,16 @@ def host_work(geometry: Geometry, denoises: bool, repeats: int = _REPEATS) -> tu
     Raises BundleError or ModelUnavailable if the shipped bundle, whose grey levels are taken, is
     damaged.
     """
-    bundle = open_bundle(SHIPPED)
-    model = model_of(bundle, "none").everywhere(geometry=geometry)
-    if not denoises:
-        model = model.everywhere(denoiser=None)
+    shipped = model_of(open_bundle(SHIPPED), "none")
+    model = replace(
+        shipped,
+        modalities={
+            modality: replace(
+                own, geometry=geometry, denoiser=STAGE if denoises and own.denoiser else None
+            )
+            for modality, own in shipped.modalities.items()
+        },
+    )
     engine = _FixedAnswers(geometry)
     detector, remove = Detector(engine, geometry), denoiser(engine, model, 1)
     return tuple(
