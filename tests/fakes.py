@@ -15,6 +15,7 @@ from mammosono.appliance.pipeline.detector.detector import DetectorStages
 from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel, Normalisation
 from mammosono.appliance.values import Modality, ModelInfo, Scoring
+from mammosono.engines.bundle import Bundle
 from mammosono.engines.errors import EngineFault
 from mammosono.engines.interface import DeviceTensor, Engine, Tensor
 
@@ -179,3 +180,44 @@ def _free_anchor(
     away = np.abs(anchors - box).sum(axis=1)
     away[objectness > -9] = np.inf
     return int(away.argmin())
+
+
+class BundleFake(Engine):
+    """Every network of a bundle as a FakeEngine of one scene, its stages by their qualified names.
+
+    calls: of all of them, by the stages' own names.
+    """
+
+    runtime = "fake 1.0"
+
+    def __init__(self, bundle: Bundle, scene: Scene, fault: str | None = None) -> None:
+        self._own = {
+            stage: (network, own)
+            for network, entry in bundle.networks.items()
+            for own, stage in entry.stages.items()
+        }
+        self._engines = {
+            name: FakeEngine((scene,), Geometry.from_manifest(network.entry["geometry"]), fault)
+            for name, network in bundle.networks.items()
+            if "geometry" in network.entry
+        }
+
+    def run(
+        self, stage: str, inputs: Mapping[str, Tensor], keep: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
+        network, own = self._own[stage]
+        if network not in self._engines:  # an image of any kind is what it was sent as
+            return {"kind": np.array([[0.5, 0.5, 0.0]], np.float32)}
+        return self._engines[network].run(own, inputs, keep)
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.close()
+
+    @property
+    def calls(self) -> list[tuple[str, dict[str, Tensor]]]:
+        return [call for engine in self._engines.values() for call in engine.calls]
+
+    @property
+    def closed(self) -> bool:
+        return all(engine.closed for engine in self._engines.values())

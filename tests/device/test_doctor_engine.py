@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from doctor_hosts import answering, nano, orin, pc
-from fakes import FakeEngine, Scene
+from fakes import BundleFake, FakeEngine, Scene
 from test_engines_python36 import python36, vermin
 
 from mammosono.appliance.doctor import interpreter
@@ -22,7 +22,6 @@ from mammosono.appliance.doctor.host import Host, Ran
 from mammosono.appliance.doctor.interpreter import ASK, Interpreter, numbers, pythons, uses_tensorrt
 from mammosono.appliance.doctor.jetson import jetson_of
 from mammosono.appliance.doctor.self_test import self_test
-from mammosono.appliance.pipeline.detector.geometry import Geometry
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.self_test import drawn_pair
 from mammosono.engines.bundle import Bundle, open_bundle
@@ -335,7 +334,7 @@ def test_without_bundle_or_gpu_the_plans_are_not_looked_at(shipped: Bundle) -> N
 
 
 def test_the_engine_reads_a_drawn_pair_and_is_closed(shipped: Bundle) -> None:
-    engine = FakeEngine((Scene(),), Geometry.from_manifest(shipped.manifest["geometry"]))
+    engine = BundleFake(shipped, Scene())
     line = self_test(shipped, lambda _: engine, worker=False, serving=False)
     assert_line(line, State.OK, "fake 1.0: engine started in", "a small drawn pair read in")
     assert [stage for stage, _ in engine.calls].count("trunk") == len(drawn_pair())
@@ -343,9 +342,7 @@ def test_the_engine_reads_a_drawn_pair_and_is_closed(shipped: Bundle) -> None:
 
 
 def test_an_engine_that_fails_in_the_middle_is_closed_too(shipped: Bundle) -> None:
-    engine = FakeEngine(
-        (Scene(),), Geometry.from_manifest(shipped.manifest["geometry"]), fault="heads"
-    )
+    engine = BundleFake(shipped, Scene(), fault="heads")
     line = self_test(shipped, lambda _: engine, worker=True, serving=False)
     assert_line(line, State.FAIL, "heads: the runtime failed", remedy="read the study again")
     assert engine.closed

@@ -76,7 +76,7 @@ def test_most_nodes_with_weights_in_trunk_and_masks_are_at_fp16(
 
 @pytest.mark.parametrize(
     ("stage", "layer"),
-    [(stage, layer) for stage, layers in FP32_LAYERS.items() for layer in layers],
+    [(stage, layer) for stage in STAGES for layer in FP32_LAYERS[stage]],
 )
 def test_a_layer_that_was_renamed_is_refused_and_not_quietly_unpinned(
     stage: str, layer: str, graphs: Mapping[str, ModelProto]

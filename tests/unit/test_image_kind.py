@@ -250,7 +250,6 @@ NOT_A_BREAST = {
     "ramp": np.tile(np.linspace(0, 255, 512).astype(np.uint8), (400, 1)),
     "page": page(),
     "noise": np.random.default_rng(1).integers(0, 256, (400, 500)).astype(np.uint8),
-    "blank": np.zeros((300, 400), np.uint8),
 }
 
 

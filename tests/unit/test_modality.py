@@ -30,6 +30,8 @@ MAY_NAME = {
     "commands/reading.py",  # the options --mammogram and --ultrasound
     "commands/workstation.py",
     "api/__init__.py",  # an example
+    "pipeline/kind.py",  # the classes of a network, as trained
+    "values.py",  # its answer, by name
 }
 
 
