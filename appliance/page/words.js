@@ -105,6 +105,7 @@ const STEPS = {
   no_answer: `${SEND_AGAIN} ${CALL}`,
   unknown: CALL,
   internal: `${SEND_AGAIN} ${CALL}`,
+  storage_damaged: `${SEND_AGAIN} ${CALL}`,
   malformed_request: SEND_AGAIN,
   headers_too_large: "Delete the cookies of this address, and sign in again.",
   unauthorised: "Sign in with a token that the technician gives you.",

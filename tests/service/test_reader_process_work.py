@@ -163,7 +163,7 @@ def test_a_bundle_that_cannot_be_used_is_told_and_the_process_ends(tmp_path: Pat
 def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    child = Child(Opening(options=ONE_THREAD, memory_bytes=700 * 2**20))
+    child = Child(Opening(options=ONE_THREAD, memory_bytes=1100 * 2**20))
     assert "ready" in child.hear()
     noise = np.random.default_rng(0).integers(0, 2**16, (7000, 7000), np.uint16)
     (tmp_path / "large.png").write_bytes(
@@ -181,7 +181,7 @@ def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses
     tmp_path: Path,
 ) -> None:
     """Over each such file the decoder loses its pixels, 9 MiB here."""
-    child = Child(Opening(options=ONE_THREAD, memory_bytes=700 * 2**20))
+    child = Child(Opening(options=ONE_THREAD, memory_bytes=1100 * 2**20))
     assert "ready" in child.hear()
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8)
     coded = bytearray(lossless_jpeg(noise))

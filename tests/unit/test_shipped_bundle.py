@@ -104,7 +104,7 @@ def test_the_weights_saw_only_what_may_be_shipped_and_the_manifest_says_how_they
     assert len(training["split_sha256"]) == 64
     assert all(training["images"][split] > 0 for split in ("train", "val", "test"))
     outputs = [f"{n}.{o}" for n, s in bundle.stages.items() for o in s.outputs]
-    assert set(training["parity"]) == {o for o in outputs if not o.startswith("kind.")}
+    assert set(training["parity"]) == set(outputs)
     assert max(training["parity"].values()) < BOUND
     for split in ("val", "test"):
         groups = training["metrics"][split]["groups"]
