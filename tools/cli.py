@@ -17,7 +17,7 @@ from mammosono.tools.commands.evaluation import (
 from mammosono.tools.commands.kind import add_kind, evaluate_kind, train_kind
 from mammosono.tools.commands.prepare import phantoms, prepare
 from mammosono.tools.commands.sweep import sweep
-from mammosono.tools.commands.train import take_denoiser, train, train_denoiser
+from mammosono.tools.commands.train import take_denoiser, take_run, train, train_denoiser
 
 app = typer.Typer(
     name="mammosono-tools",
@@ -45,6 +45,7 @@ for command in (
     sweep,
     train_denoiser,
     take_denoiser,
+    take_run,
     train_kind,
     evaluate_kind,
     add_kind,

@@ -13,7 +13,7 @@ export class Pane {
     const images = result.images.filter((image) => image.modality === modality);
     const id = `pane-${modality}`;
     this.modality = modality;
-    this.model = result.model;
+    this.result = result;
     this.title = capital(TEST[modality]);
     this.pictures = images.map((image, k) => new Picture(result.id, image, k + 1, {
       hovered: (number) => on.hovered(image, number),
@@ -75,7 +75,7 @@ export class Pane {
     this.frames = this.pictures.map((shown) => el("div", {
       class: "frame", id: `frame-${shown.image.index}`,
       ...(several ? { role: "tabpanel", "aria-labelledby": `tab-${shown.image.index}` } : {}),
-    }, el("h3", { class: "on-paper" }, `${shown.name}: ${shown.image.verdict}, ${score(shown.image, this.model)}`),
+    }, el("h3", { class: "on-paper" }, `${shown.name}: ${shown.image.verdict}, ${score(shown.image, this.result)}`),
     shown.surface));
     for (const shown of this.pictures) {
       shown.surface.addEventListener("keydown", (event) => this.#key(event));

@@ -340,3 +340,19 @@ def take_denoiser(
 
         write_denoiser_run(bundle, out)
     Console().print(f"Denoiser: {out}", highlight=False, soft_wrap=True)
+
+
+def take_run(
+    bundle: Annotated[Path, typer.Option(metavar="BUNDLE", help="Bundle folder to take it from.")],
+    modality: Annotated[Modalities, typer.Option(metavar="<MG|US>", help="Whose network.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder to write.")],
+) -> None:
+    """Write a bundle's network as a run of one modality, for `train --initial` and `export`."""
+    with refusals():
+        from mammosono.appliance.values import Modality
+        from mammosono.tools.export.from_bundle import write_network_run
+
+        if modality is Modalities.both:
+            raise ValueError("name the modality whose network is taken: MG or US")
+        write_network_run(bundle, Modality(modality.value), out)
+    Console().print(f"Run: {out}", highlight=False, soft_wrap=True)
