@@ -23,7 +23,8 @@ def write_network_run(folder: Path, modality: Modality, run: Path) -> TrainConfi
     returns the configuration.
 
     Raises BundleError, OSError; ValueError if the bundle reads no such images, does not say how it
-    was trained, or its graphs hold other weights than that configuration's network.
+    was trained, or its graphs hold other weights than that configuration's network: of a ResNet,
+    whose batch norm is folded into them.
     """
     bundle = open_bundle(folder)
     entry = bundle.modalities.get(modality.value)
