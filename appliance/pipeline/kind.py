@@ -69,21 +69,32 @@ def kind_of(engine: Engine, model: KindModel, grey: NDArray[np.uint8]) -> ImageK
     return ImageKind(mammogram, ultrasound, other)
 
 
-def mismatch(kind: ImageKind, modality: Modality, model: KindModel) -> str | None:
-    """The warning for an image that does not look like its modality; None if it does."""
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """An image that does not look like its modality. of_breast: it looks like the other one, and so
+    shows a breast; a score of anything else means nothing."""
+
+    warning: str
+    of_breast: bool
+
+
+def mismatch(kind: ImageKind, modality: Modality, model: KindModel) -> Mismatch | None:
+    """None if the image looks like its modality."""
     if kind.of(modality) >= model.least[modality]:
         return None
     others = [m for m in MODALITIES if m is not modality and kind.of(m) >= model.least[m]]
     looks = f" (it looks like {_A[others[0]]})" if others else ""
-    return (
-        f"This does not look like {_A[modality]}{looks}; a negative cannot be given. "
-        "Check that it is the right file, in the right field."
+    said = "a negative" if others else "a verdict"
+    return Mismatch(
+        f"This does not look like {_A[modality]}{looks}; {said} cannot be given. "
+        "Check that it is the right file, in the right field.",
+        bool(others),
     )
 
 
 def mismatches(
     images: Sequence[SourceImage], kinds: Sequence[ImageKind | None], model: KindModel | None
-) -> tuple[str | None, ...]:
+) -> tuple[Mismatch | None, ...]:
     """`mismatch` of each image; without a model none is doubted."""
     return tuple(
         mismatch(kind, image.modality, model) if model and kind else None

@@ -12,6 +12,7 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.pipeline.fusion import of_modality
+from mammosono.appliance.pipeline.kind import Mismatch
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel
 from mammosono.appliance.pipeline.scoring import (
@@ -56,12 +57,12 @@ def judge_study(
     frames: Sequence[Frame],
     detections: Sequence[Detections],
     model: BundleModel,
-    mismatches: Sequence[str | None] | None = None,
+    mismatches: Sequence[Mismatch | None] | None = None,
 ) -> tuple[tuple[Judgement, ...], tuple[BreastReading, ...]]:
     """Judgement of each image in turn, and the breasts that were judged by several views.
 
-    mismatches: of each image the warning that it is not what it was sent as (`kind.mismatch`), or
-    None; such an image is no view of a breast, and judged by itself.
+    mismatches: of each image that it is not what it was sent as (`kind.mismatch`), or None; such an
+    image is no view of a breast, and judged by itself.
     """
     doubts = mismatches or [None] * len(images)
     scorings = [model.of(image.modality).scoring for image in images]
@@ -99,18 +100,18 @@ def judge_study(
 
 
 def judge(
-    score: float, operating_point: float, frame: Frame, mismatch: str | None = None
+    score: float, operating_point: float, frame: Frame, mismatch: Mismatch | None = None
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict of a score and the warnings that belong to it.
 
     A film in which no breast was found is never negative, nor is an image that is not what it was
-    sent as: software must not clear it. mismatch: the warning that says so (`kind.mismatch`); a
-    positive image stays positive, with the warning.
+    sent as (`kind.mismatch`): software must not clear it. Such an image that shows a breast may be
+    positive; of anything else a score means nothing.
     """
-    doubt = mismatch or (None if frame.found else NO_BREAST)
-    if score >= operating_point:
-        return Verdict.POSITIVE, (mismatch,) if mismatch else ()
-    return (Verdict.INDETERMINATE, (doubt,)) if doubt else (Verdict.NEGATIVE, ())
+    doubts = [mismatch.warning] if mismatch else [] if frame.found else [NO_BREAST]
+    if score >= operating_point and (mismatch is None or mismatch.of_breast):
+        return Verdict.POSITIVE, (mismatch.warning,) if mismatch else ()
+    return (Verdict.INDETERMINATE, tuple(doubts)) if doubts else (Verdict.NEGATIVE, ())
 
 
 def findings_of(

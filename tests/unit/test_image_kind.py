@@ -23,6 +23,7 @@ from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.kind import (
     SIZE,
     KindModel,
+    Mismatch,
     kind_model,
     kind_of,
     look,
@@ -35,6 +36,7 @@ from mammosono.appliance.values import (
     BreastScoring,
     Calibration,
     ImageKind,
+    Label,
     Laterality,
     Modality,
     Reading,
@@ -94,27 +96,30 @@ def test_the_least_probability_is_the_border(p):
 
 
 def test_the_other_modality_is_named():
-    assert mismatch(MAMMOGRAM, Modality.US, MODEL) == (
+    assert mismatch(MAMMOGRAM, Modality.US, MODEL) == Mismatch(
         "This does not look like an ultrasound of the breast (it looks like a mammogram); a "
-        "negative cannot be given. Check that it is the right file, in the right field."
+        "negative cannot be given. Check that it is the right file, in the right field.",
+        of_breast=True,
     )
 
 
 def test_something_else_is_not_given_a_name():
-    assert mismatch(OTHER, Modality.MG, MODEL) == (
-        "This does not look like a mammogram; a negative cannot be given. Check that it is the "
-        "right file, in the right field."
+    assert mismatch(OTHER, Modality.MG, MODEL) == Mismatch(
+        "This does not look like a mammogram; a verdict cannot be given. Check that it is the "
+        "right file, in the right field.",
+        of_breast=False,
     )
 
 
 # Verdict
 
 
-@given(st.floats(0, 1), st.booleans())
-def test_what_is_doubted_is_never_negative(score, found):
+@given(st.floats(0, 1), st.booleans(), st.booleans())
+def test_what_is_doubted_is_never_negative_and_positive_only_of_a_breast(score, found, of_breast):
     frame = replace(FRAME, found=found)
-    verdict, warnings = judge(score, 0.5, frame, "doubt")
-    assert verdict is (Verdict.POSITIVE if score >= 0.5 else Verdict.INDETERMINATE)
+    verdict, warnings = judge(score, 0.5, frame, Mismatch("doubt", of_breast))
+    stays = score >= 0.5 and of_breast
+    assert verdict is (Verdict.POSITIVE if stays else Verdict.INDETERMINATE)
     assert warnings == ("doubt",)
 
 
@@ -165,11 +170,19 @@ def test_a_mammogram_in_the_ultrasounds_place_leaves_the_study_open():
     assert "it looks like a mammogram" in reading.images[1].warnings[-1]
 
 
-def test_what_looks_malignant_stays_positive_with_the_warning():
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [(ULTRASOUND, Verdict.POSITIVE), (OTHER, Verdict.INDETERMINATE)],
+    ids=["the other modality", "no breast"],
+)
+def test_what_looks_malignant_stays_positive_with_the_warning_if_it_is_of_a_breast(kind, verdict):
     malignant = fakes.Scene((fakes.Lesion((20, 20, 50, 50), 0.05, 0.9),), (0.05, 0.05, 0.9))
-    reading = read((OTHER, ULTRASOUND), malignant)
-    assert reading.verdict is Verdict.POSITIVE
-    assert "does not look like a mammogram" in reading.images[0].warnings[-1]
+    image = read((kind, ULTRASOUND), malignant).images[0]
+    assert image.verdict is verdict
+    assert "does not look like a mammogram" in image.warnings[-1]
+    assert [found.label for found in image.findings] == [
+        Label.MALIGNANT if verdict is Verdict.POSITIVE else Label.BENIGN
+    ]
 
 
 def test_the_document_says_the_kind_and_reads_it_back():
@@ -266,7 +279,7 @@ def shipped():
 def test_what_is_no_breast_is_never_negative(shipped, what, modality):
     image = read_image(grey_png(NOT_A_BREAST[what]), modality)
     (found,) = shipped.read([image]).images
-    assert found.verdict is not Verdict.NEGATIVE
+    assert found.verdict is Verdict.INDETERMINATE
     assert any("does not look like" in warning for warning in found.warnings)
 
 
