@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,14 +16,15 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="training needs torch")
 
 import tiny
-from tiny_bundle import drawn_network
+from tiny_bundle import drawn_bundle, drawn_network
 from typer.testing import CliRunner
 
 from mammosono.appliance.values import Modality
 from mammosono.tools.cli import app
 from mammosono.tools.data.folds import Fold, refold
 from mammosono.tools.data.index import LABELS, SPLITS, Record, read_index, select
-from mammosono.tools.export.out_of_fold import out_of_fold, out_of_folds
+from mammosono.tools.export.export import Goal, export_bundle
+from mammosono.tools.export.out_of_fold import chosen_on, out_of_folds, scored_for
 from mammosono.tools.export.run_model import sources_of
 from mammosono.tools.sweep.leave_one_out import leave_one_out, table
 from mammosono.tools.training import checkpoint
@@ -111,12 +113,16 @@ def test_what_is_no_fold_is_refused(text: str) -> None:
 
 
 def run_of(
-    folder: Path, index: Path, fold: Fold | None, sources: tuple[str, ...] = ("phantom",)
+    folder: Path,
+    index: Path,
+    fold: Fold | None,
+    sources: tuple[str, ...] = ("phantom",),
+    records: Sequence[Record] | None = None,
 ) -> Path:
     """A run folder with drawn weights."""
     folder.mkdir()
     config = replace(tiny.TRAIN, modalities=("US",))
-    records = select(read_index(index), modality=Modality.US)
+    records = records or select(read_index(index), modality=Modality.US)
     mark = DataMark.of(index, records, sources, fold=fold)
     checkpoint.write_config(folder, config, data=asdict(mark), software={})
     network = drawn_network(config.network)
@@ -141,46 +147,104 @@ def test_the_runs_record_names_the_fold_and_a_resumed_run_must_have_the_same(
             refuse_other(run, config, DataMark.of(phantom_index, records, ("phantom",), fold=other))
 
 
-def test_every_image_of_the_held_back_fold_is_looked_at_once_and_no_other(
+def by_halves(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The ultrasound images as those of two hospitals, each case of one."""
+    return tuple(
+        replace(r, source="far") if int(r.case.encode().hex(), 16) % 2 else r
+        for r in records
+        if r.modality is Modality.US
+    )
+
+
+def test_all_folds_together_look_once_at_every_image_of_train_and_val(
     phantom_index: Path, tmp_path: Path
 ) -> None:
     records = read_index(phantom_index)
     own = select(records, modality=Modality.US)
+    runs = [run_of(tmp_path / f"{k}", phantom_index, Fold(k, 2)) for k in (1, 2)]
     told: list[tuple[int, int]] = []
-    run = run_of(tmp_path / "run", phantom_index, Fold(2, 3))
-    looks = out_of_fold(run, records, lambda *count: told.append(count))
-    held = select(refold(own, {"phantom"}, Fold(2, 3)), split="val")
-    assert [look.record.name for look in looks] == [record.name for record in held]
+    looks = out_of_folds(runs, records, ["phantom"], lambda *count: told.append(count))
+    held = [
+        record.name
+        for k in (1, 2)
+        for record in select(refold(own, {"phantom"}, Fold(k, 2)), split="val")
+    ]
+    assert [look.record.name for look in looks] == held
+    assert sorted(held) == sorted(record.name for record in own if record.split != "test")
     assert told == [(k + 1, len(held)) for k in range(len(held))]
     for look in looks:
         assert 0 <= look.evidence.whole_image <= 1
         assert look.hit.shape == (len(look.lesion), len(look.record.lesions))
         assert (np.diff(look.lesion) <= 1e-6).all()
+    for lacking in (runs[:1], [runs[0], runs[0]], [*runs, runs[0]]):
+        with pytest.raises(BadRun, match="every fold of one division"):
+            out_of_folds(lacking, records, ["phantom"])
 
 
-def test_all_folds_together_hold_every_image_of_train_and_val(
-    phantom_index: Path, tmp_path: Path
-) -> None:
-    records = read_index(phantom_index)
-    runs = [run_of(tmp_path / f"{k}", phantom_index, Fold(k, 2)) for k in (1, 2)]
-    looks = out_of_folds(runs, records)
-    assert sorted(look.record.name for look in looks) == sorted(
-        r.name for r in select(records, modality=Modality.US) if r.split != "test"
-    )
-    for lacking in (runs[:1], [runs[0], runs[0]], []):
-        with pytest.raises(BadRun, match="one for each fold"):
-            out_of_folds(lacking, records)
+def test_a_run_of_one_hospital_looks_at_the_others(phantom_index: Path, tmp_path: Path) -> None:
+    records = by_halves(read_index(phantom_index))
+    here = run_of(tmp_path / "here", phantom_index, None, ("phantom",), records)
+    there = run_of(tmp_path / "there", phantom_index, None, ("far",), records)
+    looks = out_of_folds([here, there], records, ["phantom", "far"])
+    taught = [record for record in records if record.split != "test"]
+    assert [look.record.source for look in looks] == sorted(r.source for r in taught)
+    assert sorted(look.record.name for look in looks) == sorted(r.name for r in taught)
+    with pytest.raises(BadRun, match="held back by no run"):
+        out_of_folds([here], records, ["phantom", "far"])
 
 
-def test_a_run_without_a_fold_or_of_another_index_is_refused(
-    phantom_index: Path, tmp_path: Path
-) -> None:
-    records = read_index(phantom_index)
-    with pytest.raises(BadRun, match="held back no fold"):
-        out_of_fold(run_of(tmp_path / "whole", phantom_index, None), records)
-    moved = [replace(r, split="train") for r in records]
+def test_a_run_of_another_index_is_refused(phantom_index: Path, tmp_path: Path) -> None:
+    moved = [replace(r, split="train") for r in read_index(phantom_index)]
     with pytest.raises(BadRun, match="divides its sources otherwise"):
-        out_of_fold(run_of(tmp_path / "one", phantom_index, Fold(1, 2)), moved)
+        out_of_folds([run_of(tmp_path / "one", phantom_index, Fold(1, 2))], moved, ["phantom"])
+
+
+def test_without_a_run_nothing_is_looked_at(phantom_index: Path) -> None:
+    assert out_of_folds([], read_index(phantom_index), ["phantom"]) == []
+
+
+def test_a_manifest_says_what_its_thresholds_were_chosen_on() -> None:
+    assert chosen_on((), tuple(Modality)) == "val"
+    assert chosen_on({Modality.US}, tuple(Modality)) == "MG val, US out of fold"
+    assert chosen_on({Modality.US}, {Modality.US}) == "out of fold"
+
+
+def test_thresholds_come_from_what_was_held_back(phantom_index: Path, tmp_path: Path) -> None:
+    records = read_index(phantom_index)
+    whole = run_of(tmp_path / "whole", phantom_index, None)
+    folds = [run_of(tmp_path / f"{k}", phantom_index, Fold(k, 2)) for k in (1, 2)]
+    bundle = tmp_path / "bundle"
+    manifest = export_bundle(
+        {Modality.US: whole}, bundle, records, ["phantom"],
+        name="tiny", version="0.1", goal=Goal(), on_image=lambda *_: None, out_of_fold_runs=folds,
+    )  # fmt: skip
+    said = manifest["operating_points_chosen"]
+    assert (said["on"], manifest["findings_chosen"]["on"]) == ("out of fold", "out of fold")
+    looks = out_of_folds(folds, records, ["phantom"])
+    malignant = sum(look.malignant for look in looks)
+    assert (said["reached"]["US"]["n"], said["reached"]["US"]["malignant"]) == (
+        len(looks), malignant
+    )  # fmt: skip
+    scored = scored_for(bundle, looks)[Modality.US]
+    point = manifest["modalities"]["US"]["operating_point"]
+    found = sum(one.malignant and one.score >= point for one in scored) / malignant
+    assert found == pytest.approx(said["reached"]["US"]["tpr"], abs=1e-4)
+
+
+def test_operating_points_take_what_was_held_back_in_place_of_val(
+    phantom_index: Path, tmp_path: Path
+) -> None:
+    bundle = drawn_bundle(tmp_path / "bundle")
+    runs = [run_of(tmp_path / f"{k}", phantom_index, Fold(k, 2)) for k in (1, 2)]
+    arguments = ["--bundle", bundle, "--data", phantom_index, "--source", "phantom"]
+    options = ["--target-sensitivity", "0.9", "--least", "0", "--json"]
+    held = [part for run in runs for part in ("--out-of-fold", run)]
+    done = CliRunner().invoke(app, ["operating-points", *map(str, [*arguments, *options, *held])])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)["operating_points_chosen"]
+    own = [r for r in read_index(phantom_index) if r.modality is Modality.US and r.split != "test"]
+    assert said["on"] == "MG val, US out of fold"
+    assert said["reached"]["US"]["n"] == len(own)
 
 
 def test_runs_are_judged_on_every_hospital_and_their_own_are_marked(

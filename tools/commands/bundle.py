@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import Index, Json, Sources
+from mammosono.tools.commands.shared import Index, Json, OutOfFold, Sources
 from mammosono.tools.console import bar, bars, fail, refusals
 
 
@@ -53,6 +53,7 @@ def export(
         Path | None,
         typer.Option(metavar="RUN", help="Run folder of `train-kind`; without, no such stage."),
     ] = None,
+    out_of_fold: OutOfFold = None,
 ) -> None:
     """Turn a run's best weights into a bundle: ONNX stages, thresholds, manifest.
 
@@ -75,6 +76,7 @@ def export(
                 runs, out, read_index(data), source or sources_of(runs),
                 name=name, version=version, goal=Goal(sensitivity, shown),
                 on_image=progress, denoiser_run=denoiser, kind_run=kind_run,
+                out_of_fold_runs=out_of_fold or (),
             )  # fmt: skip
     for key, difference in manifest["training"]["parity"].items():
         console.print(f"torch against onnxruntime, {key}: {difference:.1e}", highlight=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from mammosono.tools.commands.shared import Index, Json, Sources, trained_sources
+from mammosono.tools.commands.shared import Index, Json, OutOfFold, Sources, trained_sources
 from mammosono.tools.console import bar, bars, refusals
 
 ClassFree = Annotated[
@@ -195,6 +196,11 @@ def operating_points(
     ] = None,
     split: Annotated[Split, typer.Option(help="Images to choose on.")] = Split.val,
     source: Sources = None,
+    out_of_fold: OutOfFold = None,
+    denoiser: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run of `train-denoiser` that those runs learned with."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the points as JSON.", dir_okay=False)
     ] = None,
@@ -211,22 +217,39 @@ def operating_points(
     with refusals():
         if split is Split.test:
             raise ValueError("test images choose nothing; take val")
+        from mammosono.appliance.values import Modality
         from mammosono.engines.bundle import open_bundle
         from mammosono.tools.data.index import read_index, select
-        from mammosono.tools.evaluation.operating_points import Target, choose_for_bundle, enter
+        from mammosono.tools.evaluation.operating_points import (
+            Scored,
+            Target,
+            choose_for_bundle,
+            enter,
+        )
         from mammosono.tools.evaluation.roles import roles_of
+        from mammosono.tools.export.out_of_fold import chosen_on, out_of_folds, scored_for
 
         target = Target(target_sensitivity, target_specificity, least, confidence)
         free = roles_of(open_bundle(bundle).manifest).class_free
         sources = [name for name in source or trained_sources(bundle) if name not in free]
-        records = select(read_index(data), split=split.value, sources=sources)
+        index = read_index(data)
+        records = select(index, split=split.value, sources=sources)
         if not records:
             raise ValueError(
                 f"no {split.value} image to choose on: sources of which only lesions are judged "
                 "choose no operating point"
             )
-        with bar(Console(stderr=True) if as_json else console, "reading") as progress:
-            chosen = choose_for_bundle(bundle, records, target, progress)
+        scored: dict[Modality, list[Scored]] = {}
+        with bars(Console(stderr=True) if as_json else console) as progress:
+            if out_of_fold:
+                looks = out_of_folds(
+                    out_of_fold, index, sources, partial(progress, "out of fold"), denoiser
+                )
+                scored = scored_for(bundle, looks)
+            chosen = choose_for_bundle(
+                bundle, records, target, partial(progress, "reading"), scored,
+                chosen_on(scored, tuple(Modality), split.value),
+            )  # fmt: skip
         text = json.dumps(chosen, indent=2, allow_nan=False)
         if out:
             out.write_text(text + "\n", encoding="utf-8")

@@ -17,6 +17,15 @@ Sources = Annotated[
     list[str] | None,
     typer.Option("--source", metavar="NAME", help="Use this source alone; may be repeated."),
 ]
+OutOfFold = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out-of-fold",
+        metavar="RUN",
+        help="Run of a fold or of other hospitals: what it has not learned from, read by it, "
+        "chooses in place of val. Repeated, until every image was held back once.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
 
 

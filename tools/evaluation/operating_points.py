@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -289,10 +290,17 @@ def hospital_weights(
 
 
 def choose_for_bundle(
-    bundle: Path, records: Sequence[Record], target: Target, progress: OnCount
+    bundle: Path,
+    records: Sequence[Record],
+    target: Target,
+    progress: OnCount,
+    scored: Mapping[Modality, Sequence[Scored]] = MappingProxyType({}),
+    on: str = "val",
 ) -> dict[str, Any]:
     """The operating points of a bundle and what they reach on these records, as plain values.
 
+    scored: what other networks made of images, in place of the records of these modalities.
+    on: the images in words.
     Raises ModelUnavailable, IntakeError, ModelFault, and ValueError as `choose_jointly` does.
     """
     engine, model = open_model(bundle, EngineOptions())
@@ -305,7 +313,8 @@ def choose_for_bundle(
         },
     )
     with Reader(engine, silent) as reader:
-        read = read_scores(reader, records, progress)
+        rest = [record for record in records if record.modality not in scored]
+        read = read_scores(reader, rest, progress) | {m: list(own) for m, own in scored.items()}
     scores = {m: np.array([one.score for one in own]) for m, own in read.items()}
     truth = {m: np.array([one.malignant for one in own], bool) for m, own in read.items()}
     rng = np.random.default_rng(SEED)
@@ -322,7 +331,7 @@ def choose_for_bundle(
         if scoring.breast is not None:
             goal = chosen.points[modality].tpr
             breasts[modality] = choose_for_breasts(own, scoring, goal)
-    return as_plain(chosen, records, target, breasts)
+    return as_plain(chosen, read, target, breasts, on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,16 +399,16 @@ def _score(reading: ImageReading, malignant: bool) -> float:
 
 def as_plain(
     chosen: JointPoint,
-    records: Sequence[Record],
+    images: Mapping[Modality, Sequence[Scored]],
     target: Target,
     breasts: Mapping[Modality, BreastPoint],
+    on: str,
 ) -> dict[str, Any]:
     """What is printed, written and entered into the manifest."""
-    counts = {m: [r.label == "malignant" for r in records if r.modality is m] for m in Modality}
     reached: dict[str, Any] = {
         m.value: {
-            "n": len(counts[m]),
-            "malignant": sum(counts[m]),
+            "n": len(images[m]),
+            "malignant": sum(one.malignant for one in images[m]),
             "tpr": round(point.tpr, 4),
             "tnr": round(point.tnr, 4),
         }
@@ -423,12 +432,12 @@ def as_plain(
         "operating_points": {m.value: point.threshold for m, point in chosen.points.items()},
         "breast_operating_points": {m.value: own.point.threshold for m, own in breasts.items()},
         "operating_points_chosen": {
-            "on": ", ".join(sorted({record.split for record in records})),
+            "on": on,
             "for": f"fused {target.name} of at least {target.rate:g}{held}, either modality alone "
             f"keeping a sensitivity of at least {target.least:g}",
             "rule": RULE,
             "target": asdict(target),
-            "split_sha256": split_hash(records),
+            "split_sha256": split_hash([one.record for own in images.values() for one in own]),
             "reached": reached,
         },
     }

@@ -35,12 +35,14 @@ from mammosono.tools.export.calibrate import (
     LOWEST,
     Calibration,
     Judged,
+    Look,
     calibrate,
     look_at,
 )
 from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.export.half_precision import add_half_precision
 from mammosono.tools.export.kind import check_kind, enter_kind
+from mammosono.tools.export.out_of_fold import chosen_on, out_of_folds
 from mammosono.tools.export.parity import compare, compare_denoiser
 from mammosono.tools.export.probes import DenoiserInputs, RenamedStages
 from mammosono.tools.network.config import TrainConfig
@@ -89,6 +91,7 @@ def export_bundle(
     on_image: OnPhase,
     denoiser_run: Path | None = None,
     kind_run: Path | None = None,
+    out_of_fold_runs: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Write the bundle of runs' best checkpoints into `out` and return its manifest.
 
@@ -96,6 +99,8 @@ def export_bundle(
         one for each modality, each then read by a network of its own.
     denoiser_run: of `train-denoiser`; None for a bundle without the mammogram's network.
     kind_run: of `train-kind`; None for a bundle that takes every image for what it was sent as.
+    out_of_fold_runs: of parts of the same images; what they held back chooses the thresholds of
+        their modalities, in place of `val`, see `out_of_folds`.
     records: the whole index; `val` of the sources chooses thresholds, `test` is only measured.
     `out` is touched when the bundle is complete: a refused one leaves there what was there.
     Raises BadRun, ParityError, BundleError, IntakeError, ValueError, OSError.
@@ -117,8 +122,13 @@ def export_bundle(
         network = None if kind_run is None else enter_kind(manifest, kind_run, folder)
         write_manifest(folder, manifest)
         compared = {} if network is None else check_kind(network, folder)
-        parity, chosen = _choose(trained, cleaner, folder, val, goal, on_image)
-        _enter(manifest, chosen, goal)
+        held_back = out_of_folds(
+            out_of_fold_runs, records, sources, partial(on_image, "out of fold"), denoiser_run
+        )
+        parity, chosen = _choose(trained, cleaner, folder, val, held_back, goal, on_image)
+        _enter(
+            manifest, chosen, goal, chosen_on({one.record.modality for one in held_back}, chosen)
+        )
         manifest["training"] = {
             "networks": {one.name: {"config": asdict(one.config)} for one in trained},
             "sources": list(sources),
@@ -176,10 +186,12 @@ def _choose(
     cleaner: Denoiser | None,
     folder: Path,
     val: Sequence[Record],
+    held_back: Sequence[Look],
     goal: Goal,
     on_image: OnPhase,
 ) -> tuple[dict[str, float], dict[Modality, Calibration]]:
-    """The graphs' parity with the networks, and the numbers that validation images give."""
+    """The graphs' parity with the networks, and the numbers that images give which taught nothing:
+    what was held back where there is any of that modality, else validation images."""
     bundle = open_bundle(folder)
     model = model_of(bundle, "export")
     engine = OnnxEngine(bundle)
@@ -195,7 +207,9 @@ def _choose(
         if cleaner is not None:
             for stage, noisy in recorder.noisy.items():
                 parity |= compare_denoiser(cleaner, engine, noisy, stage)
-        looks = look_at(engine, model, val, partial(on_image, "calibrate"))
+        judged = {one.record.modality for one in held_back}
+        rest = [record for record in val if record.modality not in judged]
+        looks = [*held_back, *look_at(engine, model, rest, partial(on_image, "calibrate"))]
     finally:
         engine.close()
     free = {source for one in trained for source in one.config.class_free}
@@ -288,7 +302,9 @@ def _bounded(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "tolerances": named}
 
 
-def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: Goal) -> None:
+def _enter(
+    manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: Goal, on: str
+) -> None:
     reached = {}
     for modality, own in chosen.items():
         score: dict[str, Any] = {
@@ -308,7 +324,7 @@ def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: 
             operating_point=own.scoring.operating_point,
         )
     manifest["findings_chosen"] = {
-        "on": "val",
+        "on": on,
         "for": "at most so many false positives an image: "
         + ", ".join(f"{m.value} {goal.false_positives[m]:g}" for m in chosen),
         "reached": {
@@ -317,7 +333,7 @@ def _enter(manifest: dict[str, Any], chosen: dict[Modality, Calibration], goal: 
         },
     }
     manifest["operating_points_chosen"] = {
-        "on": "val",
+        "on": on,
         "for": f"sensitivity of at least {goal.sensitivity:g} of each modality",
         "reached": reached,
     }
