@@ -9,6 +9,13 @@ import { consistent } from "./words.js";
 
 const LOOK_MS = 5000;
 
+// A result that the page does not show.
+class Unshown extends Problem {
+  constructor(title, detail) {
+    super({ title, detail, code: "unknown", status: 200 });
+  }
+}
+
 export class StudyView {
   // page: {show(element, title), refused(problem), readBy(model | null), choice, change(problem)}
   constructor(id, page) {
@@ -59,19 +66,25 @@ export class StudyView {
 
   #read(result, posted) {
     this.settled = "done";
-    if (result.id !== this.id || !consistent(result)) {
+    try {
       // Never a verdict that the images do not bear out.
-      const problem = new Problem({
-        title: "This result contradicts itself",
-        detail: "Its verdict does not follow from its images, so it is not shown.",
-        code: "unknown",
-        status: 200,
-      });
-      this.page.show(trouble(problem), this.id);
+      if (result.id !== this.id || !consistent(result)) throw new Unshown(
+        "This result contradicts itself",
+        "Its verdict does not follow from its images, so it is not shown.",
+      );
+      this.shown = new AbortController();
+      this.reading = new Reading(result, posted, this.shown.signal);
+    } catch (problem) {
+      this.shown?.abort();
+      // Of another version, say: half a reading could hide a finding.
+      const why = problem instanceof Unshown ? problem : new Unshown(
+        "This result cannot be shown",
+        "Part of it is missing or unknown to this page. Reload the page; if that does not help, "
+          + "page and box are of different versions.",
+      );
+      this.page.show(trouble(why), this.id);
       return;
     }
-    this.shown = new AbortController();
-    this.reading = new Reading(result, posted, this.shown.signal);
     this.page.choice.done(this.id);
     this.page.readBy(result.model);
     this.page.show(this.reading.element, `${result.verdict}: ${this.id}`);

@@ -176,6 +176,19 @@ class TestVerdict:
         seen.problem("This result contradicts itself")
         assert page.locator(".banner").count() == 0
 
+    @pytest.mark.parametrize("lacking", ["images", "model"])
+    def test_a_result_that_lacks_a_part_is_said_and_shows_no_verdict(
+        self, seen: Visit, page: Page, lacking: str
+    ) -> None:
+        posted = seen.client.post("/v1/studies", files=[("mammogram", image("", 22)["buffer"])])
+        result = posted.json()
+        rest = {key: value for key, value in result.items() if key != lacking}
+        page.route(f"**/v1/studies/{result['id']}", lambda route: route.fulfill(json=rest))
+        page.goto(f"{seen.client.base_url}#study={result['id']}")
+        expect(page.locator(".problem")).to_be_visible()
+        assert page.locator(".banner").count() == 0
+        assert "Loading the study" not in page.locator("main").inner_text()
+
     def test_a_study_that_failed_has_no_verdict_and_says_why(
         self, seen: Visit, page: Page, reader: ToldReader
     ) -> None:
