@@ -93,6 +93,14 @@ class Settings(BaseSettings):
         description="Largest request body; the default holds four uncompressed digital mammograms "
         "and four ultrasound images.",
     )
+    connection_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="Share that one address, of IPv6 one /64, may hold of the connections that the "
+        "others leave, of 512 or as many as the process may open files for; 1 behind a reverse "
+        "proxy, which has one address for all its clients and should bound theirs itself.",
+    )
     max_uploads: int = Field(
         default=4,
         ge=1,

@@ -19,22 +19,16 @@ HEAD_S = 10.0
 STALL_S = 60.0
 """That a client may leave an answer untaken."""
 
-MOST_CONNECTIONS = 512
-"""Half of the files that a process may have open by default; the rest is for the spool."""
-
 
 class Connection(H11Protocol):
-    """uvicorn's protocol; the connection is cut if its client is slow, silent or one too many."""
+    """uvicorn's protocol; the connection is cut if its client is slow or silent."""
 
     _head: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._expect_head()
+        self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._got_head()

@@ -177,20 +177,6 @@ def test_a_client_that_takes_no_answer_is_cut_off() -> None:
         assert client.get("/healthz").status_code == 200
 
 
-def test_one_connection_too_many_is_cut_and_the_others_live(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with running(FakeReader()) as client:
-        monkeypatch.setattr(connection, "MOST_CONNECTIONS", 4)
-        opened = [connect(client) for _ in range(8)]
-        assert cut(opened[-1])
-        assert client.get("/healthz").status_code == 200
-        for one in opened:
-            one.close()
-        url = client.base_url.join("/healthz")
-        until(lambda: httpx.get(url).status_code == 200)
-
-
 def test_who_watches_does_not_keep_the_appliance_from_stopping() -> None:
     heard: list[str] = []
 
