@@ -16,15 +16,13 @@ from uvicorn.config import STARTUP_FAILURE
 from mammosono.appliance.http.connection import Connection
 from mammosono.appliance.http.listener import ListeningSocket, listen, most_connections
 from mammosono.appliance.http.places import Places
+from mammosono.appliance.http.request_head import MAX_HEAD_BYTES
 from mammosono.appliance.security import exposure
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
 
 logger = logging.getLogger(__name__)
-
-MAX_HEAD_BYTES = 16 * 1024
-"""Of a request's line and headers; a browser sends 1 to 2 KiB."""
 
 HANDSHAKE_S = 10.0
 """For the TLS handshake, from the opening of the connection; then the head has as long."""

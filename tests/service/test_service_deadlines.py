@@ -177,6 +177,19 @@ def test_a_client_that_takes_no_answer_is_cut_off() -> None:
         assert client.get("/healthz").status_code == 200
 
 
+def test_a_client_that_has_ended_its_side_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HALF_CLOSED_S", 0.3)
+    with running(FakeReader()) as client, connect(client) as opened:
+        opened.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert opened.recv(65536)
+        opened.shutdown(socket.SHUT_WR)
+        started = time.monotonic()
+        assert cut(opened)
+        assert time.monotonic() - started < 10  # a beat of the stream comes every 15
+
+
 def test_who_watches_does_not_keep_the_appliance_from_stopping() -> None:
     heard: list[str] = []
 
