@@ -104,8 +104,9 @@ class Settings(BaseSettings):
     max_uploads: int = Field(
         default=4,
         ge=1,
-        description="Request bodies received at the same time; further clients are made to wait. "
-        "With the queue this bounds the memory that uploads can take.",
+        description="Request bodies received at the same time, of one client half of those that "
+        "the others leave; further ones are made to wait. With the queue this bounds the memory "
+        "that uploads can take.",
     )
     upload_s: float = Field(
         default=120.0, gt=0, description="Seconds a client has to send its whole request body."
