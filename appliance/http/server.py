@@ -48,6 +48,7 @@ def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
         app,
         host=settings.host,
         port=settings.port,
+        loop="asyncio",  # uvloop, where it is installed, accepts past the ListeningSocket
         http=Connection,
         ssl_context_factory=None if context is None else lambda *_: context,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
