@@ -93,11 +93,20 @@ class Settings(BaseSettings):
         description="Largest request body; the default holds four uncompressed digital mammograms "
         "and four ultrasound images.",
     )
+    connection_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="Share that one address, of IPv6 one /64, may hold of the connections that the "
+        "others leave, of 512 or as many as the process may open files for; 1 behind a reverse "
+        "proxy, which has one address for all its clients and should bound theirs itself.",
+    )
     max_uploads: int = Field(
         default=4,
         ge=1,
-        description="Request bodies received at the same time; further clients are made to wait. "
-        "With the queue this bounds the memory that uploads can take.",
+        description="Request bodies received at the same time, of one client half of those that "
+        "the others leave; further ones are made to wait. With the queue this bounds the memory "
+        "that uploads can take.",
     )
     upload_s: float = Field(
         default=120.0, gt=0, description="Seconds a client has to send its whole request body."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from typing import Annotated
 
 import typer
@@ -31,6 +30,7 @@ def serve(
     """
     # The web framework takes as long to load as a reading takes to make; only here is it needed.
     from mammosono.appliance.http.app import create_app
+    from mammosono.appliance.http.listener import listen
     from mammosono.appliance.http.request_id import request_id
     from mammosono.appliance.http.server import make_server
     from mammosono.appliance.security.exposure import StartRefused
@@ -42,7 +42,12 @@ def serve(
         server = make_server(app, chosen)
     except (StartRefused, ApplianceError) as error:
         fail(str(error), error.code)
-    with _listen(chosen.host, chosen.port) as listening:
+    # Before the service starts, so that a taken port is one line and not a log.
+    try:
+        listening = listen(chosen.host, chosen.port)
+    except OSError as error:
+        fail(f"cannot listen: {error.strerror}", "address_unavailable", chosen.host)
+    with listening:
         logs.set_up(chosen.log_format, request_id.get)
         logger = logging.getLogger(__name__)
         logger.info("listening on %s port %d", *listening.getsockname()[:2])
@@ -74,14 +79,3 @@ def doctor(
         print_lines(Console(), results)
     if worst(results) is State.FAIL:
         raise typer.Exit(1)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # Before the service starts, so that a taken port is one line and not a log.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        fail(f"cannot listen: {error.strerror}", "address_unavailable", host)
-    # asyncio sends at once, without Nagle's 40 ms, only where it sees that the protocol is TCP.
-    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())

@@ -21,8 +21,10 @@ from mammosono.appliance.http import (
 from mammosono.appliance.http.body_limit import BodyLimit
 from mammosono.appliance.http.deadlines import RequestDeadline
 from mammosono.appliance.http.request_count import RequestCount
+from mammosono.appliance.http.request_head import RequestHead
 from mammosono.appliance.http.request_id import RequestId
 from mammosono.appliance.http.security_headers import SecurityHeaders
+from mammosono.appliance.http.upload_slots import UploadSlots
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.audit_writer import AuditWriter
@@ -52,7 +54,7 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
         queue = StudyQueue(storage, reader or reader_process(settings), audit_writer, metrics)
         app.state.settings = settings
         app.state.queue = queue
-        app.state.upload_slots = study_routes.UploadSlots(settings)
+        app.state.upload_slots = UploadSlots(settings)
         await audit_writer.started()
         queue.start()
         yield
@@ -92,6 +94,7 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
     problems.install(app)
     deadline_s = settings.upload_s + settings.max_wait_s + SLACK_S
     app.add_middleware(RequestDeadline, seconds=deadline_s)
+    app.add_middleware(RequestHead)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestCount, metrics=metrics)
     app.add_middleware(RequestId)

@@ -10,6 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mammosono.appliance.errors import HeadersTooLarge, MalformedRequest
+from mammosono.appliance.http.request_head import TOO_LARGE
 from mammosono.appliance.http.security_headers import HEADERS
 from mammosono.appliance.output.problem import from_error
 
@@ -19,26 +20,31 @@ HEAD_S = 10.0
 STALL_S = 60.0
 """That a client may leave an answer untaken."""
 
-MOST_CONNECTIONS = 512
-"""Half of the files that a process may have open by default; the rest is for the spool."""
+
+HALF_CLOSED_S = 10.0
+"""For the answer to a client that has ended its side: it may as well be gone, and hold a place."""
 
 
 class Connection(H11Protocol):
-    """uvicorn's protocol; the connection is cut if its client is slow, silent or one too many."""
+    """uvicorn's protocol; the connection is cut if its client is slow or silent.
+
+    uvicorn documents none of the members used here: tests/service/test_uvicorn.py holds them to the
+    version that pyproject.toml names.
+    """
 
     _head: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
+    _half_closed: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._expect_head()
+        self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._got_head()
         self._taken()
+        if self._half_closed is not None:
+            self._half_closed.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -48,6 +54,22 @@ class Connection(H11Protocol):
             self._expect_head()
         else:
             self._got_head()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays open: a request that has come whole is still answered.
+
+        Not over TLS, where asyncio closes both directions.
+        """
+        if self.scheme == "https" or not self._answering():
+            return False
+        if self._half_closed is None:
+            self._half_closed = self.loop.call_later(HALF_CLOSED_S, self.transport.abort)
+        return True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._half_closed is not None and not self._answering():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -69,7 +91,7 @@ class Connection(H11Protocol):
         """
         error = sys.exc_info()[1]
         if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
-            problem = from_error(HeadersTooLarge("Send less than 16 KiB of headers."))
+            problem = from_error(HeadersTooLarge(TOO_LARGE))
         else:
             problem = from_error(MalformedRequest("This is no HTTP/1.1; use another client."))
         body = json.dumps(problem.document()).encode()
@@ -83,6 +105,11 @@ class Connection(H11Protocol):
         for event in (start, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event))
         self.transport.close()
+
+    def _answering(self) -> bool:
+        """Whether there is a request that has come whole, and is not answered yet."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and not cycle.more_body
 
     def _expect_head(self) -> None:
         """Once for each head: more of it does not give it more time."""

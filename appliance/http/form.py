@@ -1,14 +1,13 @@
 """Multipart form of a study: a part for each image, named as its modality, study_id, nothing else.
 
-The bytes of an image go from the socket to a file of the spool, hashed on the way; the file name
-that a client sends is not looked at.
+The bytes of an image go from the socket to a file of the spool, hashed on the way, in a thread; no
+more is received before they are written. The file name that a client sends is not looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -27,6 +26,8 @@ from mammosono.appliance.errors import (
     UnsupportedContentEncoding,
     UnsupportedContentType,
 )
+from mammosono.appliance.http.pace import paced
+from mammosono.appliance.http.threads import in_thread
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
@@ -55,8 +56,11 @@ async def read_form(request: Request, folder: Path) -> StudyForm:
 
     Raises StudyError, EmptyFile, StorageFull or StorageFailed, each with the reason.
     """
-    with closing(_Parts(folder)) as parts:
+    parts = _Parts(folder)
+    try:
         return await _read(request, parts)
+    finally:
+        await in_thread(parts.close)
 
 
 async def _read(request: Request, parts: _Parts) -> StudyForm:
@@ -64,9 +68,9 @@ async def _read(request: Request, parts: _Parts) -> StudyForm:
     try:
         # The parser bounds what precedes a part's data: 8 headers of 4 KiB, boundary 256.
         parser = MultipartParser(_boundary(request), parts.callbacks())
-        async for chunk in request.stream():
+        async for chunk in paced(request.stream()):
             size += len(chunk)
-            parser.write(chunk)
+            await in_thread(parser.write, chunk)
     except FormParserError:
         raise MalformedRequest(
             "The multipart body cannot be parsed; check how it is built."

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
+import sys
 import time
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from mammosono.appliance.http.connection import Connection
+from mammosono.appliance.http.listener import ListeningSocket, listen, most_connections
+from mammosono.appliance.http.places import Places
+from mammosono.appliance.http.request_head import MAX_HEAD_BYTES
 from mammosono.appliance.security import exposure
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.settings import Settings
@@ -18,8 +24,11 @@ from mammosono.appliance.studies.queue import StudyQueue
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES = 16 * 1024
-"""Of a request's line and headers; a browser sends 1 to 2 KiB."""
+HANDSHAKE_S = 10.0
+"""For the TLS handshake, from the opening of the connection; then the head has as long."""
+
+BACKLOG = 1024
+"""Connections that the kernel holds until they are accepted."""
 
 DRAIN_S = 30
 """After SIGTERM: for requests under way, less than the 90 that systemd waits before it kills."""
@@ -29,7 +38,8 @@ def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
     """A server for `server.run()`, which returns after SIGTERM or SIGINT.
 
     It logs through whatever logging the caller has set up, and keeps no access log: a path may
-    hold a client's study id. Raises StartRefused if it would be reached by those who must not.
+    hold a client's study id. Raises StartRefused if it would be reached by those who must not, or
+    may open too few files.
     """
     access: AccessControl = app.state.access
     exposure.check(settings, tokens=access.in_use)
@@ -38,6 +48,7 @@ def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
         app,
         host=settings.host,
         port=settings.port,
+        loop="asyncio",  # uvloop, where it is installed, accepts past the ListeningSocket
         http=Connection,
         ssl_context_factory=None if context is None else lambda *_: context,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
@@ -49,7 +60,7 @@ def make_server(app: FastAPI, settings: Settings) -> ServiceServer:
         server_header=False,
         proxy_headers=False,
     )
-    return ServiceServer(config, app)
+    return ServiceServer(config, app, Places(most_connections(), settings.connection_share))
 
 
 LAST_WORDS_S = 5.0
@@ -57,19 +68,43 @@ LAST_WORDS_S = 5.0
 
 
 class ServiceServer(uvicorn.Server):
-    """Server that ends event streams at shutdown, which would otherwise last until they are cut;
-    and itself when the queue has failed: whatever supervises the process starts a new one."""
+    """Server that shares its places among the addresses that connect; ends event streams at
+    shutdown, which would otherwise last until they are cut; and itself when the queue has failed:
+    whatever supervises the process starts a new one."""
 
     _last_words_end: float | None = None
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, places: Places) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._places = app, places
 
     @property
     def failed(self) -> bool:
         """Whether it ended because a part of the service did."""
         return self._last_words_end is not None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, on sockets that count, and with a deadline for the TLS handshake, for which
+        uvicorn has no setting. Raises OSError if it opens the sockets itself and cannot."""
+        listening = sockets or [listen(self.config.host, self.config.port)]
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._connection,
+                sock=ListeningSocket(each, self._places),
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=HANDSHAKE_S if self.config.ssl else None,
+                backlog=BACKLOG,
+            )
+            for each in listening
+        ]
+        self.started = True
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state)
 
     async def on_tick(self, counter: int) -> bool:
         queue: StudyQueue = self._app.state.queue

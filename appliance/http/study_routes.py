@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from mammosono.appliance.errors import UnknownImage, UnknownStudy, UploadTooSlow
+from mammosono.appliance.errors import UnknownImage, UnknownStudy
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
-from mammosono.appliance.http.form import MAX_FILES_OF_PART, StudyForm, read_form
+from mammosono.appliance.http.form import MAX_FILES_OF_PART
+from mammosono.appliance.http.upload_slots import UploadSlots
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import Problem
@@ -27,7 +25,6 @@ from mammosono.appliance.security.roles import Principal, Role
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Status, Study
-from mammosono.appliance.studies.spool.files import disk_errors
 
 MOST_NUMBER = 2**63 - 1
 """Of a study: SQLite counts no further."""
@@ -49,34 +46,6 @@ FORM = {
     "additionalProperties": False,
 }
 REQUEST_BODY = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
-
-
-class UploadSlots:
-    """Limit on request bodies received at the same time, and a deadline for each."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._free = asyncio.Semaphore(settings.max_uploads)
-        self._upload_s = settings.upload_s
-
-    @asynccontextmanager
-    async def receive(self, request: Request, incoming: Path) -> AsyncIterator[StudyForm]:
-        """The posted form; what nobody took of it is gone afterwards.
-
-        Raises StudyError, EmptyFile, StorageFull or StorageFailed.
-        """
-        async with self._free:
-            with disk_errors():
-                folder = tempfile.TemporaryDirectory(dir=incoming)
-            with folder:
-                try:
-                    form = await asyncio.wait_for(
-                        read_form(request, Path(folder.name)), self._upload_s
-                    )
-                except asyncio.TimeoutError:
-                    raise UploadTooSlow(
-                        f"Send the whole request within {self._upload_s:g} seconds."
-                    ) from None
-                yield form
 
 
 class PictureResponse(FileResponse):
@@ -140,7 +109,7 @@ async def post_study(
     settings: Settings = request.app.state.settings
     slots: UploadSlots = request.app.state.upload_slots
     queue.check()
-    async with slots.receive(request, queue.storage.spool.incoming) as form:
+    async with slots.receive(request, who, queue.storage.spool.incoming) as form:
         study = await queue.take(form.study_id, form.uploads, who.name)
     # Written while the study is read: on the disk before the answer, and without a wait of its own.
     recording = asyncio.ensure_future(audit.posted(who, study))

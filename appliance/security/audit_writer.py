@@ -39,12 +39,15 @@ class AuditWriter:
         self._views: OrderedDict[tuple[str, str, int], float] = OrderedDict()
         self._unwritten: deque[events.AuditEvent] = deque(maxlen=_MOST_UNWRITTEN)
         self._writing = Lock()
+        self._refused = self._trying_again = False
 
     def check(self) -> None:
-        """Raises StorageFailed if events wait to be written and still cannot be."""
-        if self._unwritten:
-            self._write_all()
-        if self._unwritten:
+        """Raises StorageFailed if the disk has refused events, which are then tried again. Waits
+        for no disk: those that are being written just now are no reason."""
+        if self._refused:
+            if not self._trying_again:
+                self._trying_again = True
+                self._thread.submit(self._write_all)
             raise StorageFailed("The audit log cannot be written; call the technician.")
 
     async def started(self) -> None:
@@ -97,11 +100,14 @@ class AuditWriter:
         """The log's head, or None if something is left for the next time."""
         head = None
         with self._writing:
+            self._trying_again = False
             while self._unwritten:
                 try:
                     head = self._log.append(self._unwritten[0])
                 except OSError as error:
                     logger.error("the audit log cannot be written: %s", error.strerror)
+                    self._refused = True
                     return None
                 self._unwritten.popleft()
+            self._refused = False
         return head

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address, ip_network
+
+from mammosono.appliance.security.clients import client_of
 
 FREE = 5
 """Wrong tokens before the first wait."""
@@ -29,7 +30,7 @@ class Throttle:
 
     def failed(self, address: str) -> float:
         """Count a failure; or, while the address has to wait, only the seconds that are left."""
-        key, now = _key(address), self._clock()
+        key, now = client_of(address), self._clock()
         count, until = self._failures.pop(key, (0, now))
         if now >= until:
             count = 1 if now > until + FORGET_S else count + 1
@@ -45,14 +46,3 @@ class Throttle:
 
     def __len__(self) -> int:
         return len(self._failures)
-
-
-def _key(address: str) -> str:
-    """One machine has all addresses of an IPv6 /64."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, 64), strict=False))
-    return address

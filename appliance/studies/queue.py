@@ -18,6 +18,7 @@ from mammosono.appliance.errors import (
     QueueFull,
     ReaderLost,
     StorageError,
+    StorageFailed,
     StudyNotRead,
 )
 from mammosono.appliance.output.problem import from_error, from_unexpected
@@ -45,6 +46,7 @@ MAX_ATTEMPTS = 2
 RETRY_S = 1.0
 """Pause of the worker after reader or disk failed."""
 RETENTION_S = 60.0
+"""Between two rounds that delete what is old, and show whether the disk can be written."""
 PICTURES_S = 20.0
 """Longest wait for a picture that is not drawn yet."""
 
@@ -92,6 +94,8 @@ class StudyQueue:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = self._failed = False
         self._standstill: ApplianceError | None = None
+        self._unwritable: StorageError | None = None
+        self._retention_due = asyncio.Event()
 
     def start(self) -> None:
         """Start the reader and the worker; returns at once."""
@@ -124,7 +128,10 @@ class StudyQueue:
             raise ModelUnavailable(self.reader.unavailable)
 
     async def impediments(self) -> dict[str, ApplianceError]:
-        """The reasons why no study can be taken and read now, by part; empty if there are none."""
+        """The reasons why no study can be taken and read now, by part; empty if there are none.
+
+        Asked for by everybody at any time: writes nothing, and waits for no sync.
+        """
         impediments: dict[str, ApplianceError] = {}
         if self._failed:
             impediments["worker"] = ModelUnavailable(_STARTS_AGAIN)
@@ -134,6 +141,8 @@ class StudyQueue:
             _ = self.reader.model
         except ApplianceError as error:
             impediments["reader"] = error
+        if self._unwritable is not None:
+            impediments["disk"] = self._unwritable
         try:
             await self.storage(Spool.check)
             waiting = (await self.storage(Spool.counts))[Status.QUEUED]
@@ -156,6 +165,9 @@ class StudyQueue:
             study = await self.storage(Spool.accept, study_id, owner, uploads)
         except QueueFull as error:
             error.retry_after_s = math.ceil(self._last_reading_s)
+            raise
+        except StorageFailed:
+            self._retention_due.set()  # a look would not tell that the disk cannot be written
             raise
         if study.status is Status.QUEUED:
             self._pending.set()
@@ -385,13 +397,21 @@ class StudyQueue:
             self.broadcast.publish(await self.storage(Spool.again, study))
 
     async def _retain(self) -> None:
+        pause_s = RETENTION_S
         while True:
-            await asyncio.sleep(RETENTION_S)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._retention_due.wait(), pause_s)
+            self._retention_due.clear()
+            if not self.storage.is_open:
+                continue
             try:
                 removed = await self.storage(Spool.retain)
             except StorageError as error:
-                logger.error("no studies can be removed: %s", error)
+                if str(error) != str(self._unwritable):
+                    logger.error("no studies can be removed: %s", error)
+                self._unwritable, pause_s = error, RETRY_S
                 continue
+            self._unwritable, pause_s = None, RETENTION_S
             if removed.by_age or removed.by_space:
                 logger.info(
                     "studies removed: %d by age, %d to make room", removed.by_age, removed.by_space

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import io
 import json
+import re
 import socket
 import zipfile
 import zlib
@@ -291,6 +292,98 @@ def test_a_request_that_is_no_http_ends_in_400(client: httpx.Client, lines: byte
 def test_headers_that_are_too_large_are_refused_by_their_code(client: httpx.Client) -> None:
     response, code = refusal(client, POST + b"X-Long: " + b"x" * 17_000)
     assert (response.status, code) == (431, "headers_too_large")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        b"X-Long: " + b"x" * 100_000,
+        b"\r\n".join(b"X-%d: x" % n for n in range(3_000)),
+    ],
+    ids=["one", "many"],
+)
+def test_headers_that_are_too_large_are_refused_though_they_arrive_at_once(
+    client: httpx.Client, large: bytes
+) -> None:
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + large + b"\r\n\r\n"
+    response, code = refusal(client, get)
+    assert (response.status, code) == (431, "headers_too_large")
+
+
+def test_a_request_line_that_is_too_large_is_refused_though_it_arrives_at_once(
+    client: httpx.Client,
+) -> None:
+    get = b"GET /healthz?" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    response, code = refusal(client, get)
+    assert (response.status, code) == (431, "headers_too_large")
+
+
+def all_that_comes(connection: socket.socket) -> bytes:
+    """All bytes until the server ends the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST + b"Content-Length: 6\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+        POST + CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+        POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"\r\n0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.2\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/0.9\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz\r\n\r\n",
+    ],
+    ids=["CL, TE", "TE, CL", "TE of HTTP/1.0", "HTTP/2.0", "9.9", "1.2", "0.9", "no version"],
+)
+def test_what_could_be_understood_in_two_ways_is_refused_and_nothing_behind_it_is_answered(
+    client: httpx.Client, request_bytes: bytes
+) -> None:
+    with connect(client) as connection:
+        connection.sendall(request_bytes + HEALTH)
+        received = all_that_comes(connection)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"malformed_request" in received
+    assert len(re.findall(rb"HTTP/1.1 \d", received)) == 1
+    assert b"alive" not in received
+
+
+def test_a_client_that_ends_its_side_is_answered_all_that_it_asked_for(
+    client: httpx.Client,
+) -> None:
+    with connect(client) as connection:
+        connection.sendall(HEALTH * 3)
+        connection.shutdown(socket.SHUT_WR)
+        assert all_that_comes(connection).count(b'{"status":"alive"}') == 3
+
+
+def test_a_study_of_a_client_that_ends_its_side_is_answered(client: httpx.Client) -> None:
+    with connect(client) as connection:
+        connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(WHOLE) + WHOLE)
+        connection.shutdown(socket.SHUT_WR)
+        assert b'"status": "done"' in all_that_comes(connection)
+
+
+@pytest.mark.parametrize(
+    "half", [b"GET /healthz HT", POST + b"Content-Length: 1000\r\n\r\n--b\r\n"]
+)
+def test_a_client_that_ends_its_side_within_a_request_is_cut_off(
+    client: httpx.Client, half: bytes
+) -> None:
+    with connect(client) as connection:
+        connection.sendall(HEALTH + half)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(5)
+        assert all_that_comes(connection).count(b"HTTP/1.1 ") == 1
 
 
 def test_headers_without_end_are_cut_off(client: httpx.Client) -> None:

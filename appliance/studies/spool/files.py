@@ -22,7 +22,7 @@ _FAILED = (
 )
 _LOCKED = "Another program holds the list of studies; end it, or wait until it has ended."
 _DAMAGED = "The list of studies, studies.db, cannot be read; call the technician. Files stay."
-_FULL_BYTES = 64 * 1024
+FULL_BYTES = 64 * 1024
 """With less than this SQLite cannot make the files that it needs beside the database."""
 
 
@@ -56,7 +56,7 @@ def _storage_error(said: str, folder: Path | None) -> StorageFull | StorageFaile
 
 def _is_full(folder: Path) -> bool:
     try:
-        return free_bytes(folder) < _FULL_BYTES
+        return free_bytes(folder) < FULL_BYTES
     except OSError:
         return False
 

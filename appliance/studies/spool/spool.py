@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -226,7 +227,8 @@ class Spool:
 
     def retain(self) -> Retained:
         """Delete what has lain for longer than it may, and the oldest while the disk runs full:
-        studies that were read first, then failed ones, those that wait never."""
+        studies that were read first, then failed ones, those that wait never. Writes in any case:
+        raises StorageError if the disk permits nothing to be written."""
         with self._disk_errors():
             self._clock.tick()
             old = self._records.settled(before=self._clock.now() - self._max_age_s)
@@ -246,11 +248,13 @@ class Spool:
             return self._free(self._folder)
 
     def check(self) -> None:
-        """Raises StorageFull or StorageFailed if a study could not be taken now."""
-        if self.free_bytes() < self._min_free_bytes:
+        """Raises StorageFull or StorageFailed if a study could not be taken now, as far as a look
+        can tell: everybody may ask, so nothing is written. `retain` writes, and shows the rest."""
+        if self.free_bytes() < max(self._min_free_bytes, files.FULL_BYTES):
             raise StorageFull("The disk is nearly full; delete studies or free space.")
         with self._disk_errors():
-            self._clock.tick()  # a row written and synced
+            if not os.access(self.incoming, os.W_OK):
+                raise PermissionError(errno.EACCES, "not writable")
 
     def _known(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study | None:
         """The study posted before under this id, unless that post came to nothing."""
