@@ -96,6 +96,7 @@ class HotFolder:
     log: Callable[[str], None] = lambda _: None
     pair_days: int = 0
     _listing: Listing[Content] = field(init=False)
+    _unread: bool = False
     _open: dict[str, Group] = field(default_factory=dict)
     _strangers: list[SeenFile[Content]] = field(default_factory=list)
     _failures: Counter[str] = field(default_factory=Counter)
@@ -117,7 +118,8 @@ class HotFolder:
             return posted
         try:
             changed = self._listing.look()
-            if self._read_new() or changed:
+            self._unread |= changed
+            if (self._unread and self._read_new()) or changed:
                 self._regroup()
             self._say_strangers()
             # What failed goes to the end: no study keeps the others waiting.
@@ -136,17 +138,20 @@ class HotFolder:
 
     def _read_new(self) -> bool:
         """Read what was not read since it changed; whether anything was."""
-        read = False
-        for file in self._listing.files.values():
-            if file.content is None:
-                try:
-                    file.content = _content(file)
-                    read = True
-                except FileNotFoundError:  # the next look will not list it
-                    continue
-                except OSError as error:  # held by who writes it, or not ours to read
-                    self._say(file, f"{_reason(error)}; it is tried again")
-        return read
+        unread = [file for file in self._listing.files.values() if file.content is None]
+        failed = {name for name, _ in self._said}
+        for file in sorted(unread, key=lambda one: one.path.name in failed):
+            try:
+                file.content = _content(file)
+            except FileNotFoundError:  # the next look will not list it
+                continue
+            except OSError as error:
+                self._say(file, f"{_reason(error)}; it is tried again")
+                # Held by who writes it, or not ours; anything else the whole share may have.
+                if not isinstance(error, PermissionError):
+                    break
+        self._unread = any(file.content is None for file in unread)
+        return any(file.content is not None for file in unread)
 
     def _regroup(self) -> None:
         files = self._listing.files

@@ -63,7 +63,9 @@ class Listing(Generic[T]):
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 known = self.files.get(entry.name)
-                seen = self._seen(entry, known) if self._wanted(entry.name) else None
+                if known is None and not self._wanted(entry.name):
+                    continue
+                seen = self._seen(entry, known)
                 if seen is not None:
                     found[entry.name] = seen
                     changed |= seen is not known
