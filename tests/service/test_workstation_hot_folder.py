@@ -354,21 +354,41 @@ def test_a_file_that_nobody_may_read_is_said_once_and_keeps_no_other_waiting(
     hot_folder.log = lines.append
     pair(tmp_path, "a")
     pair(tmp_path, "b")
-    describe = pairing.describe
 
     def refuse(path: Path) -> Any:
-        if path.name == "a_us.png":
+        if path.name.startswith("a"):
             raise PermissionError(13, "Permission denied")
-        return describe(path)
+        return pairing.describe(path)
 
     monkeypatch.setattr(hot_folder_module, "describe", refuse)
-    assert later(hot_folder, clock, 3) == 1
     hot_folder.look()
-    assert [line for line in lines if line.startswith("a_us")] == [
-        "a_us.png: Permission denied; it is tried again"
+    assert sorted(lines) == [
+        f"a_{test}.png: Permission denied; it is tried again" for test in ("mg", "us")
     ]
+    assert later(hot_folder, clock, 3) == 1
+    assert len(lines) == 3
     monkeypatch.undo()
     assert hot_folder.look() == 1
+
+
+def test_a_share_that_lists_but_does_not_read_is_tried_with_one_file_at_a_time(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def refuse(path: Path) -> Any:
+        tried.append(path)
+        raise OSError(5, "Input/output error")
+
+    for key in "abc":
+        pair(tmp_path, key)
+    hot_folder = watching(tmp_path, FakeAppliance(), clock)
+    monkeypatch.setattr(hot_folder_module, "describe", refuse)
+    for _ in range(6):
+        hot_folder.look()
+    assert len(tried) == len(set(tried)) == 6
+    monkeypatch.undo()
+    assert later(hot_folder, clock, 3) == 3
 
 
 def test_a_study_that_fails_each_time_keeps_no_other_waiting(tmp_path: Path, clock: Clock) -> None:
@@ -385,28 +405,30 @@ def test_a_study_that_fails_each_time_keeps_no_other_waiting(tmp_path: Path, clo
 # Whose it is, and where it is found
 
 
+@pytest.mark.parametrize("second", ["US", "MG"])
 def test_two_people_under_one_patient_id_are_left_and_the_folder_says_why(
-    tmp_path: Path, clock: Clock
+    tmp_path: Path, clock: Clock, second: str
 ) -> None:
     lines: list[str] = []
     fake = FakeAppliance()
-    for modality, name in (("MG", "Doe^Jane"), ("US", "Roe^Joan")):
+    for file, modality, name in (("a", "MG", "Doe^Jane"), ("b", second, "Roe^Joan")):
         told = {"PatientID": "0", "StudyDate": "20260102", "PatientName": name}
-        (tmp_path / modality).write_bytes(dicom(picture(), modality=modality, **told))
+        (tmp_path / file).write_bytes(dicom(picture(), modality=modality, **told))
     for _ in range(2):  # a new watch does not say it again
         hot_folder = watching(tmp_path, fake, clock)
         hot_folder.log = lines.append
         for _ in range(3):
-            later(hot_folder, clock, 100)
+            later(hot_folder, clock, 20)
     (path,) = tmp_path.glob("*.problem.json")
     document = json.loads(path.read_text())
-    assert (document["code"], sorted(document["files"])) == ("several_people", ["MG", "US"])
+    assert (document["code"], sorted(document["files"])) == ("several_people", ["a", "b"])
     (line,) = lines
     assert line.startswith(path.name.removesuffix(".problem.json"))
     for word in ("Doe", "Roe", "Jane", "20260102"):
         assert word not in line + path.read_text()
     assert fake.posted == []
-    (tmp_path / "US").unlink()  # sorted out by hand: what is left is one person's
+    clock.time += 60
+    (tmp_path / "b").unlink()  # sorted out by hand: what is left is one person's
     assert hot_folder.look() == 1
     assert list(tmp_path.glob("*.json")) == [path.with_name(path.name.replace("problem", "result"))]
 
