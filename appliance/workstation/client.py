@@ -247,8 +247,9 @@ class ApplianceClient:
         said = str(error) or type(error).__name__
         if "CERTIFICATE_VERIFY_FAILED" in said:
             return "its certificate is not trusted here; give the appliance's own with --ca"
-        if isinstance(error, httpx.RemoteProtocolError) and self._http.base_url.scheme == "http":
-            return f"{said} Perhaps it speaks HTTPS: give https://"
+        cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+        if cut and self._http.base_url.scheme == "http":
+            return f"{printable(said)}; if it speaks HTTPS, give https://"
         if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
             return "it does not speak HTTPS; give http:// if that is meant"
         return printable(said)

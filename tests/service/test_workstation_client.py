@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from mammosono.appliance.cli import app
 from mammosono.appliance.output.printable import printable
+from mammosono.appliance.security import tls
 from mammosono.appliance.values import Modality
 from mammosono.appliance.workstation import client as client_module
 from mammosono.appliance.workstation.client import (
@@ -207,8 +209,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @contextlib.contextmanager
-def answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """URL of a server that takes a request, does `answer`, and closes."""
+def answering(answer: Callable[[socket.socket], None], *, reads: bool = True) -> Iterator[str]:
+    """URL of a server that reads a request, unless `answer` does, answers, and closes."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -216,7 +218,8 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
             while True:
                 connection, _ = server.accept()
                 with contextlib.suppress(OSError), connection:
-                    connection.recv(65536)
+                    if reads:
+                        connection.recv(65536)
                     answer(connection)
                     connection.shutdown(socket.SHUT_WR)
                     while connection.recv(65536):
@@ -380,6 +383,34 @@ def test_no_password_of_an_address_is_repeated(files: Files) -> None:
     ):
         here.read(files)
     assert "secret" not in str(error.value)
+
+
+def test_a_certificate_that_is_not_trusted_says_what_to_give(files: Files, tmp_path: Path) -> None:
+    made = tls.self_made(tmp_path / "tls", ["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+    done = body(json.dumps(DONE).encode())
+
+    def speak_tls(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as safe:
+            safe.recv(65536)
+            done(safe)
+            safe.unwrap()
+
+    with answering(speak_tls, reads=False) as plain:
+        secure = plain.replace("http:", "https:")
+        with ApplianceClient(secure, ca=made.certificate) as here:
+            assert here._ask("GET", "/v1/studies/s-1").document == DONE
+        with ApplianceClient(secure) as here, pytest.raises(Unavailable, match="--ca"):
+            here.read(files)
+        with ApplianceClient(plain) as here, pytest.raises(Unavailable, match="https://"):
+            here.read(files)
+    with (
+        answering(done, reads=False) as plain,
+        ApplianceClient(plain.replace("http:", "https:")) as here,
+        pytest.raises(Unavailable, match="http://"),
+    ):
+        here.read(files)
 
 
 # The commands
