@@ -122,6 +122,8 @@ class ApplianceClient:
         took them: it is asked first whether it has the study.
         Raises Unavailable or PostRefused; OSError if a file cannot be read.
         """
+        for _, path in files:  # what cannot be read is said before anybody is asked
+            path.open("rb").close()
         answer = self._known(study_id, files) if study_id else None
         study_id = study_id or new_study_id()
         answer = answer or self._post(files, study_id)
