@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from mammosono.appliance.commands.kit import fail
+from mammosono.appliance.output.printable import printable
 
 LOOK_S = 1.0
 
@@ -54,12 +55,18 @@ def post(
     from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.terminal import print_reading
     from mammosono.appliance.values import Modality
-    from mammosono.appliance.workstation.client import ApplianceClient, ClientError
+    from mammosono.appliance.workstation.client import (
+        ApplianceClient,
+        ClientError,
+        Unavailable,
+        new_study_id,
+    )
 
     files = [(Modality.MG, path) for path in mammogram or []]
     files += [(Modality.US, path) for path in ultrasound or []]
     if not files:
         fail("Give a file with --mammogram, --ultrasound or both.")
+    study = study or new_study_id()
     try:
         with (
             Console(stderr=True).status(f"Waiting for {url}"),
@@ -68,6 +75,8 @@ def post(
             document = appliance.read(files, study)
     except OSError as error:
         fail(f"{error.strerror}: {Path(error.filename or '').name}")
+    except Unavailable as error:
+        fail(f"{error}; to go on, post the same files with --study {study}")
     except ClientError as error:
         fail(str(error))
     if as_json:
@@ -92,6 +101,12 @@ def watch(
         float,
         typer.Option(min=0, metavar="S", help="Seconds one test waits for the other; then alone."),
     ] = 600.0,
+    pair_days: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Days that a DICOM pair's two dates may lie apart; 0 is none."
+        ),
+    ] = 0,
 ) -> None:
     """Post every pair that appears in a folder, once it is whole; the answer lies beside it.
 
@@ -101,11 +116,12 @@ def watch(
     from mammosono.appliance.workstation.client import ApplianceClient, ClientError
     from mammosono.appliance.workstation.hot_folder import HotFolder, Timing
 
-    console = Console(stderr=True)
     try:
         with ApplianceClient(url, _token(token_file), ca) as appliance:
-            hot_folder = HotFolder(folder, appliance, Timing(settle, alone), log=console.log)
-            console.log(f"watching {folder.name}")
+            hot_folder = HotFolder(
+                folder, appliance, Timing(settle, alone), log=_log, pair_days=pair_days
+            )
+            _log(f"watching {folder.name}")
             while True:
                 hot_folder.look()
                 time.sleep(LOOK_S)
@@ -114,8 +130,17 @@ def watch(
     except OSError as error:
         fail(f"{error.strerror}: {Path(error.filename or '').name}")
     except KeyboardInterrupt:
-        console.log("ended")
+        _log("ended")
+
+
+def _log(line: str) -> None:
+    """A line with its time; a name of a file may hold anything."""
+    typer.echo(f"{time.strftime('%H:%M:%S')} {printable(line)}", err=True)
 
 
 def _token(file: Path | None) -> str | None:
-    return file.read_text("utf-8").strip() if file else None
+    """Raises OSError."""
+    try:
+        return file.read_text("utf-8").strip() if file else None
+    except UnicodeDecodeError:
+        fail("The token file holds no text.")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from mammosono.appliance.errors import UnknownImage, UnknownStudy
+from mammosono.appliance.errors import StorageError, Unauthorised, UnknownImage, UnknownStudy
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
 from mammosono.appliance.http.form import MAX_FILES_OF_PART
@@ -19,6 +19,7 @@ from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import Problem
 from mammosono.appliance.output.save import PictureKind, picture_name
+from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.dependencies import needs
 from mammosono.appliance.security.roles import Principal, Role
@@ -114,8 +115,7 @@ async def post_study(
     # Written while the study is read: on the disk before the answer, and without a wait of its own.
     recording = asyncio.ensure_future(audit.posted(who, study))
     try:
-        seconds = min(settings.wait_s if wait is None else wait, settings.max_wait_s)
-        study = await queue.wait(study, seconds)
+        study = await _wait(request, study, settings.wait_s if wait is None else wait, who)
     finally:
         await recording
     if study.problem is not None:
@@ -149,11 +149,20 @@ async def list_studies(
 @router.get(
     "/{study_id}",
     response_model=Result | schemas.Pending | schemas.Failed,
-    responses=schemas.refusals(404),
+    responses=schemas.refusals(404, 422),
 )
-async def get_study(study_id: str, who: Viewer, queue: Queue, audit: Audit) -> Response:
+async def get_study(
+    request: Request,
+    study_id: str,
+    who: Viewer,
+    queue: Queue,
+    audit: Audit,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for it")] = 0,
+) -> Response:
     """The result, or how far the study is, or why it could not be read."""
     study = await queue.storage(Spool.get, study_id, who.sees)
+    if wait and not study.status.settled:
+        study = await _wait(request, study, wait, who)
     if study.status is Status.DONE:
         return await _result(study, who, audit)
     document = _progress(study)
@@ -182,12 +191,26 @@ async def get_picture(
     return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 
 
-@router.delete("/{study_id}", status_code=204, responses=schemas.refusals(404))
+@router.delete("/{study_id}", status_code=204, responses=schemas.refusals(404, 503))
 async def delete_study(study_id: str, who: Deleter, queue: Queue, audit: Audit) -> Response:
     """Forget the study, its result and its pictures; one that waits will not be read."""
-    study = await queue.delete(study_id, who.deletes)
-    await audit.deleted(who, study)
+    try:
+        await queue.delete(study_id, who.deletes)
+    except StorageError:
+        await audit.deleted(who, study_id, done=False)
+        raise
+    await audit.deleted(who, study_id, done=True)
     return Response(status_code=204)
+
+
+async def _wait(request: Request, study: Study, seconds: float, who: Principal) -> Study:
+    """The study once settled, or as it is then. Raises Unauthorised if the token was revoked."""
+    settings: Settings = request.app.state.settings
+    study = await _queue(request).wait(study, min(seconds, settings.max_wait_s))
+    access: AccessControl = request.app.state.access
+    if not access.is_current(who):
+        raise Unauthorised("The token was revoked meanwhile.")
+    return study
 
 
 def _progress(study: Study) -> dict[str, Any]:

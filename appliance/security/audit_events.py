@@ -69,8 +69,10 @@ def viewed(who: Principal, study_id: str) -> AuditEvent:
     return _event(ACCESSED, READ, [_user(who)], [_study(study_id)])
 
 
-def deleted(who: Principal, study_id: str) -> AuditEvent:
-    return _event(STUDY_DELETED, DELETE, [_user(who)], [_study(study_id)])
+def deleted(who: Principal, study_id: str, *, done: bool) -> AuditEvent:
+    """Not done if something of the study resisted, or may have: the disk refused."""
+    outcome = SUCCESS if done else MINOR_FAILURE
+    return _event(STUDY_DELETED, DELETE, [_user(who)], [_study(study_id)], outcome=outcome)
 
 
 def retired(study_ids: Sequence[str]) -> AuditEvent:

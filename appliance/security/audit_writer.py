@@ -80,8 +80,8 @@ class AuditWriter:
         if last is None or now > last + SAME_VIEW_S:
             await self._write(events.viewed(who, study.study_id))
 
-    async def deleted(self, who: Principal, study: Study) -> None:
-        await self._write(events.deleted(who, study.study_id))
+    async def deleted(self, who: Principal, study_id: str, *, done: bool) -> None:
+        await self._write(events.deleted(who, study_id, done=done))
 
     def retired(self, studies: Sequence[Study]) -> None:
         """For the spool, which has a thread of its own: returns when it is written."""

@@ -3,92 +3,205 @@
 By DICOM: the modality of the file, and together what has the same patient and study date, or the
 same study where either is missing. By name, for what is no DICOM file: `KEY_mg.png`,
 `KEY-us-2.jpg`, `KEY mammogram.tif`: a word for the test, and what stands before it is the key.
+
+What could belong to two people, or to several pairs, is in a group that says why it is left.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
 from pathlib import Path
-
-import pydicom
-from pydicom.errors import InvalidDicomError
 
 from mammosono.appliance.modality import MODALITIES, PAIR
 from mammosono.appliance.values import Modality
+from mammosono.appliance.workstation.identity import Identity, one_person, read_identity
 
 _WORDS = {
     word: modality
     for modality, record in MODALITIES.items()
     for word in (record.part, *record.aliases)
 }
-_NAME = re.compile(rf"(?P<key>.*?)[\s._-]*\b(?P<test>{'|'.join(_WORDS)})(?:[\s._-].*)?\Z")
+_TEST = re.compile(rf"\b({'|'.join(_WORDS)})(?=-|\Z)")
 _SEPARATOR = re.compile(r"[\s._-]+")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_LONGEST_KEY_BYTES = 200
+"""So that the answer's name still fits a file system's 255."""
+
+UNKNOWN = "neither DICOM nor named for a test (as in KEY_mg.png); left"
+SEVERAL_WORDS = "the name holds more than one word for a test; name it KEY_mg or KEY_us; left"
+LONG_NAME = "the name is too long; left"
+SEVERAL_PEOPLE, SEVERAL_PAIRS = "several_people", "several_pairs"
+LEFT: Mapping[str, str] = {
+    SEVERAL_PEOPLE: "The files have one patient ID and name different people; look at them, and "
+    "post what belongs together with mammosono post.",
+    SEVERAL_PAIRS: "The mammograms and ultrasounds of these days can be paired in several ways; "
+    "post each pair with mammosono post.",
+}
+"""Why a group is not posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A file that belongs to a group. identity: None if the file's name alone tells whose it is."""
+
+    path: Path
+    modality: Modality
+    key: str
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """The images of one patient: mammograms first, each kind in the order of its names.
 
-    key: for names of files; of a DICOM group it is a hash, so that no name shows.
+    key: for names of files; of a DICOM group it is a hash, so that no name shows. named: the key is
+    the files' own. left: which of LEFT keeps it from being posted.
     """
 
     key: str
     files: tuple[tuple[Modality, Path], ...]
+    named: bool = True
+    left: str | None = None
 
     @property
     def paired(self) -> bool:
         return not PAIR.missing([modality for modality, _ in self.files])
 
-    @property
-    def study_id(self) -> str:
-        """The same for the same files, whoever posts them and how often."""
+    def digest(self, sha256: Callable[[Path], bytes]) -> str:
+        """The same for the same files, whoever posts them and how often. sha256: of a file."""
         hashed = hashlib.sha256()
         for modality, path in self.files:
             hashed.update(modality.value.encode())
-            hashed.update(hashlib.sha256(path.read_bytes()).digest())
-        return f"watch-{hashed.hexdigest()[:32]}"
+            hashed.update(sha256(path))
+        return hashed.hexdigest()
+
+    def study_id(self, digest: str) -> str:
+        """By which the appliance lists it. A key that is a hash is part of it; one that a person
+        has written is not: it may be a patient's name."""
+        return f"{'watch' if self.named else self.key}-{digest[:16]}"
 
 
-def group_files(files: Iterable[Path]) -> tuple[list[Group], list[Path]]:
-    """The groups, by key, and the files that belong to none."""
-    members: dict[str, list[tuple[Modality, Path]]] = {}
-    unknown = []
-    for path in sorted(files):
-        entry = _by_dicom(path) or _by_name(path)
-        if entry is None:
-            unknown.append(path)
-        else:
-            key, modality = entry
-            members.setdefault(key, []).append((modality, path))
-    groups = []
-    for key, images in sorted(members.items()):
-        ordered = sorted(images, key=lambda member: list(MODALITIES).index(member[0]))
-        groups.append(Group(key, tuple(ordered)))
-    return groups, unknown
+def same_study(study_id: str, digest: str) -> bool:
+    """Whether that is the id of images with this digest, under whatever key."""
+    return study_id.rpartition("-")[2][:16] == digest[:16]
 
 
-def _by_dicom(path: Path) -> tuple[str, Modality] | None:
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        modality = Modality(str(header.get("Modality", "")))
-    except (InvalidDicomError, ValueError, OSError):
-        return None
-    except Exception:  # a damaged header raises what it likes; the appliance says what is wrong
-        return None
-    patient, date = (str(header.get(name, "")) for name in ("PatientID", "StudyDate"))
-    study = str(header.get("StudyInstanceUID", "")) or path.stem
-    who = f"{patient} {date}" if patient and date else study
-    return f"dicom-{hashlib.sha256(who.encode()).hexdigest()[:16]}", modality
-
-
-def _by_name(path: Path) -> tuple[str, Modality] | None:
+def describe(path: Path) -> Image | str:
+    """What the file is, or why it is left. Raises OSError if it cannot be read."""
+    identity = read_identity(path)
+    if identity is not None:
+        return Image(path, identity.modality, _key(identity, path), identity)
     if path.suffix.lower() not in (*PICTURES, ".dcm"):
-        return None
-    match = _NAME.match(_SEPARATOR.sub("-", path.stem.lower()))
-    if match is None or not match["key"]:
-        return None
-    return match["key"], _WORDS[match["test"]]
+        return UNKNOWN
+    stem = _SEPARATOR.sub("-", path.stem.lower())
+    tests = list(_TEST.finditer(stem))
+    if len(tests) > 1:
+        return SEVERAL_WORDS
+    key = stem[: tests[0].start()].rstrip("-") if tests else ""
+    if not key:
+        return UNKNOWN
+    if len(os.fsencode(key)) > _LONGEST_KEY_BYTES:
+        return LONG_NAME
+    return Image(path, _WORDS[tests[0][1]], key)
+
+
+def group_images(images: Iterable[Image], pair_days: int = 0) -> list[Group]:
+    """The groups, by key.
+
+    pair_days: days that a patient's mammogram and ultrasound may lie apart, where each has no
+    partner of its own date and no other within these days.
+    """
+    visits: dict[str, list[Image]] = {}
+    for image in sorted(images, key=lambda image: image.path):
+        visits.setdefault(image.key, []).append(image)
+    groups = []
+    for keys, ambiguous in _together(visits, pair_days):
+        members = [image for key in keys for image in visits[key]]
+        groups.append(_group(keys[0], members, SEVERAL_PAIRS if ambiguous else None))
+    return sorted(groups, key=lambda group: group.key)
+
+
+def group_files(files: Iterable[Path], pair_days: int = 0) -> tuple[list[Group], dict[Path, str]]:
+    """The groups, and the files that belong to none, with the reason."""
+    described = {path: describe(path) for path in sorted(files)}
+    images = [image for image in described.values() if isinstance(image, Image)]
+    left = {path: reason for path, reason in described.items() if isinstance(reason, str)}
+    return group_images(images, pair_days), left
+
+
+def _group(key: str, members: Sequence[Image], left: str | None) -> Group:
+    order = list(MODALITIES)
+    files = sorted(members, key=lambda image: (order.index(image.modality), image.path))
+    identities = [image.identity for image in members if image.identity is not None]
+    if identities and not one_person(identities):
+        left = SEVERAL_PEOPLE
+    return Group(key, tuple((one.modality, one.path) for one in files), not identities, left)
+
+
+def _key(identity: Identity, path: Path) -> str:
+    patient, date = identity.patient, identity.date
+    who = f"{patient} {date}" if patient and date else identity.study or path.stem
+    return f"dicom-{hashlib.sha256(who.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A patient's images of one date. tests: of which modalities."""
+
+    key: str
+    day: int
+    tests: frozenset[Modality]
+
+    def within(self, days: int, other: _Visit) -> bool:
+        return abs(self.day - other.day) <= days
+
+
+def _together(
+    visits: Mapping[str, Sequence[Image]], pair_days: int
+) -> list[tuple[tuple[str, ...], bool]]:
+    """Keys of visits that belong together, the earliest first, and whether that is ambiguous."""
+    linked: dict[str, tuple[_Visit, ...]] = {}
+    whole: dict[str, list[_Visit]] = {}
+    for patient, dated in _by_patient(visits).items() if pair_days else ():
+        whole[patient] = [visit for visit in dated if not PAIR.missing(visit.tests)]
+        half = [visit for visit in dated if PAIR.missing(visit.tests)]
+        linked |= {visit.key: (visit,) for visit in half}
+        for one, other in combinations(half, 2):
+            joined = linked[one.key] != linked[other.key]
+            if joined and one.tests != other.tests and one.within(pair_days, other):
+                chain = (*linked[one.key], *linked[other.key])
+                linked |= dict.fromkeys((visit.key for visit in chain), chain)
+    together = {}
+    for key, images in visits.items():
+        chain = tuple(sorted(linked.get(key, ()), key=lambda visit: visit.day))
+        near = len(chain) > 1 and any(
+            pair.within(pair_days, visit) for pair in whole[_patient(images)] for visit in chain
+        )
+        together[tuple(visit.key for visit in chain) or (key,)] = len(chain) > 2 or near
+    return list(together.items())
+
+
+def _by_patient(visits: Mapping[str, Sequence[Image]]) -> dict[str, list[_Visit]]:
+    """Those whose patient and date are known."""
+    found: dict[str, list[_Visit]] = {}
+    for key, images in visits.items():
+        identity = images[0].identity
+        if identity is None or not identity.patient:
+            continue
+        try:
+            day = datetime.strptime(identity.date, "%Y%m%d").toordinal()
+        except ValueError:
+            continue
+        tests = frozenset(image.modality for image in images)
+        found.setdefault(identity.patient, []).append(_Visit(key, day, tests))
+    return found
+
+
+def _patient(images: Sequence[Image]) -> str:
+    return images[0].identity.patient if images[0].identity is not None else ""

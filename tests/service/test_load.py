@@ -9,8 +9,11 @@ import httpx
 import pytest
 from rich.console import Console
 from service_bench import FakeReader, running
+from typer.testing import CliRunner
 
+from mammosono.tools.benchmarks import load as load_module
 from mammosono.tools.benchmarks.load import Level, Load, Overhead, as_dict, as_rich, run_load
+from mammosono.tools.cli import app
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +62,41 @@ def test_an_appliance_is_driven_and_what_it_rejects_is_counted() -> None:
     assert alone.latencies_s
     assert (alone.rejected, alone.errors, many.errors) == (0, 0, 0)
     assert many.rejected > 0
+    assert load.sound
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(502, text="Bad gateway"),
+        httpx.Response(200, text="<html>Sign in</html>"),
+        httpx.Response(202, json={"id": "s", "status": "queued"}),
+        httpx.Response(429, headers={"Retry-After": "soon"}),
+    ],
+    ids=["502", "a page", "not read", "never a place"],
+)
+def test_what_answers_in_a_dead_appliance_s_place_has_read_nothing(
+    answer: httpx.Response, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_module, "HEALTH_S", 0.1)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return answer if request.method == "POST" else httpx.Response(200)
+
+    def client() -> httpx.Client:
+        return httpx.Client(base_url="http://appliance", transport=httpx.MockTransport(respond))
+
+    load = run_load(client, [2], 0.3, 0, lambda *_: None)
+    assert load.levels[0].latencies_s == ()
+    assert not load.sound
+
+
+def test_a_report_that_is_not_sound_is_printed_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    unsound = Load(1.0, (Level(1, 30.0, (0.2,), 0, 1),), None)
+    for load, code in ((unsound, 2), (LOAD, 0)):
+        monkeypatch.setattr(load_module, "run_load", lambda *_, load=load: load)
+        result = CliRunner().invoke(app, ["load", "--json"])
+        assert (result.exit_code, "levels" in result.stdout) == (code, True)
 
 
 def test_a_client_that_loses_the_appliance_is_an_error_and_not_a_green_report() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +206,8 @@ def test_a_workstation_sees_its_own_studies_and_a_reader_all(
 
 def test_another_s_study_cannot_be_told_from_none(appliance: WithTokens, of_ward_1: str) -> None:
     other = appliance["ward-2"]
-    for method, tail in (("GET", ""), ("GET", "/images/0/mask.png"), ("DELETE", "")):
+    tails = ("GET", ""), ("GET", "?wait=60"), ("GET", "/images/0/mask.png"), ("DELETE", "")
+    for method, tail in tails:
         theirs = other.request(method, of_ward_1 + tail)
         none = other.request(method, "/v1/studies/none" + tail)
         problem(theirs, 404, "unknown_study")
@@ -258,6 +260,29 @@ def test_events_tell_a_workstation_of_its_own_studies_and_end_with_its_token(
         kept.revoke(name)
         thread.join(60)
         assert not thread.is_alive()
+
+
+def test_who_waits_for_a_study_gets_nothing_once_the_token_is_revoked(
+    appliance: WithTokens, reader: FakeReader
+) -> None:
+    kept = Tokens(appliance.state / tokens.FILE)
+    bearing = {"Authorization": f"Bearer {kept.add('ward-4', [W])}"}
+    reader.gate.clear()
+    try:
+        client = appliance.client
+        place = client.post("/v1/studies?wait=0", headers=bearing, **study()).headers["location"]
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(
+            target=lambda: answers.append(client.get(f"{place}?wait=60", headers=bearing))
+        )
+        waiting.start()
+        time.sleep(0.3)
+        kept.revoke("ward-4")
+        reader.gate.set()
+        waiting.join(60)
+        problem(answers[0], 401, "unauthorised")
+    finally:
+        reader.gate.set()
 
 
 def test_a_token_may_have_several_roles(appliance: WithTokens) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,80 @@ def test_who_waits_for_a_study_that_is_deleted_is_told_so(reader: FakeReader) ->
         posting.join(60)
         problem(answers[0], 404, "unknown_study")
         reader.gate.set()
+
+
+def test_a_study_is_waited_for_by_its_id_without_another_post(reader: FakeReader) -> None:
+    reader.gate.clear()
+    with running(reader) as client:
+        place = client.post("/v1/studies?wait=0", **study()).headers["location"]
+        until(lambda: client.get(place).json()["status"] == "reading")
+        begun = time.monotonic()
+        assert client.get(f"{place}?wait=0.3").json()["status"] == "reading"
+        assert time.monotonic() - begun >= 0.3
+        threading.Timer(0.3, reader.gate.set).start()
+        assert client.get(f"{place}?wait=60").json()["status"] == "done"
+        assert client.get(f"{place}?wait=60").json()["status"] == "done"  # and then at once
+        for wait in ("-1", "nan", "soon"):
+            problem(client.get(f"{place}?wait={wait}"), 422, "invalid_request")
+
+
+def test_no_wait_is_longer_than_the_appliance_permits(reader: FakeReader) -> None:
+    reader.gate.clear()
+    with running(reader, max_wait_s=0.1) as client:
+        place = client.post("/v1/studies", **study()).headers["location"]
+        for wait in ("1e9", "inf"):
+            assert client.get(f"{place}?wait={wait}", timeout=30).json()["status"] != "done"
+
+
+def test_who_waits_by_id_is_told_when_the_study_is_deleted_and_gets_no_later_one(
+    reader: FakeReader,
+) -> None:
+    reader.gate.clear()
+    with running(reader) as client:
+        client.post("/v1/studies?wait=0", **study(data={"study_id": "s"}))
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(
+            target=lambda: answers.append(client.get("/v1/studies/s?wait=60"))
+        )
+        waiting.start()
+        time.sleep(0.3)
+        client.delete("/v1/studies/s")
+        client.post("/v1/studies?wait=0", **study(data={"study_id": "s"}))
+        waiting.join(60)
+        problem(answers[0], 404, "unknown_study")
+
+
+@pytest.mark.parametrize("resisting", ["pictures", "file"])
+def test_a_study_that_is_not_deleted_whole_is_no_204_and_the_audit_log_says_so(
+    reader: FakeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resisting: str
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    def outcomes() -> list[str]:
+        lines = (tmp_path / "audit.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        identifications = [event["EventIdentification"] for event in events]
+        deletions = [one for one in identifications if one["EventID"]["csd-code"] == "110105"]
+        return [one["EventOutcomeIndicator"] for one in deletions]
+
+    with running(reader, state=tmp_path) as client:
+        client.post("/v1/studies", **study(data={"study_id": "s"}))
+        client.get("/v1/studies/s/images/0/mask.png")
+        with monkeypatch.context() as patched:
+            if resisting == "pictures":
+                patched.setattr("shutil.rmtree", refuse)
+            else:
+                patched.setattr(Path, "unlink", refuse)
+            answer = problem(client.delete("/v1/studies/s"), 503, "storage_failed")
+            assert answer["detail"].startswith("Not all of the study is deleted")
+        assert outcomes() == ["4"]
+        again = client.delete("/v1/studies/s")
+        if resisting == "pictures":
+            assert again.status_code == 204
+            assert outcomes() == ["4", "0"]
+        else:  # the study is gone; its files go as soon as the disk permits
+            problem(again, 404, "unknown_study")
 
 
 def test_the_list_tells_status_and_verdict_newest_first(reader: FakeReader) -> None:

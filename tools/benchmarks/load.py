@@ -28,7 +28,7 @@ class Level:
     """Post-to-result with so many clients, each posting its next pair when it has its answer.
 
     seconds: of the level. latencies_s: of the pairs that were read. rejected: answers of 429.
-    errors: anything else than 200 and 429.
+    errors: anything else than 429 and 200 with a result.
     """
 
     clients: int
@@ -72,8 +72,15 @@ class Load:
     levels: Sequence[Level]
     overhead: Overhead | None
 
+    @property
+    def sound(self) -> bool:
+        """Whether at each level pairs were read, and none ended in an error."""
+        return all(level.latencies_s and not level.errors for level in self.levels)
+
 
 HEALTH_S = 3.0
+ERROR_S = 0.1
+"""Pause of a client after an error: refusals come faster than readings."""
 PERCENTILES = (50, 95, 99)
 
 Client = Callable[[], httpx.Client]
@@ -139,6 +146,15 @@ def _overhead(
     return Overhead(tuple(service), tuple(bare))
 
 
+def _is_result(response: httpx.Response) -> bool:
+    """Not what a proxy answers in the appliance's place."""
+    try:
+        document = response.json()
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("status") == "done"
+
+
 def _level(client: Client, pair: Sequence[Posted], clients: int, seconds: float) -> Level:
     started = time.perf_counter()
 
@@ -150,13 +166,15 @@ def _level(client: Client, pair: Sequence[Posted], clients: int, seconds: float)
             while time.perf_counter() < started + seconds:
                 begun = time.perf_counter()
                 response = post(http, pair)
-                if response.status_code == 200:
+                if response.status_code == 200 and _is_result(response):
                     latencies.append(time.perf_counter() - begun)
                 elif response.status_code == 429:
                     rejected += 1
-                    time.sleep(float(response.headers.get("Retry-After", "1")))
+                    after = response.headers.get("Retry-After", "")
+                    time.sleep(min(float(after) if after.isdecimal() else 1.0, seconds))
                 else:
                     errors += 1
+                    time.sleep(ERROR_S)
         return latencies, rejected, errors
 
     with ThreadPoolExecutor(clients) as pool:

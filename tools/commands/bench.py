@@ -210,3 +210,5 @@ def load(
         typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(measured), highlight=False)
+    if not measured.sound:
+        fail("Pairs ended in errors, or none was read: these figures are of no sound appliance.")

@@ -37,6 +37,10 @@ MOST_ATTEMPTS = 5
 """A study that was being read at five crashes more likely caused them than not."""
 RESERVE_BYTES = 2**20
 """Given up to open the spool on a full disk: without room not even a study can be deleted."""
+_NOT_DELETED = (
+    "Not all of the study is deleted: delete it again until it is unknown; files that outlive it "
+    "are removed by the appliance."
+)
 _RESULT_DAMAGED = "The result was damaged on the disk; post the images again under the same id."
 
 
@@ -220,9 +224,13 @@ class Spool:
     def delete(self, study_id: str, owner: str | None = None) -> Study:
         """Remove the study, its result and its bytes; returns what it was.
 
-        Raises UnknownStudy as `get` does, and StorageFailed if something of it is still there."""
+        Raises UnknownStudy as `get` does, and StorageFailed if something of it is still there: the
+        study, which can be deleted again, or posted files, which `retain` goes on removing."""
         study = self._get(study_id, owner)
-        self._remove([study])
+        try:
+            self._remove([study])
+        except StorageFailed as error:
+            raise StorageFailed(f"{_NOT_DELETED} {error}") from error
         return study
 
     def retain(self) -> Retained:
