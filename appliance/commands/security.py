@@ -14,7 +14,7 @@ from mammosono.appliance.commands.kit import fail, settings
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security import audit_events as events
-from mammosono.appliance.security.audit import AuditLog, BrokenChain, verify
+from mammosono.appliance.security.audit import REMEDY, AuditLog, BrokenChain
 from mammosono.appliance.security.roles import Role
 from mammosono.appliance.security.tokens import TokenRefused, Tokens
 
@@ -101,19 +101,19 @@ def verify_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that no line of the audit log was changed, taken out or put in.
+    """Check that no line of the audit log was changed, taken out or put in, at its end, too.
 
     Exit status 2 if one was. Note the hash somewhere else, and give it as --holds the next time:
     then the log cannot have been written anew, either.
     """
     try:
-        log = verify(settings().state_folder() / audit.FILE, holds)
+        log = AuditLog(settings().state_folder() / audit.FILE).verify(holds)
     except FileNotFoundError:
         fail("there is no audit log yet", "no_audit_log")
     except OSError as error:
         fail(f"the audit log cannot be read: {error.strerror}", "storage_failed")
     except BrokenChain as error:
-        fail(f"the audit log was tampered with or damaged: {error}", "broken_chain")
+        fail(f"the audit log was tampered with or damaged: {error}; {REMEDY}", "broken_chain")
     if not log.known:
         fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
     if as_json:
@@ -122,6 +122,24 @@ def verify_(
     typer.echo(f"{log.events} events, unbroken. Hash of the last: {log.head}")
     if log.torn:
         typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
+    if not log.recorded:
+        typer.echo("An earlier version wrote it: lines missing at its end would not show.")
+
+
+@audit_app.command("begin-anew")
+def begin_anew() -> None:
+    """Put the audit log away and begin another, whose first event names the last one of the old.
+
+    For a log that was found cut or damaged, and for one that has grown large. Keep what was put
+    away; it lies beside the new one.
+    """
+    try:
+        put_away = AuditLog(settings().state_folder() / audit.FILE).begin_anew(
+            events.log_begun_anew
+        )
+    except OSError as error:
+        fail(f"the audit log cannot be begun anew: {error.strerror}", "storage_failed")
+    typer.echo(f"Begun anew. The old one is {put_away.name}." if put_away else "Begun anew.")
 
 
 def _record(state: Path, event: events.AuditEvent) -> None:

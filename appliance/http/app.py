@@ -61,7 +61,9 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
 
     state = settings.state_folder()
     metrics = Metrics()
-    audit_writer = AuditWriter(audit.AuditLog(state / audit.FILE))
+    # The first event is written before the list of studies is made.
+    begun = (state / "spool" / "studies.db").exists()
+    audit_writer = AuditWriter(audit.AuditLog(state / audit.FILE, expected=begun))
 
     # Swagger loads scripts from the internet, which the appliance may not reach; and a redirect
     # to a path with another slash would repeat the Host header that a client made up.

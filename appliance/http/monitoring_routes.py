@@ -39,7 +39,8 @@ async def get_metrics(request: Request) -> Response:
     with contextlib.suppress(ApplianceError):  # a disk that fails shows as not ready
         counts = await queue.storage(Spool.counts)
         free = await queue.storage(Spool.free_bytes)
-    text = queue.metrics.exposition(counts, free, not await queue.impediments())
+    impeded = await queue.impediments()
+    text = queue.metrics.exposition(counts, free, not impeded, impeded=impeded)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
