@@ -93,6 +93,21 @@ def revoke(name: Annotated[str, typer.Argument(help="Of the token.")]) -> None:
     typer.echo(f"Revoked.{last}")
 
 
+@token_app.command("forget")
+def forget() -> None:
+    """Remove all tokens, and open the service to everybody on this machine, as at its first start.
+
+    Also for a token file that is lost or damaged. It holds from the next start on.
+    """
+    state = settings().state_folder()
+    try:
+        Tokens(state / tokens.FILE).forget()
+    except OSError as error:
+        _refuse(error)
+    _record(state, events.tokens_forgotten())
+    typer.echo("Forgotten: from the next start on, everybody on this machine may do everything.")
+
+
 @audit_app.command("verify")
 def verify_(
     holds: Annotated[

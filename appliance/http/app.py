@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from mammosono import appliance
+from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.http import (
     event_routes,
     monitoring_routes,
@@ -35,6 +37,8 @@ from mammosono.appliance.studies.spool import Spool
 from mammosono.appliance.studies.spool_thread import SpoolThread
 from mammosono.appliance.telemetry.metrics import Metrics
 
+logger = logging.getLogger(__name__)
+
 DAY_S = 86_400.0
 SLACK_S = 60.0
 """For a request, beyond the time that its body and its wait may take."""
@@ -54,6 +58,7 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
         app.state.queue = queue
         app.state.upload_slots = study_routes.UploadSlots(settings)
         await audit_writer.started()
+        _say_who_is_locked_out(app.state.access)
         queue.start()
         yield
         await queue.close()
@@ -98,6 +103,13 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
     app.add_middleware(RequestCount, metrics=metrics)
     app.add_middleware(RequestId)
     return app
+
+
+def _say_who_is_locked_out(access: AccessControl) -> None:
+    try:
+        access.check()
+    except StorageFailed as error:
+        logger.error("%s", error)
 
 
 def open_spool(settings: Settings, audit_writer: AuditWriter) -> Spool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from mammosono.appliance.security.exposure import is_loopback
 from mammosono.appliance.security.roles import LOCAL, Principal, Role
 from mammosono.appliance.security.throttle import Throttle
 from mammosono.appliance.security.tokens import Tokens
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "mammosono"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,11 +37,23 @@ class AccessControl:
         self._tokens, self._audit = tokens, audit
         self._tokens_optional, self._own_name_only = tokens_optional, own_name_only
         self._throttle = Throttle()
+        self._remembered = False
 
     @property
     def in_use(self) -> bool:
         """Whether a token was ever added. Raises StorageFailed if the token file cannot be read."""
-        return self._tokens.in_use
+        in_use = self._tokens.in_use
+        if in_use and not self._remembered:
+            self._remembered = True
+            try:
+                self._tokens.remember()
+            except OSError as error:
+                logger.error("that tokens are in use cannot be recorded: %s", error.strerror)
+        return in_use
+
+    def check(self) -> None:
+        """Raises StorageFailed if nobody gets in since the token file is lost or unreadable."""
+        self._tokens.all()
 
     @property
     def open(self) -> bool:
