@@ -122,7 +122,14 @@ def test_https_is_served_to_who_trusts_the_certificate_and_nobody_listens_in(
             bearing = {"Authorization": f"Bearer {secret}"}
             assert client.post("/v1/studies", headers=bearing, **study()).status_code == 200
             signed_in = client.post("/v1/session", json={"token": secret})
-            assert "secure" in signed_in.headers["set-cookie"].lower()
+            (cookie,) = signed_in.headers.get_list("set-cookie")
+            assert cookie.startswith(f"__Host-mammosono-{port}=")
+            assert {"Secure", "HttpOnly", "Path=/"} <= set(cookie.split("; "))
+            assert "domain" not in cookie.lower()  # what __Host- forbids
+            assert client.get("/v1/session").json()["name"] == "ward-1"
+            (taken_back,) = client.delete("/v1/session").headers.get_list("set-cookie")
+            assert {"Secure", "Path=/", "Max-Age=0"} <= set(taken_back.split("; "))
+            assert client.get("/v1/session").status_code == 401
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"https://localhost:{port}/healthz")
         with pytest.raises(httpx.HTTPError):
