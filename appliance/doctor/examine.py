@@ -33,7 +33,7 @@ def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
     tensorrt = interpreter.uses_tensorrt(python, jetson, settings.runtime)
     tls = wants_tls(settings)
     serving = service.ask(host, settings.host, settings.port, tls=tls)
-    bundle_line, bundle = bundle_check.check_bundle(settings.bundle)
+    bundle_line, bundle = bundle_check.check_bundle(settings.bundle, settings.bundle_sha256)
     data = settings.plans or settings.bundle or SHIPPED
     checks: tuple[Callable[[], CheckResult], ...] = (
         partial(l4t, jetson),

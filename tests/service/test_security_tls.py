@@ -159,6 +159,42 @@ def test_nothing_older_than_tls_1_2_is_spoken(state: Path) -> None:
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
+def spoken(port: int, suite: str) -> str | None:
+    """The suite that a client of TLS 1.2 gets which offers this one alone; None if none."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(f"{suite}:@SECLEVEL=0")
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 60) as connection,
+            client.wrap_socket(connection) as secured,
+        ):
+            cipher = secured.cipher()
+            return cipher[0] if cipher else None
+    except ssl.SSLError:
+        return None
+
+
+def test_tls_1_2_is_spoken_with_forward_secrecy_and_authenticated_encryption_alone(
+    state: Path,
+) -> None:
+    def sound(name: str) -> bool:
+        return name.startswith("ECDHE-") and ("-GCM-" in name or "CHACHA20" in name)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    known = [suite["name"] for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
+    assert "ECDHE-ECDSA-AES256-SHA384" in known
+    with serving(Settings(port=0, state=state, tls="on")) as port:
+        taken = [name for name in known if spoken(port, name) is not None]
+    assert taken
+    assert [name for name in taken if not sound(name)] == []
+    offered = tls.server_context(Settings(state=state, tls="on")).get_ciphers()
+    assert all(sound(s["name"]) for s in offered if s["protocol"] != "TLSv1.3")  # for RSA keys, too
+
+
 class Authority:
     """A hospital's own: signs a certificate for a server or a client."""
 
