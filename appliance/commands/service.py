@@ -37,13 +37,13 @@ def serve(
     from mammosono.appliance.telemetry import logs
 
     chosen = settings(host=host, port=port, bundle=bundle)
+    logs.set_up(chosen.log_format, request_id.get)
     try:
         app = create_app(chosen)
         server = make_server(app, chosen)
     except (StartRefused, ApplianceError) as error:
         fail(str(error), error.code)
     with _listen(chosen.host, chosen.port) as listening:
-        logs.set_up(chosen.log_format, request_id.get)
         logger = logging.getLogger(__name__)
         logger.info("listening on %s port %d", *listening.getsockname()[:2])
         if app.state.access.open:

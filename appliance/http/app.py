@@ -25,7 +25,7 @@ from mammosono.appliance.http.deadlines import RequestDeadline
 from mammosono.appliance.http.request_count import RequestCount
 from mammosono.appliance.http.request_id import RequestId
 from mammosono.appliance.http.security_headers import SecurityHeaders
-from mammosono.appliance.security import audit, tokens
+from mammosono.appliance.security import audit, permissions, tokens
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.exposure import is_loopback, tokens_are_optional
@@ -57,6 +57,11 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
         app.state.settings = settings
         app.state.queue = queue
         app.state.upload_slots = study_routes.UploadSlots(settings)
+        if others := permissions.exposed(settings):
+            logger.warning(
+                "others may read or change %s; run: %s",
+                permissions.brief(others), permissions.remedy(settings),
+            )  # fmt: skip
         await audit_writer.started()
         _say_who_is_locked_out(app.state.access)
         queue.start()

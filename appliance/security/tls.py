@@ -68,6 +68,34 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
+class CertificateUnreadable(ValueError):
+    """A given file holds no certificates. `str(error)` is one line with the remedy."""
+
+
+def out_of_date(settings: Settings, now: datetime) -> str:
+    """Which given certificate has expired or is not valid yet, of the server's chain and of those
+    who sign clients; empty if none. now: UTC. Raises CertificateUnreadable."""
+    for name, file in (
+        ("MAMMOSONO_TLS_CERTIFICATE", settings.tls_certificate),
+        ("MAMMOSONO_TLS_CLIENT_CA", settings.tls_client_ca),
+    ):
+        if file is None:
+            continue
+        try:
+            given = x509.load_pem_x509_certificates(file.read_bytes())
+        except (OSError, ValueError):
+            raise CertificateUnreadable(
+                f"{name} holds no certificate that can be read; give a PEM file"
+            ) from None
+        for number, certificate in enumerate(given, 1):
+            which = f"certificate {number} of {name}"
+            if now > certificate.not_valid_after_utc:
+                return f"{which} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+            if now < certificate.not_valid_before_utc:
+                return f"{which} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+    return ""
+
+
 def fingerprint(settings: Settings) -> str:
     """SHA-256 of the certificate, as browsers show it, to compare before trusting it."""
     pem = _identity(settings).certificate.read_text()
