@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.kit import Console, fail, say, say_json, settings
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security import audit_events as events
@@ -51,9 +50,9 @@ def add(
     _record(state, events.token_added(name, roles))
     if as_json:
         names = [role.value for role in roles]
-        typer.echo(json.dumps({"name": name, "roles": names, "token": secret}))
+        say_json(json.dumps({"name": name, "roles": names, "token": secret}))
     else:
-        typer.echo(secret)
+        say(secret)
 
 
 @token_app.command("list")
@@ -71,7 +70,7 @@ def list_(as_json: JsonOption = False) -> None:
     ]
     if as_json:
         documents = [{"name": n, "roles": roles, "created": made} for n, roles, made in rows]
-        typer.echo(json.dumps({"tokens": documents}))
+        say_json(json.dumps({"tokens": documents}))
         return
     table = Table("Name", "Roles", "Created")
     for name, roles, made in rows:
@@ -90,7 +89,7 @@ def revoke(name: Annotated[str, typer.Argument(help="Of the token.")]) -> None:
         _refuse(error)
     _record(state, events.token_revoked(name))
     last = "" if store.all() else " It was the last one: nobody gets in until another is added."
-    typer.echo(f"Revoked.{last}")
+    say(f"Revoked.{last}")
 
 
 @token_app.command("forget")
@@ -105,7 +104,7 @@ def forget() -> None:
     except OSError as error:
         _refuse(error)
     _record(state, events.tokens_forgotten())
-    typer.echo("Forgotten: from the next start on, everybody on this machine may do everything.")
+    say("Forgotten: from the next start on, everybody on this machine may do everything.")
 
 
 @audit_app.command("verify")
@@ -132,13 +131,13 @@ def verify_(
     if not log.known:
         fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
     if as_json:
-        typer.echo(json.dumps({"events": log.events, "head": log.head, "torn": log.torn}))
+        say_json(json.dumps({"events": log.events, "head": log.head, "torn": log.torn}))
         return
-    typer.echo(f"{log.events} events, unbroken. Hash of the last: {log.head}")
+    say(f"{log.events} events, unbroken. Hash of the last: {log.head}")
     if log.torn:
-        typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
+        say("The last line is cut short, as by a power cut; the next event replaces it.")
     if not log.recorded:
-        typer.echo("An earlier version wrote it: lines missing at its end would not show.")
+        say("An earlier version wrote it: lines missing at its end would not show.")
 
 
 @audit_app.command("begin-anew")
@@ -154,7 +153,7 @@ def begin_anew() -> None:
         )
     except OSError as error:
         fail(f"the audit log cannot be begun anew: {error.strerror}", "storage_failed")
-    typer.echo(f"Begun anew. The old one is {put_away.name}." if put_away else "Begun anew.")
+    say(f"Begun anew. The old one is {put_away.name}." if put_away else "Begun anew.")
 
 
 def _record(state: Path, event: events.AuditEvent) -> None:

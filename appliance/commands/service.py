@@ -7,9 +7,8 @@ import socket
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.kit import Console, fail, say_json, settings
 from mammosono.appliance.commands.reading import BundleOption
 from mammosono.appliance.errors import ApplianceError
 
@@ -69,7 +68,7 @@ def doctor(
     with Console(stderr=True).status("Checking this appliance"):
         results = examine(chosen, Host())
     if as_json:
-        typer.echo(lines_json(results))
+        say_json(lines_json(results))
     else:
         print_lines(Console(), results)
     if worst(results) is State.FAIL:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
-from mammosono.appliance.commands.kit import fail
+from mammosono.appliance.commands.kit import Console, fail, say_json
+from mammosono.appliance.output.printable import printable
 
 LOOK_S = 1.0
 
@@ -62,7 +63,7 @@ def post(
         fail("Give a file with --mammogram, --ultrasound or both.")
     try:
         with (
-            Console(stderr=True).status(f"Waiting for {url}"),
+            Console(stderr=True).status(escape(f"Waiting for {url}")),
             ApplianceClient(url, _token(token_file), ca) as appliance,
         ):
             document = appliance.read(files, study)
@@ -71,7 +72,7 @@ def post(
     except ClientError as error:
         fail(str(error))
     if as_json:
-        typer.echo(json.dumps(document))
+        say_json(json.dumps(document))
         return
     try:
         result = Result.parse(document)
@@ -102,10 +103,14 @@ def watch(
     from mammosono.appliance.workstation.hot_folder import HotFolder, Timing
 
     console = Console(stderr=True)
+
+    def log(line: str) -> None:
+        console.log(printable(line), markup=False, highlight=False)
+
     try:
         with ApplianceClient(url, _token(token_file), ca) as appliance:
-            hot_folder = HotFolder(folder, appliance, Timing(settle, alone), log=console.log)
-            console.log(f"watching {folder.name}")
+            hot_folder = HotFolder(folder, appliance, Timing(settle, alone), log=log)
+            log(f"watching {folder.name}")
             while True:
                 hot_folder.look()
                 time.sleep(LOOK_S)
@@ -114,7 +119,7 @@ def watch(
     except OSError as error:
         fail(f"{error.strerror}: {Path(error.filename or '').name}")
     except KeyboardInterrupt:
-        console.log("ended")
+        log("ended")
 
 
 def _token(file: Path | None) -> str | None:
