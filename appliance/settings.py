@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     bundle: Path | None = Field(
         default=None, description="Folder of the model bundle; unset, the bundle shipped here."
     )
+    bundle_sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the one bundle that may be opened, as doctor says it; unset, any.",
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the network; unset, one for each core."
     )

@@ -120,6 +120,15 @@ def open_bundle(folder: Folder) -> Bundle:
     return bundle
 
 
+def require_pinned(bundle: Bundle, sha256: Optional[str]) -> None:
+    """Raises BundleError if the bundle's hash is not `sha256`; None permits any bundle."""
+    if sha256 is not None and bundle.sha256 != sha256:
+        raise BundleError(
+            "the bundle is not the one that is pinned, its sha256 is %s; install the right one, or "
+            "set MAMMOSONO_BUNDLE_SHA256 anew" % bundle.sha256
+        )
+
+
 def as_bundle(root: str, manifest: Mapping[str, Any], sha256: str) -> Bundle:
     """Bundle of a manifest in the folder `root`; the files are not looked at.
 

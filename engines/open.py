@@ -2,7 +2,7 @@
 
 import importlib
 
-from mammosono.engines.bundle import Bundle, with_variant
+from mammosono.engines.bundle import Bundle, require_pinned, with_variant
 from mammosono.engines.errors import EngineUnavailable
 from mammosono.engines.interface import Engine
 from mammosono.engines.options import RUNTIMES, EngineOptions
@@ -16,6 +16,7 @@ def open_engine(bundle: Bundle, options: EngineOptions = DEFAULT) -> Engine:
         raise EngineUnavailable(
             "no runtime %r; use one of: %s" % (options.runtime, ", ".join(RUNTIMES))
         )
+    require_pinned(bundle, options.bundle_sha256)
     if options.worker_python is not None:
         from mammosono.engines.worker.supervisor import SupervisedEngine
 

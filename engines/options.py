@@ -20,6 +20,7 @@ class EngineOptions(NamedTuple):
         takes no plan but one built from that variant.
     worker_python: an interpreter that runs the engine in a process of its own (on the Jetson Nano
         /usr/bin/python3.6, which alone has NVIDIA's module); None computes in this process.
+    bundle_sha256: of the one bundle that may be opened; None permits any.
     run_deadline_s: seconds after which a worker that computes one stage counts as hung.
     """
 
@@ -29,6 +30,7 @@ class EngineOptions(NamedTuple):
     variant: Optional[str] = None
     worker_python: Optional[str] = None
     run_deadline_s: float = 60.0
+    bundle_sha256: Optional[str] = None
 
 
 def to_json(options: EngineOptions) -> str:

@@ -93,7 +93,7 @@ LOCKS = {
 """Those made of wheels. PyCUDA has none; `pycuda-*.lock` name its source and are kept by hand."""
 
 WANTED = {
-    "tools": ["setuptools>=77"],
+    "tools": ["setuptools==84.2.1"],  # as in pyproject.toml
     # The last of each for Python 3.6; they serve 3.10 as well.
     "worker-tools": ["pip==21.3.1", "setuptools==59.6.0", "wheel==0.37.1"],
     "worker-3.6": ["numpy==1.19.5"],

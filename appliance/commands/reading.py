@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.kit import Console, fail, say_json, settings
 from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def read(
     if out is not None:
         _save(out, study, reading)
     if as_json:
-        typer.echo(Result.of(study, reading).to_json())
+        say_json(Result.of(study, reading).to_json())
     else:
         print_reading(Console(), study, reading)
 

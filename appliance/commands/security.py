@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.kit import Console, fail, say, say_json, settings
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.security import audit, tokens
 from mammosono.appliance.security import audit_events as events
-from mammosono.appliance.security.audit import AuditLog, BrokenChain, verify
+from mammosono.appliance.security.audit import REMEDY, AuditLog, BrokenChain
 from mammosono.appliance.security.roles import Role
 from mammosono.appliance.security.tokens import TokenRefused, Tokens
 
@@ -51,9 +50,9 @@ def add(
     _record(state, events.token_added(name, roles))
     if as_json:
         names = [role.value for role in roles]
-        typer.echo(json.dumps({"name": name, "roles": names, "token": secret}))
+        say_json(json.dumps({"name": name, "roles": names, "token": secret}))
     else:
-        typer.echo(secret)
+        say(secret)
 
 
 @token_app.command("list")
@@ -71,7 +70,7 @@ def list_(as_json: JsonOption = False) -> None:
     ]
     if as_json:
         documents = [{"name": n, "roles": roles, "created": made} for n, roles, made in rows]
-        typer.echo(json.dumps({"tokens": documents}))
+        say_json(json.dumps({"tokens": documents}))
         return
     table = Table("Name", "Roles", "Created")
     for name, roles, made in rows:
@@ -90,7 +89,22 @@ def revoke(name: Annotated[str, typer.Argument(help="Of the token.")]) -> None:
         _refuse(error)
     _record(state, events.token_revoked(name))
     last = "" if store.all() else " It was the last one: nobody gets in until another is added."
-    typer.echo(f"Revoked.{last}")
+    say(f"Revoked.{last}")
+
+
+@token_app.command("forget")
+def forget() -> None:
+    """Remove all tokens, and open the service to everybody on this machine, as at its first start.
+
+    Also for a token file that is lost or damaged. It holds from the next start on.
+    """
+    state = settings().state_folder()
+    try:
+        Tokens(state / tokens.FILE).forget()
+    except OSError as error:
+        _refuse(error)
+    _record(state, events.tokens_forgotten())
+    say("Forgotten: from the next start on, everybody on this machine may do everything.")
 
 
 @audit_app.command("verify")
@@ -101,27 +115,45 @@ def verify_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that no line of the audit log was changed, taken out or put in.
+    """Check that no line of the audit log was changed, taken out or put in, at its end, too.
 
     Exit status 2 if one was. Note the hash somewhere else, and give it as --holds the next time:
     then the log cannot have been written anew, either.
     """
     try:
-        log = verify(settings().state_folder() / audit.FILE, holds)
+        log = AuditLog(settings().state_folder() / audit.FILE).verify(holds)
     except FileNotFoundError:
         fail("there is no audit log yet", "no_audit_log")
     except OSError as error:
         fail(f"the audit log cannot be read: {error.strerror}", "storage_failed")
     except BrokenChain as error:
-        fail(f"the audit log was tampered with or damaged: {error}", "broken_chain")
+        fail(f"the audit log was tampered with or damaged: {error}; {REMEDY}", "broken_chain")
     if not log.known:
         fail("the audit log does not hold that hash: it was cut or written anew", "broken_chain")
     if as_json:
-        typer.echo(json.dumps({"events": log.events, "head": log.head, "torn": log.torn}))
+        say_json(json.dumps({"events": log.events, "head": log.head, "torn": log.torn}))
         return
-    typer.echo(f"{log.events} events, unbroken. Hash of the last: {log.head}")
+    say(f"{log.events} events, unbroken. Hash of the last: {log.head}")
     if log.torn:
-        typer.echo("The last line is cut short, as by a power cut; the next event replaces it.")
+        say("The last line is cut short, as by a power cut; the next event replaces it.")
+    if not log.recorded:
+        say("An earlier version wrote it: lines missing at its end would not show.")
+
+
+@audit_app.command("begin-anew")
+def begin_anew() -> None:
+    """Put the audit log away and begin another, whose first event names the last one of the old.
+
+    For a log that was found cut or damaged, and for one that has grown large. Keep what was put
+    away; it lies beside the new one.
+    """
+    try:
+        put_away = AuditLog(settings().state_folder() / audit.FILE).begin_anew(
+            events.log_begun_anew
+        )
+    except OSError as error:
+        fail(f"the audit log cannot be begun anew: {error.strerror}", "storage_failed")
+    say(f"Begun anew. The old one is {put_away.name}." if put_away else "Begun anew.")
 
 
 def _record(state: Path, event: events.AuditEvent) -> None:

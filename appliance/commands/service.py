@@ -6,9 +6,8 @@ import logging
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from mammosono.appliance.commands.kit import fail, settings
+from mammosono.appliance.commands.kit import Console, fail, say_json, settings
 from mammosono.appliance.commands.reading import BundleOption
 from mammosono.appliance.errors import ApplianceError
 
@@ -37,6 +36,7 @@ def serve(
     from mammosono.appliance.telemetry import logs
 
     chosen = settings(host=host, port=port, bundle=bundle)
+    logs.set_up(chosen.log_format, request_id.get)
     try:
         app = create_app(chosen)
         server = make_server(app, chosen)
@@ -48,7 +48,6 @@ def serve(
     except OSError as error:
         fail(f"cannot listen: {error.strerror}", "address_unavailable", chosen.host)
     with listening:
-        logs.set_up(chosen.log_format, request_id.get)
         logger = logging.getLogger(__name__)
         logger.info("listening on %s port %d", *listening.getsockname()[:2])
         if app.state.access.open:
@@ -74,7 +73,7 @@ def doctor(
     with Console(stderr=True).status("Checking this appliance"):
         results = examine(chosen, Host())
     if as_json:
-        typer.echo(lines_json(results))
+        say_json(lines_json(results))
     else:
         print_lines(Console(), results)
     if worst(results) is State.FAIL:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 
-from mammosono.appliance.commands.kit import fail
+from mammosono.appliance.commands.kit import Console, fail, say_json
 from mammosono.appliance.output.printable import printable
 
 LOOK_S = 1.0
@@ -69,7 +69,7 @@ def post(
     study = study or new_study_id()
     try:
         with (
-            Console(stderr=True).status(f"Waiting for {url}"),
+            Console(stderr=True).status(escape(f"Waiting for {url}")),
             ApplianceClient(url, _token(token_file), ca) as appliance,
         ):
             document = appliance.read(files, study)
@@ -80,7 +80,7 @@ def post(
     except ClientError as error:
         fail(str(error))
     if as_json:
-        typer.echo(json.dumps(document))
+        say_json(json.dumps(document))
         return
     try:
         result = Result.parse(document)
@@ -135,7 +135,8 @@ def watch(
 
 def _log(line: str) -> None:
     """A line with its time; a name of a file may hold anything."""
-    typer.echo(f"{time.strftime('%H:%M:%S')} {printable(line)}", err=True)
+    text = f"{time.strftime('%H:%M:%S')} {printable(line)}"
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _token(file: Path | None) -> str | None:

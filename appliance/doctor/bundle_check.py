@@ -8,7 +8,7 @@ from mammosono.appliance.doctor.check_result import CheckResult, fail, failed, n
 from mammosono.appliance.doctor.interpreter import Interpreter
 from mammosono.appliance.errors import ModelUnavailable
 from mammosono.appliance.pipeline.model import SHIPPED, model_of
-from mammosono.engines.bundle import Bundle, open_bundle, read_file
+from mammosono.engines.bundle import Bundle, open_bundle, read_file, require_pinned
 from mammosono.engines.errors import BundleError
 from mammosono.engines.trt.plan import plan_state, plans_of
 
@@ -22,10 +22,13 @@ _BUILD = (
 _AS_THE_SERVICE = "ask again as the user that the service runs as, or build as that user"
 
 
-def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
-    """Every hash is computed anew; None if the bundle cannot be used."""
+def check_bundle(
+    folder: Path | None, pinned: str | None = None
+) -> tuple[CheckResult, Bundle | None]:
+    """Every hash is computed anew; None if the bundle cannot be used. pinned: its hash must be."""
     try:
         bundle = open_bundle(folder or SHIPPED)
+        require_pinned(bundle, pinned)
         variants = [file for stage in bundle.stages.values() for file in stage.variants.values()]
         for file in (*variants, *([bundle.parity] if bundle.parity else [])):
             read_file(file)
@@ -33,10 +36,11 @@ def check_bundle(folder: Path | None) -> tuple[CheckResult, Bundle | None]:
     except (BundleError, ModelUnavailable) as error:
         return failed(BUNDLE, error), None
     observation = (
-        f"{bundle.name} {bundle.version}, {bundle.sha256[:12]}; "
-        f"reads {' and '.join(bundle.modalities)}, {len(bundle.stages)} stages"
+        f"{bundle.name} {bundle.version}; "
+        f"reads {' and '.join(bundle.modalities)}, {len(bundle.stages)} stages, every hash holds; "
+        f"sha256 {bundle.sha256}{', as pinned' if pinned else ''}"
     )
-    return ok(BUNDLE, f"{observation}, every hash holds"), bundle
+    return ok(BUNDLE, observation), bundle
 
 
 def plans(

@@ -7,7 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mammosono.appliance.doctor import bundle_check, gpu, interpreter, power, resources, service
+from mammosono.appliance.doctor import (
+    bundle_check,
+    gpu,
+    interpreter,
+    power,
+    protection,
+    resources,
+    service,
+)
 from mammosono.appliance.doctor.check_result import CheckResult, fail
 from mammosono.appliance.doctor.devices import device_nodes
 from mammosono.appliance.doctor.frequencies import frequencies
@@ -33,7 +41,7 @@ def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
     tensorrt = interpreter.uses_tensorrt(python, jetson, settings.runtime)
     tls = wants_tls(settings)
     serving = service.ask(host, settings.host, settings.port, tls=tls)
-    bundle_line, bundle = bundle_check.check_bundle(settings.bundle)
+    bundle_line, bundle = bundle_check.check_bundle(settings.bundle, settings.bundle_sha256)
     data = settings.plans or settings.bundle or SHIPPED
     checks: tuple[Callable[[], CheckResult], ...] = (
         partial(l4t, jetson),
@@ -55,6 +63,10 @@ def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
             self_test, bundle, lambda made: open_engine(made, settings.engine()),
             worker=settings.worker_python is not None, serving=serving.ready,
         ),
+        partial(protection.permissions, settings),
+        partial(protection.certificate, settings, host, used=tls),
+        partial(protection.tokens_, settings),
+        partial(protection.audit_log, settings),
         partial(service.port, serving, settings.port),
         lambda: service.exposure(
             settings.host,

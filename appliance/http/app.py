@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from mammosono import appliance
+from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.http import (
     event_routes,
     monitoring_routes,
@@ -25,7 +27,7 @@ from mammosono.appliance.http.request_head import RequestHead
 from mammosono.appliance.http.request_id import RequestId
 from mammosono.appliance.http.security_headers import SecurityHeaders
 from mammosono.appliance.http.upload_slots import UploadSlots
-from mammosono.appliance.security import audit, tokens
+from mammosono.appliance.security import audit, permissions, tokens
 from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.exposure import is_loopback, tokens_are_optional
@@ -36,6 +38,8 @@ from mammosono.appliance.studies.reader_process.process import Patience, ReaderP
 from mammosono.appliance.studies.spool import Spool
 from mammosono.appliance.studies.spool_thread import SpoolThread
 from mammosono.appliance.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
 SLACK_S = 60.0
@@ -55,7 +59,13 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
         app.state.settings = settings
         app.state.queue = queue
         app.state.upload_slots = UploadSlots(settings)
+        if others := permissions.exposed(settings):
+            logger.warning(
+                "others may read or change %s; run: %s",
+                permissions.brief(others), permissions.remedy(settings),
+            )  # fmt: skip
         await audit_writer.started()
+        _say_who_is_locked_out(app.state.access)
         queue.start()
         yield
         await queue.close()
@@ -63,7 +73,9 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
 
     state = settings.state_folder()
     metrics = Metrics()
-    audit_writer = AuditWriter(audit.AuditLog(state / audit.FILE))
+    # The first event is written before the list of studies is made.
+    begun = (state / "spool" / "studies.db").exists()
+    audit_writer = AuditWriter(audit.AuditLog(state / audit.FILE, expected=begun))
 
     # Swagger loads scripts from the internet, which the appliance may not reach; and a redirect
     # to a path with another slash would repeat the Host header that a client made up.
@@ -99,6 +111,13 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
     app.add_middleware(RequestCount, metrics=metrics)
     app.add_middleware(RequestId)
     return app
+
+
+def _say_who_is_locked_out(access: AccessControl) -> None:
+    try:
+        access.check()
+    except StorageFailed as error:
+        logger.error("%s", error)
 
 
 def open_spool(settings: Settings, audit_writer: AuditWriter) -> Spool:

@@ -7,6 +7,7 @@ more is received before they are written. The file name that a client sends is n
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,7 @@ class _Parts:
                 raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
             number = sum(len(files) for files in self._files.values())
             with disk_errors():
-                self._file = (self._folder / str(number)).open("xb")
+                self._file = open(self._folder / str(number), "xb", opener=_own)  # noqa: SIM115
         elif self._name != "study_id":
             raise UnknownPart(f"Name each part {', '.join(BY_PART)} or study_id.")
         elif self._study_id is not None:
@@ -208,6 +209,11 @@ class _Parts:
 
     def _end(self) -> None:
         self._complete = True
+
+
+def _own(path: str, flags: int) -> int:
+    """Opener of a new file that is nobody else's."""
+    return os.open(path, flags, 0o600)
 
 
 def _invalid_study_id() -> NoReturn:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from mammosono import appliance
 from mammosono.appliance.errors import ApplianceError
 from mammosono.appliance.http import schemas
+from mammosono.appliance.http.status_routes import impediments
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.security.roles import Role
@@ -39,7 +40,8 @@ async def get_metrics(request: Request) -> Response:
     with contextlib.suppress(ApplianceError):  # a disk that fails shows as not ready
         counts = await queue.storage(Spool.counts)
         free = await queue.storage(Spool.free_bytes)
-    text = queue.metrics.exposition(counts, free, not await queue.impediments())
+    impeded = await impediments(request)
+    text = queue.metrics.exposition(counts, free, not impeded, impeded=impeded)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -57,8 +59,7 @@ async def get_live() -> dict[str, bool]:
 @router.get("/v2/health/ready", dependencies=[anyone()], responses=schemas.refusals(503))
 async def get_ready(request: Request) -> dict[str, bool]:
     """200 if a study can be read now, else 503."""
-    queue: StudyQueue = request.app.state.queue
-    if await queue.impediments():
+    if await impediments(request):
         raise HTTPException(503, "Not ready; /readyz says why.")
     return {"ready": True}
 

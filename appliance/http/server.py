@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import time
+from datetime import datetime, timezone
 
 import uvicorn
 from fastapi import FastAPI
@@ -127,4 +128,10 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 
     context = tls.server_context(settings)
     logger.info("TLS certificate, SHA-256: %s", tls.fingerprint(settings))
+    # Served all the same: an appliance whose clock was never set would else not start, and it is
+    # for the clients to refuse it.
+    if found := tls.out_of_date(settings, datetime.now(timezone.utc)):
+        logger.error(
+            "%s: clients will refuse this service; install one that holds, or set the clock", found
+        )
     return context

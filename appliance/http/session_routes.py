@@ -11,13 +11,18 @@ from fastapi.responses import JSONResponse
 
 from mammosono.appliance.errors import Forbidden, MalformedRequest, UploadTooSlow
 from mammosono.appliance.http import schemas
-from mammosono.appliance.security.access import COOKIE, AccessControl, same_origin
+from mammosono.appliance.security.access import (
+    AccessControl,
+    cookie_name,
+    is_encrypted,
+    same_origin,
+)
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.security.roles import Principal
+from mammosono.appliance.security.sessions import LONGEST_S
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
-WORKING_DAY_S = 12 * 3600
 MAX_BODY_BYTES = 4096
 BODY_S = 10.0
 
@@ -44,19 +49,20 @@ SIGN_IN = {
     openapi_extra={"requestBody": SIGN_IN},
 )
 async def sign_in(request: Request) -> Response:
-    """Sign in with a token: sets the cookie for this browser, for a working day."""
+    """Sign in with a token: begins a session of this browser, for a working day at most. Its
+    cookie holds a random id, not the token. A restart of the service ends it."""
     _from_own_page(request)
     access: AccessControl = request.app.state.access
     secret = await _token(request)
-    who = await access.recognise(request, secret)
+    who, session_id = await access.sign_in(request, secret)
     answer = JSONResponse(_document(who, is_open=False))
     answer.set_cookie(
-        COOKIE,
-        secret,
-        max_age=WORKING_DAY_S,
+        cookie_name(request),
+        session_id,
+        max_age=int(LONGEST_S),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_encrypted(request),
     )
     return answer
 
@@ -70,10 +76,14 @@ async def who_am_i(request: Request, who: Annotated[Principal, needs()]) -> Resp
 
 @router.delete("", status_code=204, dependencies=[anyone()], responses=schemas.refusals(403))
 async def sign_out(request: Request) -> Response:
-    """Take the cookie off this browser."""
+    """End the session, and take its cookie off this browser."""
     _from_own_page(request)
+    access: AccessControl = request.app.state.access
+    access.sign_out(request)
     answer = Response(status_code=204)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    answer.delete_cookie(
+        cookie_name(request), httponly=True, samesite="strict", secure=is_encrypted(request)
+    )
     return answer
 
 
@@ -101,7 +111,7 @@ async def _token(request: Request) -> str:
         raise UploadTooSlow(f"Send the whole request within {BODY_S:g} seconds.") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         secret = None
-    # What is no header value could not be set as a cookie.
+    # As a token in a header would have to be.
     if not isinstance(secret, str) or not (secret.isascii() and secret.isprintable()):
         raise MalformedRequest('Send {"token": "..."} as JSON.')
     return secret

@@ -13,8 +13,21 @@ from mammosono.appliance.security.access import AccessControl
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool
+from mammosono.appliance.telemetry.metrics import PARTS
 
 router = APIRouter(tags=["status"])
+
+
+async def impediments(request: Request) -> dict[str, ApplianceError]:
+    """Why no study can be taken and read now, by part of PARTS; empty if nothing is wrong."""
+    queue: StudyQueue = request.app.state.queue
+    access: AccessControl = request.app.state.access
+    found = await queue.impediments()
+    try:
+        access.check()
+    except ApplianceError as error:
+        found["access"] = error
+    return found
 
 
 @router.get("/v1/openapi.json", include_in_schema=False, dependencies=[needs()])
@@ -45,13 +58,14 @@ async def get_readiness(request: Request) -> Response:
     """
     queue: StudyQueue = request.app.state.queue
     access: AccessControl = request.app.state.access
-    impediments = await queue.impediments()
-    parts = ("worker", "reader", "disk", "queue", "audit")
-    checks = {name: str(impediments.get(name, "ok")) for name in parts}
-    checks["access"] = "open to everybody: there are no tokens" if access.open else "by token"
+    found = await impediments(request)
+    checks = {name: str(found.get(name, "ok")) for name in PARTS}
+    if "access" not in found:
+        is_open = "open to everybody: there are no tokens"
+        checks["access"] = is_open if access.open else "by token"
     with contextlib.suppress(ApplianceError):
         if unclaimed := await queue.storage(Spool.unclaimed_files):
             checks["unclaimed"] = f"{unclaimed} posted files of a lost database are kept"
-    for error in impediments.values():
+    for error in found.values():
         return problems.refuse(error, checks=checks)
     return JSONResponse({"status": "ready", "checks": checks})

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mammosono.appliance.output import wording
+from mammosono.appliance.output.printable import printable
 from mammosono.appliance.values import Finding, ImageReading, Label, Reading, Verdict
 
 _VERDICT = {
@@ -30,6 +31,8 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
     lines.append(Text(f"study {study_id}, {time}model {model.name} {model.version}", "dim"))
     lines.append(Text(wording.INTENDED_USE, "dim"))
     for line in lines:
+        # A warning or a name may come from a file or a server: it stays one line.
+        line.plain = printable(line.plain)
         console.print(line, soft_wrap=True, highlight=False)
 
 

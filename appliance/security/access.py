@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from urllib.parse import urlsplit
 
@@ -11,8 +12,11 @@ from mammosono.appliance.errors import Forbidden, MalformedRequest, TooManyAttem
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.security.exposure import is_loopback
 from mammosono.appliance.security.roles import LOCAL, Principal, Role
+from mammosono.appliance.security.sessions import Sessions, key_of
 from mammosono.appliance.security.throttle import Throttle
-from mammosono.appliance.security.tokens import Tokens
+from mammosono.appliance.security.tokens import Token, Tokens
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "mammosono"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,12 +37,24 @@ class AccessControl:
     ) -> None:
         self._tokens, self._audit = tokens, audit
         self._tokens_optional, self._own_name_only = tokens_optional, own_name_only
-        self._throttle = Throttle()
+        self._throttle, self._sessions = Throttle(), Sessions()
+        self._remembered = False
 
     @property
     def in_use(self) -> bool:
         """Whether a token was ever added. Raises StorageFailed if the token file cannot be read."""
-        return self._tokens.in_use
+        in_use = self._tokens.in_use
+        if in_use and not self._remembered:
+            self._remembered = True
+            try:
+                self._tokens.remember()
+            except OSError as error:
+                logger.error("that tokens are in use cannot be recorded: %s", error.strerror)
+        return in_use
+
+    def check(self) -> None:
+        """Raises StorageFailed if nobody gets in since the token file is lost or unreadable."""
+        self._tokens.all()
 
     @property
     def open(self) -> bool:
@@ -51,16 +67,7 @@ class AccessControl:
         if self.open:
             return self._anybody(request)
         secret = bearer(request)
-        by_cookie = secret is None
-        if secret is None:
-            secret = request.cookies.get(COOKIE)
-        if secret is None:
-            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the page.")
-        who = await self.recognise(request, secret)
-        if by_cookie and request.method not in _SAFE and not same_origin(request):
-            raise Forbidden(
-                "Only the appliance's own page may do this with a cookie; send the token."
-            )
+        who = self._by_session(request) if secret is None else await self.recognise(request, secret)
         if not roles & who.roles:
             needed = " or ".join(sorted(role.value for role in roles))
             raise Forbidden(f"This needs a token of role {needed}.")
@@ -71,7 +78,7 @@ class AccessControl:
         token = self._tokens.find(secret) if len(secret) <= _LONGEST_TOKEN else None
         address = address_of(request)
         if token is not None:
-            return Principal(token.name, token.roles, address)
+            return Principal(token.name, token.roles, address, token.sha256)
         left = math.ceil(self._throttle.failed(address))
         if left:
             raise TooManyAttempts("Wait the seconds of Retry-After before you try again.", left)
@@ -79,10 +86,47 @@ class AccessControl:
         raise Unauthorised("The token is not known here; it may have been revoked.")
 
     def is_current(self, who: Principal) -> bool:
-        """Whether an open stream may go on: not once its token was revoked."""
+        """Whether an open stream may go on: not once its token was revoked, though another may have
+        its name by now, nor once its session has ended."""
         if who.name == LOCAL:
             return self.open
-        return any(t.name == who.name and t.roles == who.roles for t in self._tokens.all())
+        if who.session and self._sessions.find(who.session) is None:
+            return False
+        token = self._token(who.token)
+        return token is not None and (token.name, token.roles) == (who.name, who.roles)
+
+    async def sign_in(self, request: Request, secret: str) -> tuple[Principal, str]:
+        """The owner of a token, and the id of a new session in place of the one that the browser
+        had. Raises as `recognise` does."""
+        who = await self.recognise(request, secret)
+        self.sign_out(request)
+        return who, self._sessions.begin(who.token)
+
+    def sign_out(self, request: Request) -> None:
+        """End the session of the request's cookie, if there is one."""
+        session_id = request.cookies.get(cookie_name(request))
+        if session_id is not None:
+            self._sessions.end(key_of(session_id))
+
+    def _by_session(self, request: Request) -> Principal:
+        """Raises Unauthorised; a session that is not known is not counted as a guess at a token.
+        Raises Forbidden for a change that another site may have asked for."""
+        session_id = request.cookies.get(cookie_name(request))
+        if session_id is None:
+            raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the page.")
+        session = self._sessions.find(key_of(session_id))
+        token = self._token(session.token) if session is not None else None
+        if session is None or token is None:
+            raise Unauthorised("The session has ended; sign in again.")
+        if request.method not in _SAFE and not same_origin(request):
+            raise Forbidden(
+                "Only the appliance's own page may do this with a cookie; send the token."
+            )
+        address = address_of(request)
+        return Principal(token.name, token.roles, address, token.sha256, session.key)
+
+    def _token(self, sha256: str) -> Token | None:
+        return next((token for token in self._tokens.all() if token.sha256 == sha256), None)
 
     def _anybody(self, request: Request) -> Principal:
         host = _host_name(request.headers.get("host", "localhost"))
@@ -91,6 +135,19 @@ class AccessControl:
         if request.method not in _SAFE and same_origin(request) is False:
             raise Forbidden("Only the appliance's own page may do this from a browser.")
         return Principal(LOCAL, frozenset(Role), address_of(request))
+
+
+def cookie_name(connection: HTTPConnection) -> str:
+    """Of the session's cookie. Cookies know no port: services of one host would overwrite each
+    other's. What begins with __Host- browsers take and send over HTTPS alone, from this host alone.
+    """
+    server = connection.scope.get("server") or ("", 0)
+    name = f"{COOKIE}-{server[1]}"
+    return f"__Host-{name}" if is_encrypted(connection) else name
+
+
+def is_encrypted(connection: HTTPConnection) -> bool:
+    return bool(connection.scope["scheme"] == "https")
 
 
 def bearer(connection: HTTPConnection) -> str | None:

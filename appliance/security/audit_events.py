@@ -32,13 +32,14 @@ ACCESSED = _dcm("110103", "DICOM Instances Accessed")
 TRANSFERRED = _dcm("110104", "DICOM Instances Transferred")
 STUDY_DELETED = _dcm("110105", "DICOM Study Deleted")
 ALERT = _dcm("110113", "Security Alert")
+RECORDING_STARTED = _dcm("110134", "Audit Recording Started")
 USER_CHANGED = _dcm("110137", "User Security Attributes Changed")
 AUTHENTICATION = _dcm("110114", "User Authentication")
 LOGIN = _dcm("110122", "Login")
 APPLICATION = _dcm("110150", "Application")
 
 _SYSTEM_OBJECT, _PERSON = "2", "1"
-_REPORT, _SECURITY_USER = "3", "11"
+_REPORT, _SECURITY_USER, _SECURITY_RESOURCE = "3", "11", "13"
 _IP_ADDRESS = "2"
 _APPLICATION_SERVER = "4"
 
@@ -91,6 +92,30 @@ def token_added(name: str, roles: Sequence[Role]) -> AuditEvent:
 def token_revoked(name: str) -> AuditEvent:
     subject = _token(name, "token revoked")
     return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
+
+
+def tokens_forgotten() -> AuditEvent:
+    """All of them: the appliance asks for none until another is added."""
+    subject = _token("all tokens", "tokens forgotten, open to this machine")
+    return _event(ALERT, EXECUTE, [_operator()], [subject], kind=USER_CHANGED)
+
+
+def log_begun_anew(events: int, head: str) -> AuditEvent:
+    """First event of another log. events, head: of the log that was put away."""
+    log = {
+        "ParticipantObjectID": head,
+        "ParticipantObjectTypeCode": _SYSTEM_OBJECT,
+        "ParticipantObjectTypeCodeRole": _SECURITY_RESOURCE,
+        "ParticipantObjectIDTypeCode": {
+            "csd-code": "audit-head-sha256",
+            "codeSystemName": "mammosono",
+        },
+        "ParticipantObjectDetail": {
+            "type": "Alert Description",
+            "value": f"{events} events before",
+        },
+    }
+    return _event(ALERT, EXECUTE, [_operator()], [log], kind=RECORDING_STARTED)
 
 
 def _event(

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from mammosono.appliance.errors import StorageFailed
+from mammosono.appliance.errors import StorageDamaged, StorageFailed
 from mammosono.appliance.security import audit_events as events
-from mammosono.appliance.security.audit import AuditLog
+from mammosono.appliance.security.audit import REMEDY, AuditLog
 from mammosono.appliance.security.roles import Principal
 from mammosono.appliance.studies.spool import Study
 
@@ -29,8 +29,8 @@ _MOST_UNWRITTEN = 1000
 class AuditWriter:
     """Each event is on the disk when its call returns.
 
-    A log that cannot be written stops nobody from reading a study: its events wait for the disk,
-    and `check` raises.
+    A log that cannot be written, or is not as it was left, stops nobody from reading a study:
+    events wait for the disk, and `check` raises.
     """
 
     def __init__(self, log: AuditLog, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,15 +40,25 @@ class AuditWriter:
         self._unwritten: deque[events.AuditEvent] = deque(maxlen=_MOST_UNWRITTEN)
         self._writing = Lock()
         self._refused = self._trying_again = False
+        self._fault = ""
 
-    def check(self) -> None:
-        """Raises StorageFailed if the disk has refused events, which are then tried again. Waits
-        for no disk: those that are being written just now are no reason."""
+    async def check(self) -> None:
+        """Raises StorageFailed if the disk has refused events, which are then tried again;
+        StorageDamaged if the log was cut, edited or lost. Waits for no write: a log that is being
+        written just now is as it was at the last look."""
         if self._refused:
             if not self._trying_again:
                 self._trying_again = True
-                self._thread.submit(self._write_all)
+                self._thread.submit(self._try_again)
             raise StorageFailed("The audit log cannot be written; call the technician.")
+        try:
+            self._fault = await asyncio.to_thread(self._log.fault, wait=False)
+        except BlockingIOError:
+            pass
+        except OSError:
+            raise StorageFailed("The audit log cannot be read; call the technician.") from None
+        if self._fault:
+            raise StorageDamaged(f"The audit log is not as it was left: {self._fault}; {REMEDY}")
 
     async def started(self) -> None:
         head = await self._write(events.application(events.STARTED))
@@ -93,21 +103,27 @@ class AuditWriter:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._append, event)
 
     def _append(self, event: events.AuditEvent) -> str | None:
-        self._unwritten.append(event)
-        return self._write_all()
+        # The oldest event goes when there are too many: not while it is being written, or the one
+        # behind it would be taken for written.
+        with self._writing:
+            self._unwritten.append(event)
+            return self._write_all()
+
+    def _try_again(self) -> None:
+        self._trying_again = False
+        with self._writing:
+            self._write_all()
 
     def _write_all(self) -> str | None:
-        """The log's head, or None if something is left for the next time."""
+        """The log's head, or None if something is left for the next time. Under the lock."""
         head = None
-        with self._writing:
-            self._trying_again = False
-            while self._unwritten:
-                try:
-                    head = self._log.append(self._unwritten[0])
-                except OSError as error:
-                    logger.error("the audit log cannot be written: %s", error.strerror)
-                    self._refused = True
-                    return None
-                self._unwritten.popleft()
-            self._refused = False
+        while self._unwritten:
+            try:
+                head = self._log.append(self._unwritten[0])
+            except OSError as error:
+                logger.error("the audit log cannot be written: %s", error.strerror)
+                self._refused = True
+                return None
+            self._unwritten.popleft()
+        self._refused = False
         return head

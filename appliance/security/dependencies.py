@@ -19,9 +19,10 @@ _Cookie = Annotated[
     str | None,
     Depends(
         APIKeyCookie(
-            name=COOKIE,
+            name=f"{COOKIE}-8000",
             scheme_name="session",
-            description="For the page, set by POST /v1/session.",
+            description="For the page, set by POST /v1/session. The number is the port that the "
+            "service listens on; over HTTPS the name begins with __Host-.",
             auto_error=False,
         )
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -20,11 +20,17 @@ class Role(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated client. name: of its token. address: of the client on the network."""
+    """An authenticated client. name: of its token. address: of the client on the network.
+
+    token: SHA-256 of the very token, which another one of its name does not have.
+    session: key of the page's session, if it came by one.
+    """
 
     name: str
     roles: frozenset[Role]
     address: str = ""
+    token: str = field(default="", repr=False)
+    session: str = field(default="", repr=False)
 
     @property
     def sees(self) -> str | None:

@@ -29,6 +29,10 @@ from mammosono.engines.disk import write_whole
 _BEGIN = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _NO_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
 
+# Forward secrecy and authenticated encryption alone: no CBC, no RSA key exchange (RFC 9325, 4.2).
+# Those of TLS 1.3, which this does not name, are all like that.
+TLS_1_2_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL"
+
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")
 _ANY = ("0.0.0.0", "::")
 _SIOCGIFADDR = 0x8915  # linux/sockios.h
@@ -48,6 +52,7 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     identity = _identity(settings)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(TLS_1_2_SUITES)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
@@ -61,6 +66,34 @@ def server_context(settings: Settings) -> ssl.SSLContext:
             "check MAMMOSONO_TLS_KEY, MAMMOSONO_TLS_CERTIFICATE and MAMMOSONO_TLS_CLIENT_CA"
         ) from None
     return context
+
+
+class CertificateUnreadable(ValueError):
+    """A given file holds no certificates. `str(error)` is one line with the remedy."""
+
+
+def out_of_date(settings: Settings, now: datetime) -> str:
+    """Which given certificate has expired or is not valid yet, of the server's chain and of those
+    who sign clients; empty if none. now: UTC. Raises CertificateUnreadable."""
+    for name, file in (
+        ("MAMMOSONO_TLS_CERTIFICATE", settings.tls_certificate),
+        ("MAMMOSONO_TLS_CLIENT_CA", settings.tls_client_ca),
+    ):
+        if file is None:
+            continue
+        try:
+            given = x509.load_pem_x509_certificates(file.read_bytes())
+        except (OSError, ValueError):
+            raise CertificateUnreadable(
+                f"{name} holds no certificate that can be read; give a PEM file"
+            ) from None
+        for number, certificate in enumerate(given, 1):
+            which = f"certificate {number} of {name}"
+            if now > certificate.not_valid_after_utc:
+                return f"{which} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+            if now < certificate.not_valid_before_utc:
+                return f"{which} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+    return ""
 
 
 def fingerprint(settings: Settings) -> str:

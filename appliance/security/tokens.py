@@ -18,15 +18,21 @@ from typing import Any
 
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.security.roles import LOCAL, Role
-from mammosono.engines.disk import write_whole
+from mammosono.engines.disk import sync, write_whole
 
 FILE = "tokens.json"
+RECORD = "record/tokens"
+"""Beside the file: is there once a token was added, whatever becomes of the file."""
 TOKEN_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_VANISHED = (0, 0, 0)
 _UNREADABLE = (
-    "The token file cannot be read; make it the service's own, or remove it and start anew."
+    "The token file cannot be read; make it the service's own, put a sound one back, or run: "
+    "mammosono token forget"
+)
+_LOST = (
+    "The token file is lost and nobody gets in; put tokens.json back into the state folder, or run "
+    "mammosono token add; mammosono token forget opens the appliance to everybody on its machine."
 )
 
 
@@ -51,22 +57,41 @@ class Tokens:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file, self._record = file, file.parent / RECORD
         self._tokens: tuple[Token, ...] = ()
         self._version: tuple[int, ...] | None = None
+        self._used = False
 
     @property
     def in_use(self) -> bool:
         """Whether a token was ever added; with the last one revoked nobody gets in.
 
-        A file that vanishes does not open an appliance that asked for tokens a moment ago.
+        Nor does a lost file open an appliance that has ever asked for tokens.
         """
         self._refresh()
-        return self._version is not None
+        return self._used or self._is_recorded()
 
     def all(self) -> tuple[Token, ...]:
-        self._refresh()
+        """Raises StorageFailed, too, if the file is lost."""
+        if self.in_use and self._version is None:
+            raise StorageFailed(_LOST)
         return self._tokens
+
+    def remember(self) -> None:
+        """Record that tokens are in use, so that a lost file is known for one. Raises OSError."""
+        if not self._is_recorded():
+            if not self._record.parent.is_dir():
+                self._record.parent.mkdir(mode=0o700, parents=True)
+                sync(self._record.parent.parent)
+            write_whole(str(self._record), b"", 0o600)
+
+    def forget(self) -> None:
+        """Remove all tokens, and the record that there were any: from the next start on the service
+        asks for none. Raises OSError."""
+        with self._locked():
+            self._file.unlink(missing_ok=True)
+            sync(self._file.parent)
+            self._record.unlink(missing_ok=True)
 
     def find(self, secret: str) -> Token | None:
         """The token of this secret. Takes as long whichever it is, and if it is none."""
@@ -106,27 +131,41 @@ class Tokens:
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
             if version != self._version:
                 self._tokens = _parse(self._file.read_bytes())
-                self._version = version
+                self._version, self._used = version, True
         except FileNotFoundError:
-            self._tokens = ()
-            self._version = self._version and _VANISHED
+            self._tokens, self._version = (), None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise StorageFailed(_UNREADABLE) from None
+
+    def _is_recorded(self) -> bool:
+        try:
+            self._record.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            raise StorageFailed(_UNREADABLE) from None
+        return True
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         """One process at a time, on the file as it stands."""
+        with self._locked():
+            self._refresh()
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(f"{self._file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._refresh()
             yield
         finally:
             os.close(lock)
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
         """The old file or the new one, whole, whatever happens."""
+        self.remember()
         document = {"version": 1, "tokens": [_document(token) for token in tokens]}
         write_whole(str(self._file), json.dumps(document).encode(), 0o600)
 

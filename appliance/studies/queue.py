@@ -151,7 +151,7 @@ class StudyQueue:
         except ApplianceError as error:
             impediments["disk"] = error
         try:
-            self._audit.check()
+            await self._audit.check()
         except ApplianceError as error:
             impediments["audit"] = error
         return impediments

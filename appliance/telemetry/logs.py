@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Literal
 
+from mammosono.appliance.output.printable import escaped, printable, printable_lines
+
 LogFormat = Literal["text", "json"]
 
 
@@ -25,7 +27,10 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         request = self._request_id()
-        return super().format(record) + (f" [{request}]" if request else "")
+        return printable_lines(super().format(record)) + (f" [{request}]" if request else "")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
 
 
 class JsonLines(logging.Formatter):
@@ -48,4 +53,4 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             # The kind alone: an exception's text may quote what a client sent.
             line["exception"] = record.exc_info[0].__name__
-        return json.dumps(line, ensure_ascii=False)
+        return escaped(json.dumps(line, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from prometheus_client import (
@@ -21,6 +21,9 @@ from mammosono.appliance.telemetry.sensors import meminfo_bytes, thermal_zones
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
 STEPS = ("decode", "denoise", "trunk", "heads", "masks", "total")
 """Steps that a reading reports; `queue` and `render` are measured here."""
+
+PARTS = ("worker", "reader", "disk", "queue", "audit", "access")
+"""Of the service, as /readyz names them."""
 
 
 class Metrics:
@@ -47,6 +50,9 @@ class Metrics:
         )
         self._held = self._gauge("studies_held", "Studies in the spool.", "status")
         self._ready = self._gauge("ready", "1 if a study can be read now.")
+        self._well = self._gauge(
+            "part_ready", "1 if nothing is wrong with it; /readyz says what.", "part"
+        )
         self._free = self._gauge("disk_free_bytes", "Room left on the spool's disk.")
         self._memory = self._gauge("memory_available_bytes", "What programs may still take.")
         self._heat = self._gauge("temperature_celsius", "Of the thermal zones.", "zone")
@@ -76,13 +82,22 @@ class Metrics:
         self._requests.labels(str(status)).inc()
 
     def exposition(
-        self, counts: Mapping[Status, int], free_bytes: int, ready: bool, root: Path = Path("/")
+        self,
+        counts: Mapping[Status, int],
+        free_bytes: int,
+        ready: bool,
+        root: Path = Path("/"),
+        *,
+        impeded: Collection[str] = (),
     ) -> bytes:
-        """The text that Prometheus fetches. root: where /proc and /sys are looked for."""
+        """The text that Prometheus fetches. root: where /proc and /sys are looked for.
+        impeded: the parts of PARTS with which something is wrong."""
         for status in Status:
             self._held.labels(status.value).set(counts.get(status, 0))
         self._free.set(free_bytes)
         self._ready.set(ready)
+        for part in PARTS:
+            self._well.labels(part).set(part not in impeded)
         memory = meminfo_bytes(root, "MemAvailable")
         if memory is not None:
             self._memory.set(memory)

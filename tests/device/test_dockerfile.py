@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -47,6 +48,27 @@ def test_hadolint_finds_nothing():
         [program, "--no-color", str(ROOT / "Dockerfile.l4t")], capture_output=True, text=True
     )
     assert (seen.returncode, seen.stdout, seen.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("bases", "build", "run", "built"),
+    [
+        ("tagged", "", "", True),
+        ("pinned", "", "", False),
+        ("pinned", "@sha256:ab", "", False),
+        ("pinned", "", "@sha256:ab", False),
+        ("pinned", "@sha256:ab", "@sha256:ab", True),
+    ],
+)
+def test_an_image_that_must_have_pinned_bases_is_built_with_their_digests_alone(
+    bases: str, build: str, run: str, built: bool
+) -> None:
+    (check,) = [rest for word, rest in instructions() if word == "RUN" and "BASES" in rest]
+    given = {"BASES": bases, "BASE_BUILD_DIGEST": build, "BASE_RUN_DIGEST": run}
+    shell = ["bash", "-euo", "pipefail", "-c", check]
+    ended = subprocess.run(shell, env=os.environ | given, capture_output=True, text=True)
+    assert (ended.returncode == 0) == built
+    assert built or "BASE_RUN_DIGEST" in ended.stderr
 
 
 def test_bases_have_exact_tags_and_a_place_for_a_digest():

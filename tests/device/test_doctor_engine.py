@@ -256,7 +256,7 @@ def test_the_shipped_bundle_is_whole(shipped: Bundle) -> None:
         line,
         State.OK,
         shipped.name,
-        shipped.sha256[:12],
+        shipped.sha256,
         f"{len(shipped.stages)} stages, every hash holds",
     )
     assert bundle == shipped

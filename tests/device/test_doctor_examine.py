@@ -25,8 +25,14 @@ READY = (200, '{"status": "ready", "checks": {"reader": "ok"}}')
 TOPICS = [
     "L4T and JetPack", "Power mode", "Power supply", "Clocks", "Temperature", "Free memory",
     "Swap", "Free disk", "Time", "Device nodes", "GPU", "Python", "TensorRT", "Bundle", "Plans",
-    "Engine", "Port", "Exposure",
+    "Engine", "Permissions", "Certificate", "Tokens", "Audit log", "Port", "Exposure",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of this machine."""
+    monkeypatch.setenv("MAMMOSONO_STATE", str(tmp_path / "state"))
 
 
 def serving(host: Host, answer: tuple[int, str] | None, port_: int = 8000) -> Host:

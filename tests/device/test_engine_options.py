@@ -23,6 +23,7 @@ GIVEN: dict[str, Any] = {
     "variant": "mixed",
     "worker_python": "/usr/bin/python3.6",
     "run_deadline_s": 7.5,
+    "bundle_sha256": "ab" * 32,
 }
 
 

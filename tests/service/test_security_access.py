@@ -15,6 +15,7 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from service_bench import FakeReader, problem, running, study, until
 
+from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.security import tokens
 from mammosono.appliance.security.dependencies import Needs, Public
@@ -420,10 +421,75 @@ def test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_
         problem(client.get("/v1/studies"), 401, "unauthorised")
         (tmp_path / tokens.FILE).unlink()
         problem(client.get("/v1/studies"), 401, "unauthorised")
-        assert client.get("/readyz").json()["checks"]["access"] == "by token"
+        assert "token forget" in client.get("/readyz").json()["checks"]["access"]
         (tmp_path / tokens.FILE).write_text("{")
         problem(client.get("/v1/studies"), 503, "storage_failed")
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("lost", ["removed", "a link that leads nowhere"])
+def test_a_token_file_that_is_lost_lets_nobody_in_at_the_next_start(
+    reader: FakeReader, tmp_path: Path, lost: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / tokens.FILE
+    kept = {"Authorization": f"Bearer {Tokens(file).add('doctor', [R])}"}
+    content = file.read_bytes()
+    file.unlink()
+    if lost == "a link that leads nowhere":
+        file.symlink_to(tmp_path / "nowhere")
+    with running(reader, ready=False, state=tmp_path) as client:
+        for headers in ({}, kept, {"Host": "127.0.0.1"}, {"Cookie": "mammosono=x"}):
+            assert client.get("/v1/studies", headers=headers).status_code in (401, 503)
+            assert client.post("/v1/studies", headers=headers, **study()).status_code in (401, 503)
+        answer = problem(client.get("/readyz"), 503, "storage_failed")
+        assert "token forget" in answer["checks"]["access"]
+        problem(client.get("/v2/health/ready"), 503, "service_unavailable")
+        assert client.get("/healthz").status_code == 200
+        assert "token forget" in caplog.text
+        # Put back, it holds again.
+        file.unlink(missing_ok=True)
+        file.write_bytes(content)
+        assert client.get("/v1/studies", headers=kept).status_code == 200
+        problem(client.get("/v1/studies"), 401, "unauthorised")
+
+
+@pytest.mark.parametrize("kept", [0, 40])
+def test_with_a_token_file_that_is_damaged_the_service_does_not_start(
+    reader: FakeReader, tmp_path: Path, kept: int
+) -> None:
+    file = tmp_path / tokens.FILE
+    Tokens(file).add("doctor", [R])
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(StorageFailed, match="token forget"), running(reader, state=tmp_path):
+        pass
+
+
+def test_tokens_of_an_earlier_version_are_remembered_from_the_first_start_on(
+    reader: FakeReader, tmp_path: Path
+) -> None:
+    Tokens(tmp_path / tokens.FILE).add("doctor", [R])
+    (tmp_path / tokens.RECORD).unlink()  # no earlier version wrote it
+    for _ in range(2):
+        with running(reader, ready=False, state=tmp_path) as client:
+            assert client.get("/v1/studies").status_code == 401
+        (tmp_path / tokens.FILE).unlink(missing_ok=True)
+
+
+def test_a_lost_token_file_is_made_good_by_another_token_or_by_saying_so(
+    reader: FakeReader, tmp_path: Path
+) -> None:
+    file = tmp_path / tokens.FILE
+    Tokens(file).add("doctor", [R])
+    file.unlink()
+    with pytest.raises(StorageFailed, match="lost"):
+        Tokens(file).find("x")
+    secret = Tokens(file).add("tech", [T])
+    found = Tokens(file).find(secret)
+    assert found is not None
+    file.unlink()
+    Tokens(file).forget()
+    with running(reader, state=tmp_path) as client:
+        assert client.get("/v1/studies").status_code == 200
 
 
 def test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it(

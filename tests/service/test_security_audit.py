@@ -116,7 +116,7 @@ def test_an_event_is_on_the_disk_before_the_call_returns(
 
     monkeypatch.setattr("os.fsync", sync)
     AuditLog(file).append({"n": 0})
-    assert synced == [file.read_bytes()]
+    assert file.read_bytes() in synced
 
 
 def test_what_the_disk_took_only_in_part_is_taken_back(

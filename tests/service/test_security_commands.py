@@ -61,6 +61,19 @@ def test_a_revoked_token_is_gone_and_what_the_last_one_means_is_said() -> None:
     assert run("token", "list").stdout == "No tokens.\n"
 
 
+def test_tokens_are_forgotten_by_one_command_alone(state: Path) -> None:
+    run("token", "add", "a", "--role", "reader")
+    assert Tokens(state / tokens.FILE).in_use
+    (state / tokens.FILE).unlink()
+    assert Tokens(state / tokens.FILE).in_use
+    assert "token forget" in refused("token", "list")
+    assert "next start" in run("token", "forget").stdout
+    assert not Tokens(state / tokens.FILE).in_use
+    assert run("token", "list").stdout == "No tokens.\n"
+    assert "tokens forgotten" in (state / audit.FILE).read_text()
+    assert run("audit", "verify").exit_code == 0
+
+
 def test_what_cannot_be_done_is_told_in_one_line(state: Path) -> None:
     run("token", "add", "a", "--role", "reader")
     assert "revoke it first" in refused("token", "add", "a", "--role", "reader")

@@ -122,7 +122,14 @@ def test_https_is_served_to_who_trusts_the_certificate_and_nobody_listens_in(
             bearing = {"Authorization": f"Bearer {secret}"}
             assert client.post("/v1/studies", headers=bearing, **study()).status_code == 200
             signed_in = client.post("/v1/session", json={"token": secret})
-            assert "secure" in signed_in.headers["set-cookie"].lower()
+            (cookie,) = signed_in.headers.get_list("set-cookie")
+            assert cookie.startswith(f"__Host-mammosono-{port}=")
+            assert {"Secure", "HttpOnly", "Path=/"} <= set(cookie.split("; "))
+            assert "domain" not in cookie.lower()  # what __Host- forbids
+            assert client.get("/v1/session").json()["name"] == "ward-1"
+            (taken_back,) = client.delete("/v1/session").headers.get_list("set-cookie")
+            assert {"Secure", "Path=/", "Max-Age=0"} <= set(taken_back.split("; "))
+            assert client.get("/v1/session").status_code == 401
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"https://localhost:{port}/healthz")
         with pytest.raises(httpx.HTTPError):
@@ -150,6 +157,42 @@ def test_nothing_older_than_tls_1_2_is_spoken(state: Path) -> None:
     context = tls.server_context(Settings(state=state, tls="on"))
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def spoken(port: int, suite: str) -> str | None:
+    """The suite that a client of TLS 1.2 gets which offers this one alone; None if none."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(f"{suite}:@SECLEVEL=0")
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 60) as connection,
+            client.wrap_socket(connection) as secured,
+        ):
+            cipher = secured.cipher()
+            return cipher[0] if cipher else None
+    except ssl.SSLError:
+        return None
+
+
+def test_tls_1_2_is_spoken_with_forward_secrecy_and_authenticated_encryption_alone(
+    state: Path,
+) -> None:
+    def sound(name: str) -> bool:
+        return name.startswith("ECDHE-") and ("-GCM-" in name or "CHACHA20" in name)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    known = [suite["name"] for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
+    assert "ECDHE-ECDSA-AES256-SHA384" in known
+    with serving(Settings(port=0, state=state, tls="on")) as port:
+        taken = [name for name in known if spoken(port, name) is not None]
+    assert taken
+    assert [name for name in taken if not sound(name)] == []
+    offered = tls.server_context(Settings(state=state, tls="on")).get_ciphers()
+    assert all(sound(s["name"]) for s in offered if s["protocol"] != "TLSv1.3")  # for RSA keys, too
 
 
 class Authority:

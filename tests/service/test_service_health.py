@@ -45,7 +45,7 @@ def test_health_writes_nothing(tmp_path: Path, route: str) -> None:
 
 def test_health_is_told_while_the_audit_log_waits_for_the_disk(tmp_path: Path) -> None:
     with running(FakeReader(), state=tmp_path) as client:
-        with (tmp_path / "audit.jsonl").open("rb") as log:
+        with (tmp_path / "audit.jsonl.lock").open("rb") as log:
             fcntl.flock(log, fcntl.LOCK_EX)  # as a write that does not end
             post = threading.Thread(
                 target=lambda: httpx.post(client.base_url.join("/v1/studies"), **study())
@@ -79,7 +79,7 @@ def test_events_that_the_disk_refused_are_said_and_written_when_it_takes_them(
 
     async def healthy() -> bool:
         try:
-            audit.check()
+            await audit.check()
         except StorageFailed:
             return False
         return True

@@ -11,6 +11,14 @@ import mammosono
 ROOT = Path(__file__).parents[2]
 
 
+def test_what_builds_the_package_is_one_version_here_and_on_the_device() -> None:
+    (backend,) = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"][
+        "requires"
+    ]
+    assert "==" in backend
+    assert f"\n{backend} --hash=sha256:" in (ROOT / ".ci" / "l4t" / "tools.lock").read_text("utf-8")
+
+
 def test_every_folder_with_code_is_installed() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     folders = {

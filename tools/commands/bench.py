@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mammosono.appliance.commands.kit import Console, say, say_json
 from mammosono.tools.commands.shared import Json, Sources, trained_sources
 from mammosono.tools.console import bar, bars, fail, refusals
 
@@ -67,7 +67,7 @@ def bench(
 
             with bar(Console(stderr=True), "pairs") as progress:
                 overhead = worker_overhead(str(worker), bundle, runs, on_pair=progress)
-        typer.echo(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
+        say(json.dumps(asdict(overhead)) if as_json else as_text(overhead))
         return
     with refusals():
         from mammosono.tools.benchmarks.figures import as_dict, as_rich
@@ -76,7 +76,7 @@ def bench(
         with bar(Console(stderr=True), "rounds") as progress:
             measured = run_bench(bundle, runs, peer, progress)
     if as_json:
-        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+        say_json(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(measured), highlight=False)
 
@@ -97,7 +97,7 @@ def _predict(
                 val = check_on_val(bundle, data, own, partial(progress, "reading val"))
                 prediction = replace(prediction, val=val)
     if as_json:
-        typer.echo(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
+        say_json(json.dumps(as_dict(prediction), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(prediction), highlight=False)
 
@@ -161,7 +161,7 @@ def bench_denoise(
         if pictures is not None:
             draw_pictures(pictures, bundle)
     if as_json:
-        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+        say_json(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(measured), highlight=False)
 
@@ -207,7 +207,7 @@ def load(
         except (httpx.HTTPError, ClientError) as error:
             fail(f"{url}: {error}")
     if as_json:
-        typer.echo(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+        say_json(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:
         Console().print(as_rich(measured), highlight=False)
     if not measured.sound:

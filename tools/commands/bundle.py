@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mammosono.appliance.commands.kit import Console, say, say_json
 from mammosono.tools.commands.shared import Index, Json, OutOfFold, Sources
 from mammosono.tools.console import bar, bars, fail, refusals
 
@@ -101,8 +101,8 @@ def half_precision(
     for name, stage in stages.items():
         stored = stage.variants.get("mixed")
         mixed = Path(stored.path).name if stored else "no mixed graph, it would save nothing"
-        typer.echo(f"{name}: {mixed}, {len(stage.fp32)} nodes at FP32")
-    typer.echo(f"Stored tensors: {manifest['parity']['file']}")
+        say(f"{name}: {mixed}, {len(stage.fp32)} nodes at FP32")
+    say(f"Stored tensors: {manifest['parity']['file']}")
 
 
 def check_graphs(
@@ -143,7 +143,7 @@ def check_graphs(
         with bar(Console(stderr=True), "checks") as progress:
             checks = check.check_graphs(bundles or check.shipped(), pictures, progress)
     if as_json:
-        typer.echo(json.dumps(check.as_dict(checks), indent=2, allow_nan=False))
+        say_json(json.dumps(check.as_dict(checks), indent=2, allow_nan=False))
     else:
         Console().print(check.as_rich(checks))
     if not check.passed(checks):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mammosono.appliance.commands.kit import Console, say, say_json
 from mammosono.tools.commands.shared import Index, Json, OutOfFold, Sources, trained_sources
 from mammosono.tools.console import bar, bars, refusals
 
@@ -73,7 +73,7 @@ def evaluate(
                 progress=progress,
             )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
+        say_json(json.dumps(as_dict(evaluation), indent=2, allow_nan=False))
     else:
         console.print(as_rich(evaluation))
 
@@ -255,7 +255,7 @@ def operating_points(
             out.write_text(text + "\n", encoding="utf-8")
         sha256 = enter(bundle, chosen) if write else None
     if as_json:
-        typer.echo(text)
+        say(text)
         return
     why = chosen["operating_points_chosen"]
     console.print(f"{why['for']}, on {why['on']}", highlight=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mammosono.appliance.commands.kit import Console, say
 from mammosono.tools.commands.shared import Index, Json
 from mammosono.tools.console import bar, fail, refusals
 
@@ -141,7 +141,7 @@ def evaluate_kind(
         if out:
             out.write_text(text + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(text)
+        say(text)
         return
     for name, rows in tables.items():
         Console().print(as_rich(rows, name))
@@ -156,4 +156,4 @@ def add_kind(
         from mammosono.tools.export.kind import add_kind as add
 
         entry = add(bundle, run)["image_kind"]
-    typer.echo(f"Least probability of an image's own kind: {entry['least']}")
+    say(f"Least probability of an image's own kind: {entry['least']}")

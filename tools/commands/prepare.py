@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from mammosono.appliance.commands.kit import Console, say_json
 from mammosono.tools.commands.shared import Json
 from mammosono.tools.console import bars, fail, refusals
 from mammosono.tools.prepare.readers import Layout
@@ -93,7 +93,7 @@ def prepare(
             )
     summary = _summary(prepared, denoised or None)
     if as_json:
-        typer.echo(json.dumps(summary, indent=2, allow_nan=False))
+        say_json(json.dumps(summary, indent=2, allow_nan=False))
     else:
         _show(console, out, summary)
 

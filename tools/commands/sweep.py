@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mammosono.appliance.commands.kit import Console, say
 from mammosono.tools.commands.shared import Sources
 from mammosono.tools.commands.train import network_size
 from mammosono.tools.console import bar, fail, refusals
@@ -62,7 +62,7 @@ def sweep(
         if show or data is None:
             if not out.is_dir():
                 fail("there is no sweep in that folder yet")
-            typer.echo(write(out), nl=False)
+            say(write(out), end=False)
             return
         from mammosono.tools.data.index import read_index, sources_to_learn_from
         from mammosono.tools.sweep.cells import sweep_material
@@ -92,6 +92,6 @@ def sweep(
                 on_step,
                 on_cell,
             )
-        typer.echo(write(out), nl=False)
+        say(write(out), end=False)
     if not done:
         console.print("Stopped; the same command goes on from here.", highlight=False)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mammosono.appliance.commands.kit import Console
 from mammosono.tools.commands.shared import Index, Sources
 from mammosono.tools.console import bar, fail, refusals
 

@@ -64,11 +64,17 @@ def _is_full(folder: Path) -> bool:
 def settle(temporary: Path, target: Path) -> None:
     """Move a file to its place such that it is there, whole, after a power cut."""
     sync(temporary)
-    if not target.parent.is_dir():
-        target.parent.mkdir(parents=True)
-        sync(target.parent.parent)
+    make_folder(target.parent)
     temporary.replace(target)
     sync(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, and those above it, if it is not there: on the disk, and nobody else's."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync(folder.parent)
 
 
 def free_bytes(folder: Path) -> int:
@@ -79,7 +85,7 @@ def free_bytes(folder: Path) -> int:
 
 def empty(folder: Path) -> None:
     """Remove what is in the folder, and make it if it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for entry in folder.iterdir():
         try_to_remove(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -52,6 +53,8 @@ MIGRATIONS = (
 
 def connect(file: Path) -> sqlite3.Connection:
     """The spool's database, of today's schema. Raises StorageFailed if it is of a later one."""
+    # Nobody else's; the files that SQLite makes beside it are as it is.
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     try:
         return _prepared(connection)

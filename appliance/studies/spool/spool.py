@@ -74,7 +74,7 @@ class Spool:
         self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
         self._resisting: set[str] = set()
         with self._disk_errors(), contextlib.ExitStack() as undo:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_folder(folder)
             self._lock = _only_process(folder / "lock")
             undo.callback(os.close, self._lock)
             try:
@@ -168,7 +168,9 @@ class Spool:
                 files.remove(drawn)
                 return False
             files.remove(pictures)
-            pictures.parent.mkdir(exist_ok=True)
+            for picture in drawn.iterdir():
+                picture.chmod(0o600)
+            files.make_folder(pictures.parent)
             drawn.replace(pictures)
         return True
 
