@@ -16,6 +16,8 @@ ApplianceError                    code, HTTP status, title; the message names th
   StudyError                      the request as a whole cannot be accepted
     NoImages                      422 missing_modality
     TooManyImages                 422 too_many_files
+    PatientsDiffer                422 patients_differ
+    RepeatedImage                 422 repeated_image
     StudyConflict                 409 study_conflict
     ModalityNotRead               422 modality_not_read
     UnknownStudy                  404 unknown_study
@@ -120,6 +122,14 @@ class NoImages(StudyError):
 
 class TooManyImages(StudyError):
     code, title = "too_many_files", "The study holds too many images"
+
+
+class PatientsDiffer(StudyError):
+    code, title = "patients_differ", "The images are of two patients"
+
+
+class RepeatedImage(StudyError):
+    code, title = "repeated_image", "The study holds an image twice"
 
 
 class StudyConflict(StudyError):

@@ -62,6 +62,7 @@ def image(
     size: tuple[int, int],
     score: float | None = None,
     warnings: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
 ) -> ImageReading:
     return ImageReading(
         index=index,
@@ -74,6 +75,7 @@ def image(
         findings=findings,
         denoise=DenoiseRecord("anscombe", {"gain": 0.0123456, "sigma": 1.5}, 3.21, 1.07),
         warnings=warnings,
+        reasons=reasons,
     )
 
 
@@ -115,6 +117,7 @@ def pair() -> Reading:
             (mild,),
             size=wide,
             warnings=("The pixel size is not known.",),
+            reasons=("no_pixel_size",),
         ),
     )
 

@@ -127,7 +127,10 @@ class Image(Document):
     )
     findings: tuple[FindingDocument, ...]
     denoise: Denoise
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = Field(description="Sentences, for people.")
+    reasons: tuple[str, ...] = Field(
+        (), description="The code of each warning, in their order; docs/scope.md lists them."
+    )
 
 
 class Breast(Document):
@@ -193,6 +196,10 @@ class Result(Document):
     incomplete: bool = Field(description="A modality has no image.")
     images: tuple[Image, ...]
     breasts: tuple[Breast, ...] = Field((), description="Those judged by several views together.")
+    warnings: tuple[str, ...] = Field((), description="Sentences on the study as a whole.")
+    reasons: tuple[str, ...] = Field(
+        (), description="The code of each of these, then why it is indeterminate beside them."
+    )
     model: Model
     timings_ms: dict[str, Milliseconds]
     software: str
@@ -214,6 +221,8 @@ class Result(Document):
             timings_ms=dict(reading.timings_ms),
             software=SOFTWARE,
             breasts=tuple(Breast.model_validate(breast) for breast in reading.breasts),
+            warnings=reading.warnings,
+            reasons=reading.reasons,
         )
 
     @classmethod
@@ -243,4 +252,6 @@ class Result(Document):
             model=_MODEL.validate_python(self.model.model_dump()),
             timings_ms=self.timings_ms,
             breasts=_BREASTS.validate_python([breast.model_dump() for breast in self.breasts]),
+            warnings=self.warnings,
+            reasons=self.reasons,
         )

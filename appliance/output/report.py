@@ -43,7 +43,7 @@ def html_report(study_id: str, reading: Reading) -> str:
         study=escape(study_id),
         verdict=reading.verdict.value,
         symbol=_SYMBOL[reading.verdict],
-        reason=escape(wording.reason(reading)),
+        reason=escape(" ".join((wording.reason(reading), *reading.warnings)).strip()),
         use=wording.INTENDED_USE,
         panes="\n".join(_pane(modality, reading) for modality in MODALITIES),
         facts=_facts(study_id, reading),

@@ -19,6 +19,7 @@ _LABEL = {Label.MALIGNANT: "dark_orange", Label.BENIGN: "sky_blue2"}
 def print_reading(console: Console, study_id: str, reading: Reading) -> None:
     """Fused verdict first, then every image with its findings and warnings."""
     lines = [_line("fused", reading.verdict, wording.reason(reading))]
+    lines += [_indented(f"! {warning}", "yellow") for warning in reading.warnings]
     for image in reading.images:
         lines.append(_line(image.modality.value, image.verdict, _image(image, reading)))
         lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]

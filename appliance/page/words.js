@@ -29,7 +29,10 @@ export function caution(result) {
   if (result.incomplete && result.verdict !== "positive") {
     return "This is no all-clear: one of the two tests is missing.";
   }
-  if (result.verdict === "indeterminate") return "This is no all-clear: an image could not be decided.";
+  if (result.verdict === "indeterminate") {
+    const undecided = result.images.some((image) => image.verdict === "indeterminate");
+    return undecided ? "This is no all-clear: an image could not be decided." : "This is no all-clear.";
+  }
   return null;
 }
 
@@ -67,7 +70,8 @@ export function denoising({ method, parameters, noise_before: before, noise_afte
   return `${words}; noise ${before.toFixed(2)} before, ${after.toFixed(2)} after`;
 }
 
-// Whether the fused verdict follows from the images. What does not is never shown as a verdict.
+// Whether the fused verdict follows from the images; a warning on the study may make a negative
+// indeterminate. What does not follow is never shown as a verdict.
 export function consistent(result) {
   const of = (seen) => {
     if (seen.includes("positive")) return "positive";
@@ -77,7 +81,8 @@ export function consistent(result) {
     VERDICTS.includes(image.verdict) && MODALITIES.includes(image.modality));
   const each = MODALITIES.map((code) =>
     of(result.images.filter((image) => image.modality === code).map((image) => image.verdict)));
-  return known && of(each) === result.verdict;
+  const withheld = of(each) === "negative" && result.verdict === "indeterminate";
+  return known && (of(each) === result.verdict || (withheld && result.warnings?.length > 0));
 }
 
 export function age(iso, now = Date.now()) {

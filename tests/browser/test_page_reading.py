@@ -176,6 +176,21 @@ class TestVerdict:
         seen.problem("This result contradicts itself")
         assert page.locator(".banner").count() == 0
 
+    def test_a_negative_that_a_warning_on_the_study_withholds_is_shown_with_it(
+        self, seen: Visit, page: Page, reader: ToldReader
+    ) -> None:
+        reader.says[Modality.MG] = Verdict.NEGATIVE
+        parts = [
+            (part, image("", seed)["buffer"])
+            for seed, part in ((31, "mammogram"), (32, "ultrasound"))
+        ]
+        result = seen.client.post("/v1/studies", files=parts).json()
+        told = {"verdict": "indeterminate", "decided_by": [], "warnings": ["The sides differ."]}
+        page.route(f"**/v1/studies/{result['id']}", lambda route: route.fulfill(json=result | told))
+        page.goto(f"{seen.client.base_url}#study={result['id']}")
+        assert "INDETERMINATE" in seen.verdict()
+        assert "The sides differ." in page.locator(".banner").inner_text()
+
     def test_a_study_that_failed_has_no_verdict_and_says_why(
         self, seen: Visit, page: Page, reader: ToldReader
     ) -> None:

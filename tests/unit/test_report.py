@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -72,6 +73,12 @@ def test_it_tells_verdicts_reason_model_and_use():
     assert "denoise 120 ms, network 431 ms, total 700 ms" in text
     assert "anscombe (gain 0.01235, sigma 1.5)" in text
     assert "The pixel size is not known." in text
+
+
+def test_warnings_on_the_study_stand_beside_its_verdict():
+    doubted = replace(readings.pair(), warnings=("Check that all are of <one> patient.",))
+    text = html_report("feed", doubted)
+    assert "The mammogram is positive. Check that all are of &lt;one&gt; patient.</p>" in text
 
 
 @pytest.mark.parametrize(("verdict", "symbol"), [(Verdict.NEGATIVE, "−"), (Verdict.POSITIVE, "+")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 import readings
@@ -34,6 +35,11 @@ def test_findings_and_warnings_stand_below_their_image():
     (at,) = [n for n, line in enumerate(lines) if line.startswith("US")]
     assert lines[at + 1].split()[:3] == ["1", "benign", "0.123"]
     assert lines[at + 2].strip() == "! The pixel size is not known."
+
+
+def test_warnings_on_the_study_stand_below_its_verdict():
+    doubted = replace(readings.pair(), warnings=("Check that all are of one patient.",))
+    assert printed(doubted).splitlines()[1].strip() == "! Check that all are of one patient."
 
 
 def test_an_image_without_findings_says_so():
