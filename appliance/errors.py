@@ -32,6 +32,7 @@ ApplianceError                    code, HTTP status, title; the message names th
     UnsupportedContentEncoding    415 unsupported_content_encoding
     UnknownPart                   422 unknown_part
     InvalidStudyId                422 invalid_study_id
+    InvalidField                  422 invalid_field
     DeadlineExceeded              503 deadline_exceeded
   AccessError                     the client may not make this request
     Unauthorised                  401 unauthorised
@@ -196,6 +197,10 @@ class UnknownPart(StudyError):
 
 class InvalidStudyId(StudyError):
     code, title = "invalid_study_id", "The study id cannot be used"
+
+
+class InvalidField(StudyError):
+    code, title = "invalid_field", "A field of the form cannot be used"
 
 
 class DeadlineExceeded(StudyError):

@@ -43,6 +43,28 @@ class Laterality(str, Enum):
     LEFT = "L"
 
 
+class Origin(str, Enum):
+    """Who says which side or view an image shows, the first to be believed first."""
+
+    HEADER = "header"
+    FORM = "form"
+    FILE_NAME = "file_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What the sender says of a file beside its bytes. name: of the file, without anything that
+    would not show (`file_name.cleaned`); it may be a patient's, so it is never logged."""
+
+    name: str | None = None
+    laterality: Laterality | None = None
+    view: str | None = None
+
+
+BYTES_ALONE = Posted()
+"""Nothing was said of the file."""
+
+
 class Effect(Enum):
     """What a caution takes from a verdict."""
 
@@ -80,6 +102,7 @@ class SourceImage:
     warnings: what the file tells the reader of the result to mind.
     laterality, view: which breast, and its projection as DICOM codes it ("CC", "MLO"), with its
         modifiers behind it, if known.
+    laterality_from, view_from: who says so. name: as of Posted.
     identity: whose it is as the file says.
     """
 
@@ -93,6 +116,9 @@ class SourceImage:
     laterality: Laterality | None = None
     view: str | None = None
     identity: Identity = NOBODY
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
 
     @property
     def height(self) -> int:
@@ -210,7 +236,8 @@ class ImageReading:
 
     verdict: where its breast was judged by several views, the breast's.
     warnings, reasons: the sentences of its cautions, and their codes in the same order.
-    spacing_mm, laterality, view: as of SourceImage. kind: None where the model cannot tell.
+    spacing_mm, laterality, view, laterality_from, view_from, name: as of SourceImage.
+    kind: None where the model cannot tell.
     """
 
     index: int
@@ -229,6 +256,9 @@ class ImageReading:
     evidence: Evidence | None = None
     kind: ImageKind | None = None
     reasons: tuple[str, ...] = ()
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,11 @@ from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
 from mammosono.appliance.intake.dicom_values import Description
-from mammosono.appliance.intake.dicom_view import VIEW_KEYWORDS, laterality_and_view
+from mammosono.appliance.intake.dicom_view import (
+    VIEW_KEYWORDS,
+    contradicts_itself,
+    laterality_and_view,
+)
 from mammosono.appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
 from mammosono.appliance.intake.histogram import (
     COLOURED,
@@ -25,6 +29,7 @@ from mammosono.appliance.intake.histogram import (
     robust_window,
 )
 from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.posted import CONTRADICTED
 from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
 from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
 from mammosono.appliance.modality import MODALITIES, Physics
@@ -83,6 +88,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         sha256=sha256,
         warnings=(
             *header.warnings,
+            *((CONTRADICTED,) if contradicts_itself(description) else ()),
             *cautions(description, modality),
             *(note for note, holds in notes.items() if holds),
         ),

@@ -70,11 +70,7 @@ def laterality_and_view(header: Description) -> tuple[Laterality | None, str | N
     What is not written as the standard has it, or is written twice and not alike, is not known: a
     wrong side is worse than none.
     """
-    sides = {
-        *header.texts("ImageLaterality", "Laterality", "FrameLaterality"),
-        *_known(_SIDE_CODES, _anatomy_codes(header)),
-    } - {"U"}
-    views = {*header.texts("ViewPosition"), *_known(_VIEW_CODES, header.codes("ViewCodeSequence"))}
+    sides, views = _sides(header), _views(header)
     view = views.pop() if len(views) == 1 else None
     more = [each for each in sorted(view_modifiers(header)) if each not in _WHOLE]
     side = sides.pop() if len(sides) == 1 else None
@@ -82,6 +78,21 @@ def laterality_and_view(header: Description) -> tuple[Laterality | None, str | N
         Laterality(side) if side in ("R", "L") else None,
         " ".join((view, *more)) if view in VIEWS else None,
     )
+
+
+def contradicts_itself(header: Description) -> bool:
+    """Whether it names the right breast and the left one, or two views."""
+    return {"R", "L"} <= _sides(header) or len(_views(header) & VIEWS) > 1
+
+
+def _sides(header: Description) -> set[str]:
+    written = header.texts("ImageLaterality", "Laterality", "FrameLaterality")
+    return {*written, *_known(_SIDE_CODES, _anatomy_codes(header))} - {"U"}
+
+
+def _views(header: Description) -> set[str]:
+    coded = _known(_VIEW_CODES, header.codes("ViewCodeSequence"))
+    return {*header.texts("ViewPosition"), *coded}
 
 
 def view_modifiers(header: Description) -> set[str]:

@@ -21,6 +21,7 @@ from mammosono.appliance.values import (
     Laterality,
     Modality,
     ModelInfo,
+    Origin,
     Reading,
     Verdict,
 )
@@ -115,8 +116,14 @@ class Image(Document):
         "or in the patient. Null where it does not say.",
     )
     sha256: str = Field(description="Of the posted file.")
+    name: str | None = Field(None, description="Of the posted file, to be shown; no key.")
     laterality: Laterality | None = Field(None, description="Which breast, where it is known.")
-    view: str | None = Field(None, description="Projection as DICOM codes it, where it is known.")
+    laterality_from: Origin | None = Field(None, description="Who says so.")
+    view: str | None = Field(
+        None,
+        description="Projection as DICOM codes it, its modifiers behind it, where it is known.",
+    )
+    view_from: Origin | None = Field(None, description="Who says so.")
     kind: Kind | None = Field(None, description="Null where the model cannot tell.")
     verdict: Verdict = Field(
         description="Of the image; of its breast where several views were judged together."

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mammosono.appliance.output import wording
+from mammosono.appliance.output.printable import printable
 from mammosono.appliance.values import Finding, ImageReading, Label, Reading, Verdict
 
 _VERDICT = {
@@ -20,8 +21,8 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
     """Fused verdict first, then every image with its findings and warnings."""
     lines = [_line("fused", reading.verdict, wording.reason(reading))]
     lines += [_indented(f"! {warning}", "yellow") for warning in reading.warnings]
-    for image in reading.images:
-        lines.append(_line(image.modality.value, image.verdict, _image(image, reading)))
+    for image, label in zip(reading.images, wording.labels(reading), strict=True):
+        lines.append(_line(image.modality.value, image.verdict, _image(image, label, reading)))
         lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]
         if not image.findings:
             lines.append(_indented(wording.no_findings(image)))
@@ -34,9 +35,10 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _image(image: ImageReading, reading: Reading) -> str:
-    where = f"image {image.index}, {image.width} x {image.height} px"
-    return f"{wording.score(image, reading)} ({where})"
+def _image(image: ImageReading, label: str, reading: Reading) -> str:
+    size = f"{image.width} x {image.height} px"
+    what = [label, wording.origin(image), printable(image.name or ""), size]
+    return f"{wording.score(image, reading)} ({', '.join(filter(None, what))})"
 
 
 def _line(name: str, verdict: Verdict, words: str) -> Text:

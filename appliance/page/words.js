@@ -50,6 +50,23 @@ export function score(image, result) {
   return `score ${image.score.toFixed(3)}` + (from === undefined ? "" : `, positive from ${from.toFixed(3)}`);
 }
 
+// What each image of a modality is called: its side and view where they are known, else its number;
+// what two images would be called has a number of its own behind it.
+export function labels(images) {
+  const own = images.map(({ laterality, view }, k) =>
+    [laterality, view].filter(Boolean).join(" ") || String(k + 1));
+  return own.map((label, k) => {
+    const alike = own.filter((other) => other === label).length;
+    return alike > 1 ? `${label} (${own.slice(0, k).filter((other) => other === label).length + 1})` : label;
+  });
+}
+
+// Who said which side and view it shows, where that was not its header; or nothing.
+export function origin({ laterality_from: side, view_from: view }) {
+  const who = { form: "as posted", file_name: "by file name" };
+  return [...new Set([side, view].map((one) => who[one]).filter(Boolean))].join(", ");
+}
+
 // Diameter and area where the pixel size is known, else the area in pixels.
 export function size(finding) {
   if (finding.diameter_mm === null || finding.area_mm2 === null) return [`${finding.area_px} px²`];

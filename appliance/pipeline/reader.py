@@ -169,6 +169,7 @@ class Reader:
             judgement.verdict, judgement.score, findings, prepared.denoise,
             tuple(c.text for c in cautions), image.spacing_mm, image.laterality, image.view,
             judgement.evidence, kind, tuple(c.code for c in cautions),
+            image.laterality_from, image.view_from, image.name,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ class ApplianceClient:
         Raises Unavailable or PostRefused; OSError if a file cannot be read.
         """
         named = [(MODALITIES[modality].part, path) for modality, path in files]
-        parts = [(name, (name, path.read_bytes())) for name, path in named]
+        parts = [(part, (path.name, path.read_bytes())) for part, path in named]
         data = {"study_id": study_id} if study_id else {}
         answer = self._ask("POST", f"/v1/studies?wait={WAIT_S}", files=parts, data=data)
         while answer["status"] != "done":

@@ -89,12 +89,31 @@ class TestFromUploadToReading:
         page.locator("main").evaluate(drop, data)
         expect(page.locator(".chip-file")).to_have_count(1)
 
-    def test_a_file_name_never_leaves_the_browser(self, seen: Visit, page: Page) -> None:
-        with page.expect_request("**/v1/studies?wait=0") as sent:
-            seen.choose("mammogram", image("DOE^JANE.png", 15))
-            seen.send()
-        assert b"DOE" not in (sent.value.post_data_buffer or b"")
-        expect(page.locator(".banner")).to_be_visible()
+    def test_an_image_is_called_by_side_and_view_and_its_file_is_named(
+        self, seen: Visit, page: Page
+    ) -> None:
+        seen.choose("mammogram", image("R_MLO.png", 15), image("LCC.png", 16), image("x.png", 17))
+        seen.choose("ultrasound", image("<i>us.png", 18))
+        seen.send()
+        expect(page.get_by_role("tab")).to_have_text(["R MLO+", "L CC+", "3+"])
+        assert page.get_by_role("tab").nth(0).get_attribute("aria-label") == (
+            "Mammogram R MLO, positive"
+        )
+        expect(page.locator(".of-image h3")).to_contain_text(
+            ["Mammogram R MLO", "Mammogram L CC", "Mammogram 3", "Ultrasound 1"]
+        )
+        expect(page.locator(".of-image .file")).to_have_text(
+            [
+                "R_MLO.png · side and view by file name",
+                "LCC.png · side and view by file name",
+                "x.png",
+                "<i>us.png",
+            ]
+        )
+        expect(page.locator(".side-and-view").first).to_have_text("R MLO")
+        page.emulate_media(media="print")
+        expect(page.locator(".on-paper").first).to_contain_text("Mammogram R MLO: positive")
+        expect(page.locator(".side-and-view")).to_have_count(2)
 
     def test_progress_is_told_until_it_is_read(
         self, seen: Visit, page: Page, reader: ToldReader

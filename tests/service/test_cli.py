@@ -40,13 +40,15 @@ class HandReader:
     def read(self, images):
         self.seen = tuple(images)
         read = [
-            readings.image(
-                index,
-                image.modality,
-                Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
-                size=(image.height, image.width),
-                score=0.5,
-                warnings=tuple(caution.text for caution in image.warnings),
+            readings.as_seen(
+                readings.image(
+                    index,
+                    image.modality,
+                    Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
+                    size=(image.height, image.width),
+                    score=0.5,
+                ),
+                image,
             )
             for index, image in enumerate(images)
         ]

@@ -157,3 +157,26 @@ def test_nothing_of_who_is_kept_or_logged(
     assert any(read.json()["id"] in text for text in kept)
     for text in (read.text, *kept, caplog.text, captured.out, captured.err):
         assert not any(word in text for word in WHO)
+
+
+def test_side_and_view_and_name_are_in_the_result_with_who_said_so(client, tmp_path) -> None:
+    raster = png(phantom(Modality.MG, 7, Label.BENIGN, height=300, width=210).pixels)
+    header = film(8, ImageLaterality="R", ViewPosition="CC")
+    posted = client.post(
+        "/v1/studies",
+        files=[("mammogram", ("a\x1b.dcm", header)), ("mammogram", ("../b.png", raster))],
+        data={"laterality": ["", "R"], "view": ["", "MLO"]},
+    ).json()
+    told = ("name", "laterality", "laterality_from", "view", "view_from")
+    assert [[image[key] for key in told] for image in posted["images"]] == [
+        ["a.dcm", "R", "header", "CC", "header"],
+        ["b.png", "R", "form", "MLO", "form"],
+    ]
+    (tmp_path / "R_MLO.png").write_bytes(raster)
+    read = CliRunner().invoke(app, ["read", "--json", "-m", str(tmp_path / "R_MLO.png")])
+    (image,) = json.loads(read.stdout)["images"]
+    assert [image[key] for key in told] == ["R_MLO.png", "R", "file_name", "MLO", "file_name"]
+    shown = CliRunner().invoke(
+        app, ["post", "--url", str(client.base_url), "-m", str(tmp_path / "R_MLO.png")]
+    )
+    assert "(R MLO, by file name, R_MLO.png, 210 x 300 px)" in shown.stdout
