@@ -49,7 +49,11 @@ def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) 
     over_http = response.json()
 
     reader = Reader.open(options=EngineOptions(threads=1))
-    images = [read_image(MAMMOGRAM, Modality.MG), read_image(ULTRASOUND, Modality.US)]
+    named = Posted("upload")  # as httpx calls what has no name
+    images = [
+        read_image(MAMMOGRAM, Modality.MG, posted=named),
+        read_image(ULTRASOUND, Modality.US, posted=named),
+    ]
     direct = Result.of(over_http["id"], reader.read(images)).document()
     reader.close()
     for document in (over_http, direct):
