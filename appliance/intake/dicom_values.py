@@ -45,7 +45,7 @@ def texts(place: Dataset, keyword: str) -> list[str]:
         several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         written = [str(each) for each in several if each is not None and _is_plain(each)]
     except Exception:  # pydicom's conversions fail in every way
-        written = _as_stored(place, keyword)
+        return []
     stripped = [text[:_LONGEST_TEXT].replace("\0", " ").strip() for text in written]
     return [text for text in stripped if text]
 
@@ -62,16 +62,6 @@ def items(place: Dataset, keyword: str) -> list[Dataset]:
 def codes(place: Dataset, keyword: str) -> list[str]:
     """As Description.codes, of one data set."""
     return [code for item in items(place, keyword) for code in texts(item, "CodeValue")]
-
-
-def _as_stored(place: Dataset, keyword: str) -> list[str]:
-    """What stands there in place of a number, such as one with a decimal comma."""
-    try:
-        element = place.get_item(keyword)
-        stored = element.value if element is not None else None
-    except Exception:
-        return []
-    return stored.decode("latin-1").split("\\") if isinstance(stored, bytes) else []
 
 
 def _is_plain(value: object) -> bool:

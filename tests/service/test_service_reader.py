@@ -18,7 +18,7 @@ from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import Label, Modality, Posted
 from mammosono.engines.options import EngineOptions
 
 pytestmark = pytest.mark.slow
