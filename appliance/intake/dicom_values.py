@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.intake.dicom_parse import parse
 
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _LONGEST_TEXT = 1024
+_MOST_ITEMS = 64
+_LONGEST_SEQUENCE_BYTES = 2**14  # of which pydicom makes 2000 items at most
 
 
 class Description:
@@ -53,8 +56,11 @@ def texts(place: Dataset, keyword: str) -> list[str]:
 def items(place: Dataset, keyword: str) -> list[Dataset]:
     """As Description.items, of one data set."""
     try:
+        stored: object = place.get_item(keyword)
+        if isinstance(stored, RawDataElement) and stored.length > _LONGEST_SEQUENCE_BYTES:
+            return []
         value = place.get(keyword)
-        return [item for item in value or () if isinstance(item, Dataset)]
+        return [item for item in (value or ())[:_MOST_ITEMS] if isinstance(item, Dataset)]
     except Exception:
         return []
 

@@ -109,3 +109,10 @@ LEFT_REGION = code("76752008", AnatomicRegionModifierSequence=[code("7771000")])
 def test_side_and_view_are_found_wherever_a_header_may_say_them(elements, side, view):
     image = film(**elements)
     assert (image.laterality, image.view) == (side, view)
+
+
+def test_a_sequence_out_of_all_proportion_is_passed_over():
+    """Each item costs the parser more than its eight bytes cost the sender."""
+    for more, side in ((10, L), (3000, None)):
+        items = [code("80248007"), *(Dataset() for _ in range(more))]
+        assert film(AnatomicRegionSequence=items).laterality is side
