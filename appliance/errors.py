@@ -16,6 +16,8 @@ ApplianceError                    code, HTTP status, title; the message names th
   StudyError                      the request as a whole cannot be accepted
     NoImages                      422 missing_modality
     TooManyImages                 422 too_many_files
+    PatientsDiffer                422 patients_differ
+    RepeatedImage                 422 repeated_image
     StudyConflict                 409 study_conflict
     ModalityNotRead               422 modality_not_read
     UnknownStudy                  404 unknown_study
@@ -30,6 +32,7 @@ ApplianceError                    code, HTTP status, title; the message names th
     UnsupportedContentEncoding    415 unsupported_content_encoding
     UnknownPart                   422 unknown_part
     InvalidStudyId                422 invalid_study_id
+    InvalidField                  422 invalid_field
     DeadlineExceeded              503 deadline_exceeded
   AccessError                     the client may not make this request
     Unauthorised                  401 unauthorised
@@ -122,6 +125,14 @@ class TooManyImages(StudyError):
     code, title = "too_many_files", "The study holds too many images"
 
 
+class PatientsDiffer(StudyError):
+    code, title = "patients_differ", "The images are of two patients"
+
+
+class RepeatedImage(StudyError):
+    code, title = "repeated_image", "The study holds an image twice"
+
+
 class StudyConflict(StudyError):
     code, status, title = "study_conflict", 409, "The study id is taken by other images"
 
@@ -186,6 +197,10 @@ class UnknownPart(StudyError):
 
 class InvalidStudyId(StudyError):
     code, title = "invalid_study_id", "The study id cannot be used"
+
+
+class InvalidField(StudyError):
+    code, title = "invalid_field", "A field of the form cannot be used"
 
 
 class DeadlineExceeded(StudyError):

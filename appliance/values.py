@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammosono.appliance.identity import NOBODY, Identity
+
 FloatImage = NDArray[np.float32]
 """[height, width]."""
 BoolMask = NDArray[np.bool_]
@@ -41,6 +43,49 @@ class Laterality(str, Enum):
     LEFT = "L"
 
 
+class Origin(str, Enum):
+    """Who says which side or view an image shows, the first to be believed first."""
+
+    HEADER = "header"
+    FORM = "form"
+    FILE_NAME = "file_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What the sender says of a file beside its bytes. name: of the file, without anything that
+    would not show (`file_name.cleaned`); it may be a patient's, so it is never logged."""
+
+    name: str | None = None
+    laterality: Laterality | None = None
+    view: str | None = None
+
+
+BYTES_ALONE = Posted()
+"""Nothing was said of the file."""
+
+
+class Effect(Enum):
+    """What a caution takes from a verdict."""
+
+    NONE = "warned of"
+    NO_NEGATIVE = "never negative"
+    NO_VERDICT = "no verdict"
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What the reader of a result has to know of an image or of a study.
+
+    code: stable, for programs. text: one sentence for people, of nobody's identity.
+    effect: NO_NEGATIVE, what would be negative is indeterminate; NO_VERDICT, it is in any case.
+    """
+
+    code: str
+    text: str
+    effect: Effect = Effect.NONE
+
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1; half-open; float pixels of the image as posted."""
 
@@ -54,8 +99,11 @@ class SourceImage:
     window: (low, high) pixel values shown as black and white, low < high.
     spacing_mm: (row, column) distance of pixel centres in the patient or at the detector, if known.
     sha256: of the posted bytes.
-    warnings: sentences for the reader of the result, in plain words.
-    laterality, view: which breast, and its projection as DICOM codes it ("CC", "MLO"), if known.
+    warnings: what the file tells the reader of the result to mind.
+    laterality, view: which breast, and its projection as DICOM codes it ("CC", "MLO"), with its
+        modifiers behind it, if known.
+    laterality_from, view_from: who says so. name: as of Posted.
+    identity: whose it is as the file says.
     """
 
     modality: Modality
@@ -64,9 +112,13 @@ class SourceImage:
     window: tuple[float, float]
     spacing_mm: tuple[float, float] | None
     sha256: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
     laterality: Laterality | None = None
     view: str | None = None
+    identity: Identity = NOBODY
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
 
     @property
     def height(self) -> int:
@@ -183,7 +235,9 @@ class ImageReading:
     """The appliance's answer for one image. `score` is the image's malignancy score in [0, 1].
 
     verdict: where its breast was judged by several views, the breast's.
-    spacing_mm, laterality, view: as of SourceImage. kind: None where the model cannot tell.
+    warnings, reasons: the sentences of its cautions, and their codes in the same order.
+    spacing_mm, laterality, view, laterality_from, view_from, name: as of SourceImage.
+    kind: None where the model cannot tell.
     """
 
     index: int
@@ -201,6 +255,10 @@ class ImageReading:
     view: str | None = None
     evidence: Evidence | None = None
     kind: ImageKind | None = None
+    reasons: tuple[str, ...] = ()
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +305,8 @@ class Reading:
     incomplete: a modality is missing.
     timings_ms: wall milliseconds by step, summed over images; "total" is the whole reading.
     breasts: those that were judged by several views together.
+    warnings: sentences on the study as a whole. reasons: their codes, then those of its being
+        indeterminate.
     """
 
     verdict: Verdict
@@ -257,3 +317,5 @@ class Reading:
     model: ModelInfo
     timings_ms: Mapping[str, float]
     breasts: tuple[BreastReading, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()

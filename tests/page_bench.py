@@ -58,9 +58,9 @@ class ToldReader(FakeReader):
         verdict, size = self.says[image.modality], (image.height, image.width)
         unsure = verdict is Verdict.INDETERMINATE
         findings = [] if unsure else [self._finding(k, image) for k in range(self.findings)]
-        warnings = (*image.warnings, NO_BREAST) if unsure else image.warnings
+        more = (NO_BREAST,) if unsure else ()
         read = readings.image(index, image.modality, verdict, tuple(findings), size=size)
-        return replace(read, sha256=image.sha256, warnings=warnings, spacing_mm=image.spacing_mm)
+        return readings.as_seen(read, replace(image, warnings=(*image.warnings, *more)))
 
     def _finding(self, number: int, image: SourceImage) -> Finding:
         """In a row from left to right, the first one of the image's verdict, the others benign."""

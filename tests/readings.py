@@ -24,6 +24,7 @@ from mammosono.appliance.values import (
     Pictures,
     Reading,
     Scoring,
+    SourceImage,
     Verdict,
 )
 
@@ -62,6 +63,7 @@ def image(
     size: tuple[int, int],
     score: float | None = None,
     warnings: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
 ) -> ImageReading:
     return ImageReading(
         index=index,
@@ -74,6 +76,23 @@ def image(
         findings=findings,
         denoise=DenoiseRecord("anscombe", {"gain": 0.0123456, "sigma": 1.5}, 3.21, 1.07),
         warnings=warnings,
+        reasons=reasons,
+    )
+
+
+def as_seen(read: ImageReading, image: SourceImage) -> ImageReading:
+    """`read` with all that a reading takes over from its image."""
+    return replace(
+        read,
+        sha256=image.sha256,
+        warnings=tuple(caution.text for caution in image.warnings),
+        reasons=tuple(caution.code for caution in image.warnings),
+        spacing_mm=image.spacing_mm,
+        laterality=image.laterality,
+        laterality_from=image.laterality_from,
+        view=image.view,
+        view_from=image.view_from,
+        name=image.name,
     )
 
 
@@ -115,6 +134,7 @@ def pair() -> Reading:
             (mild,),
             size=wide,
             warnings=("The pixel size is not known.",),
+            reasons=("no_pixel_size",),
         ),
     )
 

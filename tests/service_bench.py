@@ -103,7 +103,7 @@ def _read(index: int, image: SourceImage) -> ImageReading:
     finding = readings.finding(label, score, centre=middle, radius=9, size=size)
     verdict = Verdict.POSITIVE if malignant else Verdict.NEGATIVE
     read = readings.image(index, image.modality, verdict, (finding,), size=size)
-    return replace(read, sha256=image.sha256, warnings=image.warnings)
+    return readings.as_seen(read, image)
 
 
 class ThreadReader:

@@ -102,12 +102,14 @@ def study_id(images: Sequence[SourceImage]) -> str:
 
 def _load(file: Path, modality: Modality) -> SourceImage:
     from mammosono.appliance.intake import read_image
+    from mammosono.appliance.intake.file_name import cleaned
     from mammosono.appliance.intake.limits import Limits
+    from mammosono.appliance.values import Posted
 
     try:
         # Before the bytes are in memory: the name may be that of a disk image.
         Limits().admit_file(file.stat().st_size)
-        return read_image(file.read_bytes(), modality)
+        return read_image(file.read_bytes(), modality, posted=Posted(cleaned(file.name)))
     except ApplianceError as error:
         fail(str(error), error.code, file.name)
     except OSError as error:

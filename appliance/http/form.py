@@ -1,7 +1,8 @@
-"""Multipart form of a study: a part for each image, named as its modality, study_id, nothing else.
+"""Multipart form of a study: a part for each image, named as its modality; study_id; laterality and
+view, once for all images or once for each, in the order in which they are posted; nothing else.
 
 The bytes of an image go from the socket to a file of the spool, hashed on the way, in a thread; no
-more is received before they are written. The file name that a client sends is not looked at.
+more is received before they are written. The file name that a client sends is only shown.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -19,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from mammosono.appliance.errors import (
     EmptyFile,
+    InvalidField,
     InvalidStudyId,
     MalformedRequest,
     NoImages,
@@ -29,19 +32,28 @@ from mammosono.appliance.errors import (
 )
 from mammosono.appliance.http.pace import paced
 from mammosono.appliance.http.threads import in_thread
+from mammosono.appliance.intake.dicom_view import VIEWS
+from mammosono.appliance.intake.file_name import cleaned
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
+from mammosono.appliance.values import Laterality, Posted
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+T = TypeVar("T")
 
 MAX_FILES_OF_PART = 4
 
 # "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
 STUDY_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 MAX_FIELD_BYTES = 256
-"""More than any study id: a longer one is refused by its form, not by its size."""
+"""More than any field takes: a longer one is refused by its form, not by its size."""
+MAX_NAME_BYTES = 4096
+
+_LATERALITIES = {"": None, "L": Laterality.LEFT, "R": Laterality.RIGHT}
+_VIEWS = {"": None, **{view: view for view in VIEWS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +117,12 @@ class _Parts:
         self._folder = folder
         self._file: IO[bytes] | None = None
         self._files: dict[str, list[Upload]] = {name: [] for name in BY_PART}
-        self._study_id: str | None = None
+        self._fields: dict[str, list[str]] = {"study_id": [], "laterality": [], "view": []}
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
         self._name = ""
+        self._file_name: str | None = None
         self._field = bytearray()
         self._size = 0
         self._sha256 = hashlib.sha256()
@@ -143,7 +156,23 @@ class _Parts:
         uploads = tuple(upload for files in self._files.values() for upload in files)
         if not uploads:
             raise NoImages(f"Post at least one {' or '.join(BY_PART)} image.")
-        return StudyForm(self._study_id, uploads)
+        sides = self._of_each("laterality", _LATERALITIES, len(uploads))
+        views = self._of_each("view", _VIEWS, len(uploads))
+        return StudyForm(
+            next(iter(self._fields["study_id"]), None),
+            tuple(_with(upload, sides, views) for upload in uploads),
+        )
+
+    def _of_each(self, field: str, known: Mapping[str, T | None], images: int) -> list[T | None]:
+        """The field of each image in the order posted. Raises InvalidField."""
+        values = [value.strip().upper() for value in self._fields[field]]
+        if len(values) not in (0, 1, images):
+            raise InvalidField(f"Send {field} once, or once for each image, empty if not known.")
+        if not known.keys() >= set(values):
+            words = ", ".join(sorted(filter(None, known)))
+            raise InvalidField(f"Send {field} as one of {words}, or empty.")
+        given = [known[value] for value in values] or [None]
+        return given if len(given) == images else given * images
 
     def _part_begin(self) -> None:
         self._disposition = b""
@@ -166,23 +195,27 @@ class _Parts:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("latin-1")
+        sent = options.get(b"filename", b"")[:MAX_NAME_BYTES]
+        self._file_name = cleaned(sent.decode("utf-8", "replace"))
         if self._name in self._files:
             if len(self._files[self._name]) == MAX_FILES_OF_PART:
                 raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
             number = sum(len(files) for files in self._files.values())
             with disk_errors():
                 self._file = open(self._folder / str(number), "xb", opener=_own)  # noqa: SIM115
-        elif self._name != "study_id":
-            raise UnknownPart(f"Name each part {', '.join(BY_PART)} or study_id.")
-        elif self._study_id is not None:
+        elif self._name not in self._fields:
+            raise UnknownPart(f"Name each part {', '.join((*BY_PART, *self._fields))}.")
+        elif self._name == "study_id" and self._fields["study_id"]:
             raise UnknownPart("Send study_id once.")
+        elif len(self._fields[self._name]) == len(BY_PART) * MAX_FILES_OF_PART:
+            raise InvalidField(f"Send {self._name} once for each image.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         piece = memoryview(data)[start:end]
         if self._file is None:
             self._field += piece
             if len(self._field) > MAX_FIELD_BYTES:
-                _invalid_study_id()
+                self._refuse_field()
         else:
             self._size += len(piece)
             self._sha256.update(piece)
@@ -191,10 +224,10 @@ class _Parts:
 
     def _part_end(self) -> None:
         if self._file is None:
-            study_id = self._field.decode("latin-1")
-            if not STUDY_ID.fullmatch(study_id):
-                _invalid_study_id()
-            self._study_id = study_id
+            value = self._field.decode("latin-1")
+            if self._name == "study_id" and not STUDY_ID.fullmatch(value):
+                self._refuse_field()
+            self._fields[self._name].append(value)
             return
         with disk_errors():
             self._file.close()
@@ -203,6 +236,7 @@ class _Parts:
             Path(self._file.name),
             self._sha256.hexdigest(),
             self._size,
+            Posted(self._file_name),
         )
         self._files[self._name].append(upload)
         self._file = None
@@ -210,11 +244,21 @@ class _Parts:
     def _end(self) -> None:
         self._complete = True
 
+    def _refuse_field(self) -> NoReturn:
+        if self._name == "study_id":
+            raise InvalidStudyId("Use 1 to 64 of the characters A-Z a-z 0-9 . _ - as study_id.")
+        raise InvalidField(f"The {self._name} is too long; send a word of DICOM.")
+
 
 def _own(path: str, flags: int) -> int:
     """Opener of a new file that is nobody else's."""
     return os.open(path, flags, 0o600)
 
 
-def _invalid_study_id() -> NoReturn:
-    raise InvalidStudyId("Use 1 to 64 of the characters A-Z a-z 0-9 . _ - as study_id.")
+def _with(
+    upload: Upload, sides: Sequence[Laterality | None], views: Sequence[str | None]
+) -> Upload:
+    order = int(upload.path.name)
+    return replace(
+        upload, posted=replace(upload.posted, laterality=sides[order], view=views[order])
+    )

@@ -15,6 +15,7 @@ from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
 from mammosono.appliance.http.form import MAX_FILES_OF_PART
 from mammosono.appliance.http.upload_slots import UploadSlots
+from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import Problem
@@ -32,6 +33,13 @@ MOST_NUMBER = 2**63 - 1
 
 PRIVATE = {"Cache-Control": "no-store"}
 
+
+def _each(what: str, words: list[str]) -> dict[str, Any]:
+    how = "once for all images, or once for each in the order posted, empty if not known"
+    items = {"type": "string", "enum": words}
+    return {"type": "array", "items": items, "description": f"{what}, {how}."}
+
+
 FILES = {
     "type": "array",
     "items": {"type": "string", "format": "binary"},
@@ -43,6 +51,8 @@ FORM = {
     "properties": {
         **dict.fromkeys(BY_PART, FILES),
         "study_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "laterality": _each("Side of the breast", ["L", "R", ""]),
+        "view": _each("Projection of a mammogram", [*sorted(VIEWS), ""]),
     },
     "additionalProperties": False,
 }

@@ -7,14 +7,17 @@ import hashlib
 from mammosono.appliance.errors import CorruptDicom, CorruptImage, ImageTooLarge, IntakeError
 from mammosono.appliance.intake.dicom import read_dicom
 from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.posted import as_posted
 from mammosono.appliance.intake.raster import read_raster
 from mammosono.appliance.intake.sniff import Format, sniff
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import BYTES_ALONE, Modality, Posted, SourceImage
 
 __all__ = ["read_image"]
 
 
-def read_image(data: bytes, modality: Modality, limits: Limits = Limits()) -> SourceImage:
+def read_image(
+    data: bytes, modality: Modality, limits: Limits = Limits(), posted: Posted = BYTES_ALONE
+) -> SourceImage:
     """Decode a PNG, JPEG, TIFF or DICOM file posted as `modality`.
 
     Pure: same bytes, same picture. Every failure is one IntakeError of appliance.errors whose
@@ -26,8 +29,8 @@ def read_image(data: bytes, modality: Modality, limits: Limits = Limits()) -> So
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         if format_ is Format.DICOM:
-            return read_dicom(data, modality, limits, sha256)
-        return read_raster(data, format_, modality, limits, sha256)
+            return as_posted(read_dicom(data, modality, limits, sha256), posted)
+        return as_posted(read_raster(data, format_, modality, limits, sha256), posted)
     except IntakeError:
         raise
     except MemoryError:

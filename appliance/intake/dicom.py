@@ -8,10 +8,16 @@ import numpy as np
 
 from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
+from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
-from mammosono.appliance.intake.dicom_view import VIEW_KEYWORDS, laterality_and_view
+from mammosono.appliance.intake.dicom_values import Description
+from mammosono.appliance.intake.dicom_view import (
+    VIEW_KEYWORDS,
+    contradicts_itself,
+    laterality_and_view,
+)
 from mammosono.appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
 from mammosono.appliance.intake.histogram import (
     COLOURED,
@@ -23,17 +29,21 @@ from mammosono.appliance.intake.histogram import (
     robust_window,
 )
 from mammosono.appliance.intake.limits import Limits
+from mammosono.appliance.intake.posted import CONTRADICTED
+from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
 from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import Caution, Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
-WINDOW_IGNORED = "The file's display window lies beside its grey levels and was not used."
+WINDOW_IGNORED = Caution(
+    "window_ignored", "The file's display window lies beside its grey levels and was not used."
+)
 
-# Only these elements are parsed: the patient's stay bytes.
-_DESCRIPTION = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS, *VIEW_KEYWORDS)
+_PICTURE = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS)
+_DESCRIPTION = (*IDENTITY_KEYWORDS, *VIEW_KEYWORDS, *SCOPE_KEYWORDS)
 
 
 def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
@@ -49,12 +59,13 @@ def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> 
 
 
 def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
-    ds = parse(data, _DESCRIPTION)
+    ds = parse(data, _PICTURE)
     header = read_header(ds, modality)
     limits.admit_picture(header.columns, header.rows)
     window = display_window(ds, header)
     spacing = spacing_mm(ds, modality)
-    laterality, view = laterality_and_view(ds)
+    description = Description(data, _DESCRIPTION)
+    laterality, view = laterality_and_view(description)
     pixels, coloured = decode_grey(parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header)
 
     histogram = cumulative_histogram(pixels)
@@ -75,7 +86,13 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         window=window,
         spacing_mm=spacing,
         sha256=sha256,
-        warnings=header.warnings + tuple(note for note, holds in notes.items() if holds),
+        warnings=(
+            *header.warnings,
+            *((CONTRADICTED,) if contradicts_itself(description) else ()),
+            *cautions(description, modality),
+            *(note for note, holds in notes.items() if holds),
+        ),
         laterality=laterality,
         view=view,
+        identity=identity(description),
     )

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.values import Modality
+from mammosono.appliance.values import Caution, Effect, Modality
 
 HEADER_KEYWORDS = (
     "Modality",
@@ -30,11 +30,15 @@ HEADER_KEYWORDS = (
 INVERTED, MONOCHROME, PALETTE = "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"
 _COLOUR = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
 
-UNNAMED_MODALITY = "The DICOM file does not name its modality; it was taken as posted."
-FOR_PROCESSING = (
-    "The mammogram holds raw detector values (FOR PROCESSING); send the one FOR PRESENTATION."
+UNNAMED_MODALITY = Caution(
+    "modality_unnamed", "The DICOM file does not name its modality; it was taken as posted."
 )
-BURNED_IN = "The device has drawn text into the picture."
+FOR_PROCESSING = Caution(
+    "for_processing",
+    "The mammogram holds raw detector values (FOR PROCESSING); send the one FOR PRESENTATION.",
+    Effect.NO_NEGATIVE,
+)
+BURNED_IN = Caution("burned_in_text", "The device has drawn text into the picture.")
 
 # Only these are repeated in an answer: anything else in that field may be a name.
 _KNOWN_MODALITIES = frozenset(
@@ -57,7 +61,7 @@ class DicomHeader:
     bits_stored: int
     signed: bool
     padding: tuple[int, int] | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
 
     @property
     def display_ready(self) -> bool:
@@ -96,9 +100,9 @@ def read_header(ds: Dataset, modality: Modality) -> DicomHeader:
     return header
 
 
-def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
+def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[Caution, ...]:
     """Raises ModalityMismatch."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
     stated = ds.get("Modality") or ""
     if not stated:
         warnings += (UNNAMED_MODALITY,)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.errors import NoContent
+from mammosono.appliance.values import Caution
 
 Histogram = NDArray[np.float64]
 """Pixels at or below each grey level, as a share of all: [256] or [65536], rising to 1."""
@@ -25,10 +26,14 @@ _STRONG_CHROMA = 64
 _COLOURED_SHARE = 0.01
 _CHROMA_STEP_PX = 4
 
-FEW_LEVELS = f"The image has fewer than {_FEW_LEVELS} grey levels; fine detail cannot be read."
-COLOURED = (
+FEW_LEVELS = Caution(
+    "few_levels",
+    f"The image has fewer than {_FEW_LEVELS} grey levels; fine detail cannot be read.",
+)
+COLOURED = Caution(
+    "coloured",
     "Part of the ultrasound is in colour, as in Doppler or elastography; only its brightness was "
-    "read. A plain B-mode image is read more reliably."
+    "read. A plain B-mode image is read more reliably.",
 )
 
 

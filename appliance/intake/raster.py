@@ -25,7 +25,7 @@ from mammosono.appliance.intake.histogram import (
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import Caution, Modality, SourceImage
 
 _READ_HEADER = {
     Format.PNG: png.read_header,
@@ -40,7 +40,10 @@ _AS_STORED_UPRIGHT = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 # libjpeg and libtiff go on after these and fill what is missing.
 _DAMAGE = re.compile("Corrupt JPEG|Premature end|TIFF_Error|libpng error")
 
-SCALED = "The image holds floating-point values; they were scaled to 16 bits from least to most."
+SCALED = Caution(
+    "scaled",
+    "The image holds floating-point values; they were scaled to 16 bits from least to most.",
+)
 
 
 def read_raster(

@@ -21,6 +21,7 @@ from mammosono.appliance.values import (
     Laterality,
     Modality,
     ModelInfo,
+    Origin,
     Reading,
     Verdict,
 )
@@ -115,8 +116,14 @@ class Image(Document):
         "or in the patient. Null where it does not say.",
     )
     sha256: str = Field(description="Of the posted file.")
+    name: str | None = Field(None, description="Of the posted file, to be shown; no key.")
     laterality: Laterality | None = Field(None, description="Which breast, where it is known.")
-    view: str | None = Field(None, description="Projection as DICOM codes it, where it is known.")
+    laterality_from: Origin | None = Field(None, description="Who says so.")
+    view: str | None = Field(
+        None,
+        description="Projection as DICOM codes it, its modifiers behind it, where it is known.",
+    )
+    view_from: Origin | None = Field(None, description="Who says so.")
     kind: Kind | None = Field(None, description="Null where the model cannot tell.")
     verdict: Verdict = Field(
         description="Of the image; of its breast where several views were judged together."
@@ -127,7 +134,10 @@ class Image(Document):
     )
     findings: tuple[FindingDocument, ...]
     denoise: Denoise
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = Field(description="Sentences, for people.")
+    reasons: tuple[str, ...] = Field(
+        (), description="The code of each warning, in their order; docs/scope.md lists them."
+    )
 
 
 class Breast(Document):
@@ -193,6 +203,10 @@ class Result(Document):
     incomplete: bool = Field(description="A modality has no image.")
     images: tuple[Image, ...]
     breasts: tuple[Breast, ...] = Field((), description="Those judged by several views together.")
+    warnings: tuple[str, ...] = Field((), description="Sentences on the study as a whole.")
+    reasons: tuple[str, ...] = Field(
+        (), description="The code of each of these, then why it is indeterminate beside them."
+    )
     model: Model
     timings_ms: dict[str, Milliseconds]
     software: str
@@ -214,6 +228,8 @@ class Result(Document):
             timings_ms=dict(reading.timings_ms),
             software=SOFTWARE,
             breasts=tuple(Breast.model_validate(breast) for breast in reading.breasts),
+            warnings=reading.warnings,
+            reasons=reading.reasons,
         )
 
     @classmethod
@@ -243,4 +259,6 @@ class Result(Document):
             model=_MODEL.validate_python(self.model.model_dump()),
             timings_ms=self.timings_ms,
             breasts=_BREASTS.validate_python([breast.model_dump() for breast in self.breasts]),
+            warnings=self.warnings,
+            reasons=self.reasons,
         )

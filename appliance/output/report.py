@@ -43,7 +43,7 @@ def html_report(study_id: str, reading: Reading) -> str:
         study=escape(study_id),
         verdict=reading.verdict.value,
         symbol=_SYMBOL[reading.verdict],
-        reason=escape(wording.reason(reading)),
+        reason=escape(" ".join((wording.reason(reading), *reading.warnings)).strip()),
         use=wording.INTENDED_USE,
         panes="\n".join(_pane(modality, reading) for modality in MODALITIES),
         facts=_facts(study_id, reading),
@@ -54,9 +54,10 @@ def html_report(study_id: str, reading: Reading) -> str:
 
 def _pane(modality: Modality, reading: Reading) -> str:
     record = MODALITIES[modality]
+    labelled = zip(reading.images, reading.pictures, wording.labels(reading), strict=True)
     shown = [
-        _image(image, pictures, reading)
-        for image, pictures in zip(reading.images, reading.pictures, strict=True)
+        _image(image, pictures, label, reading)
+        for image, pictures, label in labelled
         if image.modality is modality
     ]
     missing = f'<article><p class="quiet">No {record.part} was given.</p></article>'
@@ -65,9 +66,13 @@ def _pane(modality: Modality, reading: Reading) -> str:
     return f"<section>\n{head}\n{body}\n</section>"
 
 
-def _image(image: ImageReading, pictures: Pictures, reading: Reading) -> str:
+def _image(image: ImageReading, pictures: Pictures, label: str, reading: Reading) -> str:
+    origin = wording.origin(image)
     return _template("image.html").substitute(
         index=image.index,
+        label=escape(label),
+        origin=f"({escape(origin)})" if origin else "",
+        name=f"· {escape(image.name)}" if image.name else "",
         verdict=image.verdict.value,
         score=escape(wording.score(image, reading)),
         width=image.width,

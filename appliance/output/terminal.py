@@ -20,8 +20,9 @@ _LABEL = {Label.MALIGNANT: "dark_orange", Label.BENIGN: "sky_blue2"}
 def print_reading(console: Console, study_id: str, reading: Reading) -> None:
     """Fused verdict first, then every image with its findings and warnings."""
     lines = [_line("fused", reading.verdict, wording.reason(reading))]
-    for image in reading.images:
-        lines.append(_line(image.modality.value, image.verdict, _image(image, reading)))
+    lines += [_indented(f"! {warning}", "yellow") for warning in reading.warnings]
+    for image, label in zip(reading.images, wording.labels(reading), strict=True):
+        lines.append(_line(image.modality.value, image.verdict, _image(image, label, reading)))
         lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]
         if not image.findings:
             lines.append(_indented(wording.no_findings(image)))
@@ -36,9 +37,10 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _image(image: ImageReading, reading: Reading) -> str:
-    where = f"image {image.index}, {image.width} x {image.height} px"
-    return f"{wording.score(image, reading)} ({where})"
+def _image(image: ImageReading, label: str, reading: Reading) -> str:
+    size = f"{image.width} x {image.height} px"
+    what = [label, wording.origin(image), printable(image.name or ""), size]
+    return f"{wording.score(image, reading)} ({', '.join(filter(None, what))})"
 
 
 def _line(name: str, verdict: Verdict, words: str) -> Text:

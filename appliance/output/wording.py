@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from mammosono.appliance.modality import MODALITIES, PAIR
-from mammosono.appliance.values import Finding, ImageReading, Laterality, Reading, Verdict
+from mammosono.appliance.values import (
+    Finding,
+    ImageReading,
+    Laterality,
+    Origin,
+    Reading,
+    Verdict,
+)
 
 SIDES = {Laterality.LEFT: "left", Laterality.RIGHT: "right"}
 INTENDED_USE = "Research and engineering use only. Not for diagnosis."
@@ -35,6 +42,29 @@ def score(image: ImageReading, reading: Reading) -> str:
         )
     at = reading.model.operating_points.get(image.modality.value)
     return f"score {image.score:.3f}" + ("" if at is None else f", positive from {at:.3f}")
+
+
+def labels(reading: Reading) -> list[str]:
+    """What each image is called among those of its modality: its side and view where they are
+    known, else its number; what two would be called has a number of its own behind it."""
+    names = [(image.modality, _label(image)) for image in reading.images]
+    return [
+        f"{name[1]} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name[1]
+        for place, name in enumerate(names)
+    ]
+
+
+def _label(image: ImageReading) -> str:
+    said = [image.laterality.value] if image.laterality else []
+    said += [image.view] if image.view else []
+    return " ".join(said) or f"image {image.index}"
+
+
+def origin(image: ImageReading) -> str:
+    """Who said which side and view it shows, where that was not its header; or nothing."""
+    who = {Origin.FORM: "as posted", Origin.FILE_NAME: "by file name"}
+    said = dict.fromkeys(who.get(o, "") for o in (image.laterality_from, image.view_from) if o)
+    return ", ".join(filter(None, said))
 
 
 def extent(finding: Finding) -> str:

@@ -1,7 +1,7 @@
 // The findings of a study as tables, one for each image, joined with the regions of the pictures.
 
 import { el } from "./dom.js";
-import { SYMBOL, centre, noFindings, score, size } from "./words.js";
+import { SYMBOL, centre, noFindings, origin, score, size } from "./words.js";
 
 export class Findings {
   // pictures: in the order of the result. on: {hovered(image, number | null), selected(image, number)}
@@ -27,10 +27,16 @@ export class Findings {
     return el("section", { class: "of-image" },
       el("h3", {}, name, el("span", { class: `symbol ${image.verdict}` }, `${SYMBOL[image.verdict]} ${image.verdict}`)),
       el("p", { class: "quiet hint" }, score(image, this.result)),
+      this.#file(image),
       image.findings.length ? this.#table(image, name, on) : el("p", {}, noFindings(image)),
       image.warnings.length
         ? el("ul", { class: "warnings" }, image.warnings.map((words) => el("li", {}, words)))
         : null);
+  }
+
+  #file(image) {
+    const said = [image.name, origin(image) && `side and view ${origin(image)}`].filter(Boolean);
+    return said.length ? el("p", { class: "quiet file" }, said.join(" · ")) : null;
   }
 
   #table(image, name, on) {

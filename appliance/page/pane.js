@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { Picture } from "./picture.js";
-import { SYMBOL, TEST, capital, score } from "./words.js";
+import { SYMBOL, TEST, capital, labels, score } from "./words.js";
 
 const STEP = 40; // screen pixels
 const ZOOM = 1.25;
@@ -11,11 +11,12 @@ export class Pane {
   // on: {hovered(image, number | null), selected(image, number)}
   constructor(modality, result, on, signal) {
     const images = result.images.filter((image) => image.modality === modality);
+    const called = labels(images);
     const id = `pane-${modality}`;
     this.modality = modality;
     this.result = result;
     this.title = capital(TEST[modality]);
-    this.pictures = images.map((image, k) => new Picture(result.id, image, k + 1, {
+    this.pictures = images.map((image, k) => new Picture(result.id, image, called[k], {
       hovered: (number) => on.hovered(image, number),
       selected: (number) => on.selected(image, number),
       toned: () => this.#showTone(),
@@ -67,7 +68,7 @@ export class Pane {
         const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
         if (by) this.turn(by);
       },
-    }, `${k + 1}`, el("span", { class: `symbol ${verdict}`, "aria-hidden": "true" }, SYMBOL[verdict]));
+    }, shown.label, el("span", { class: `symbol ${verdict}`, "aria-hidden": "true" }, SYMBOL[verdict]));
   }
 
   #body() {

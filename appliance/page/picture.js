@@ -17,11 +17,11 @@ export class Picture {
   #fitted = true;
   #view = { scale: 1, x: 0, y: 0 };
 
-  // number: of this image among those of its modality. signal: ends loading and frees pictures.
+  // label: of this image among those of its modality. signal: ends loading and frees pictures.
   // on: {hovered, selected} as of Marks, and toned(tone) when the window was set by hand.
-  constructor(study, image, number, on, signal) {
-    Object.assign(this, { study, image, on, signal });
-    this.name = `${capital(TEST[image.modality])} ${number}`;
+  constructor(study, image, label, on, signal) {
+    Object.assign(this, { study, image, label, on, signal });
+    this.name = `${capital(TEST[image.modality])} ${label}`;
     this.tone = WHOLE;
     this.kind = "original";
     this.marks = new Marks(image, on);
@@ -36,6 +36,7 @@ export class Picture {
         svg("filter", { id: `tone-${image.index}`, "color-interpolation-filters": "sRGB" },
           svg("feComponentTransfer", {}, this.curve))),
       this.stage, this.note,
+      image.laterality || image.view ? el("p", { class: "side-and-view", "aria-hidden": "true" }, label) : null,
       el("p", { class: "corner" }, this.kindNote, this.scaleNote, this.ruler));
     this.surface.style.setProperty("--ratio", `${image.width} / ${image.height}`);
     attach(this.surface, {

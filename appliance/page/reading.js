@@ -100,11 +100,12 @@ export class Reading {
   }
 
   #banner(posted) {
-    const { verdict, incomplete, id } = this.result;
+    const { verdict, incomplete, id, warnings = [] } = this.result;
     const warned = caution(this.result);
     return el("header", { class: `banner ${verdict}` },
       el("h1", { id: "verdict", tabindex: "-1" }, el("span", { class: "sign", "aria-hidden": "true" }, SYMBOL[verdict]), capital(verdict)),
-      el("p", { class: "why" }, reason(this.result), warned && el("strong", {}, warned)),
+      el("p", { class: "why" }, reason(this.result),
+        [...warnings, warned].filter(Boolean).map((words) => el("strong", {}, words))),
       incomplete ? el("p", { class: "tag-incomplete" }, "Incomplete") : null,
       el("p", { class: "which" }, el("span", { class: "id" }, id), posted && el("time", { datetime: posted }, when(posted))));
   }

@@ -8,8 +8,8 @@ import { TEST } from "./words.js";
 export async function send(files, id, { progress, signal }) {
   const form = new FormData();
   form.append("study_id", id);
-  // Without its file name, which may be a patient's.
-  for (const [modality, file] of files) form.append(TEST[modality], file, "image");
+  // With its file name, by which the reading calls it.
+  for (const [modality, file] of files) form.append(TEST[modality], file, file.name);
   const { status, body, retryAfter } = await post(form, progress, signal);
   if (status === 0) throw await cutOff(files);
   if (status < 200 || status > 299) throw problemOf(status, body, retryAfter);

@@ -29,7 +29,10 @@ export function caution(result) {
   if (result.incomplete && result.verdict !== "positive") {
     return "This is no all-clear: one of the two tests is missing.";
   }
-  if (result.verdict === "indeterminate") return "This is no all-clear: an image could not be decided.";
+  if (result.verdict === "indeterminate") {
+    const undecided = result.images.some((image) => image.verdict === "indeterminate");
+    return undecided ? "This is no all-clear: an image could not be decided." : "This is no all-clear.";
+  }
   return null;
 }
 
@@ -45,6 +48,23 @@ export function score(image, result) {
   }
   const from = result.model.operating_points[image.modality];
   return `score ${image.score.toFixed(3)}` + (from === undefined ? "" : `, positive from ${from.toFixed(3)}`);
+}
+
+// What each image of a modality is called: its side and view where they are known, else its number;
+// what two images would be called has a number of its own behind it.
+export function labels(images) {
+  const own = images.map(({ laterality, view }, k) =>
+    [laterality, view].filter(Boolean).join(" ") || String(k + 1));
+  return own.map((label, k) => {
+    const alike = own.filter((other) => other === label).length;
+    return alike > 1 ? `${label} (${own.slice(0, k).filter((other) => other === label).length + 1})` : label;
+  });
+}
+
+// Who said which side and view it shows, where that was not its header; or nothing.
+export function origin({ laterality_from: side, view_from: view }) {
+  const who = { form: "as posted", file_name: "by file name" };
+  return [...new Set([side, view].map((one) => who[one]).filter(Boolean))].join(", ");
 }
 
 // Diameter and area where the pixel size is known, else the area in pixels.
@@ -67,7 +87,8 @@ export function denoising({ method, parameters, noise_before: before, noise_afte
   return `${words}; noise ${before.toFixed(2)} before, ${after.toFixed(2)} after`;
 }
 
-// Whether the fused verdict follows from the images. What does not is never shown as a verdict.
+// Whether the fused verdict follows from the images; a warning on the study may make a negative
+// indeterminate. What does not follow is never shown as a verdict.
 export function consistent(result) {
   const of = (seen) => {
     if (seen.includes("positive")) return "positive";
@@ -77,7 +98,8 @@ export function consistent(result) {
     VERDICTS.includes(image.verdict) && MODALITIES.includes(image.modality));
   const each = MODALITIES.map((code) =>
     of(result.images.filter((image) => image.modality === code).map((image) => image.verdict)));
-  return known && of(each) === result.verdict;
+  const withheld = of(each) === "negative" && result.verdict === "indeterminate";
+  return known && (of(each) === result.verdict || (withheld && result.warnings?.length > 0));
 }
 
 export function age(iso, now = Date.now()) {
@@ -138,6 +160,9 @@ const STEPS = {
   image_too_small: ANOTHER_FILE,
   image_too_large: ANOTHER_FILE,
   no_content: ANOTHER_FILE,
+  patients_differ: "Take out what is not of this patient, and send again.",
+  repeated_image: "Take out the second one, or choose the right file for it, and send again.",
+  invalid_field: "Load the page again.",
   modality_mismatch: "Put the marked file where it belongs, and send again.",
   queue_full: "Your choice is kept; the page sends it again by itself.",
   engine_unavailable: `Your choice is kept: send it again in a minute. ${CALL}`,

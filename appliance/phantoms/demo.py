@@ -7,9 +7,9 @@ from pathlib import Path
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms import Phantom, phantom
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import Caution, Label, Modality
 
-NOTICE = "This picture is a phantom: a program drew it, it shows no patient."
+NOTICE = Caution("phantom", "This picture is a phantom: a program drew it, it shows no patient.")
 
 _LESION = {Modality.MG: (3, Label.MALIGNANT), Modality.US: (8, Label.BENIGN)}
 """By modality, the seed and what it draws."""

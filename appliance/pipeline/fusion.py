@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mammosono.appliance.modality import PAIR, StudyProtocol
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import Caution, Effect, ImageReading, Modality, Verdict
+
+INCOMPLETE = "incomplete"
+IMAGE_INDETERMINATE = "image_indeterminate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Fused:
     """The verdict of a study.
 
     decided_by: the modalities whose own verdict is the fused one: those of the protocol in its
-        order, then any others that were given, by code.
+        order, then any others that were given, by code; none where a caution decided.
     incomplete: a modality of the protocol has no image.
     """
 
@@ -35,18 +38,37 @@ def of_modality(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict.NEGATIVE if distinct == {Verdict.NEGATIVE} else Verdict.INDETERMINATE
 
 
-def fuse(verdicts: Mapping[Modality, Sequence[Verdict]], protocol: StudyProtocol = PAIR) -> Fused:
+def fuse(
+    verdicts: Mapping[Modality, Sequence[Verdict]],
+    protocol: StudyProtocol = PAIR,
+    cautions: Sequence[Caution] = (),
+) -> Fused:
     """Fuse the verdicts of a study's images, by modality.
 
     A modality of the protocol that is absent or has no verdict counts as indeterminate. One that
-    the protocol does not ask for counts where it was given: no image is passed over.
+    the protocol does not ask for counts where it was given: no image is passed over. Under a
+    caution on the study that forbids it a negative becomes indeterminate.
     """
     given = {modality: own for modality, own in verdicts.items() if own}
     asked = dict.fromkeys((*protocol.required, *sorted(given)))
     each = {modality: of_modality(given.get(modality, ())) for modality in asked}
     verdict = of_modality(each.values())
+    if verdict is Verdict.NEGATIVE and any(c.effect is not Effect.NONE for c in cautions):
+        verdict = Verdict.INDETERMINATE
     return Fused(
         verdict=verdict,
         decided_by=tuple(modality for modality, own in each.items() if own is verdict),
         incomplete=bool(protocol.missing(given)),
     )
+
+
+def reasons(
+    fused: Fused, images: Sequence[ImageReading], cautions: Sequence[Caution]
+) -> tuple[str, ...]:
+    """Codes of the cautions on a study, then of its being indeterminate beside them."""
+    codes = [caution.code for caution in cautions]
+    if fused.verdict is Verdict.INDETERMINATE:
+        codes += [INCOMPLETE] if fused.incomplete else []
+        undecided = any(image.verdict is Verdict.INDETERMINATE for image in images)
+        codes += [IMAGE_INDETERMINATE] if undecided else []
+    return tuple(codes)

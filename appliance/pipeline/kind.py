@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.modality import MODALITIES
-from mammosono.appliance.values import ImageKind, Modality, SourceImage
+from mammosono.appliance.values import Caution, Effect, ImageKind, Modality, SourceImage
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.interface import Engine
 
@@ -69,32 +69,25 @@ def kind_of(engine: Engine, model: KindModel, grey: NDArray[np.uint8]) -> ImageK
     return ImageKind(mammogram, ultrasound, other)
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """An image that does not look like its modality. of_breast: it looks like the other one, and so
-    shows a breast; a score of anything else means nothing."""
-
-    warning: str
-    of_breast: bool
-
-
-def mismatch(kind: ImageKind, modality: Modality, model: KindModel) -> Mismatch | None:
-    """None if the image looks like its modality."""
+def mismatch(kind: ImageKind, modality: Modality, model: KindModel) -> Caution | None:
+    """None if the image looks like its modality. What looks like the other one shows a breast and
+    may be positive; of anything else a score means nothing."""
     if kind.of(modality) >= model.least[modality]:
         return None
     others = [m for m in MODALITIES if m is not modality and kind.of(m) >= model.least[m]]
     looks = f" (it looks like {_A[others[0]]})" if others else ""
     said = "a negative" if others else "a verdict"
-    return Mismatch(
+    return Caution(
+        "other_kind" if others else "no_breast_image",
         f"This does not look like {_A[modality]}{looks}; {said} cannot be given. "
         "Check that it is the right file, in the right field.",
-        bool(others),
+        Effect.NO_NEGATIVE if others else Effect.NO_VERDICT,
     )
 
 
 def mismatches(
     images: Sequence[SourceImage], kinds: Sequence[ImageKind | None], model: KindModel | None
-) -> tuple[Mismatch | None, ...]:
+) -> tuple[Caution | None, ...]:
     """`mismatch` of each image; without a model none is doubted."""
     return tuple(
         mismatch(kind, image.modality, model) if model and kind else None

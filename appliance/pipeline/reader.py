@@ -12,13 +12,15 @@ from typing import Protocol
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.detector.detector import Detections
-from mammosono.appliance.pipeline.fusion import fuse
+from mammosono.appliance.pipeline.fusion import fuse, reasons
 from mammosono.appliance.pipeline.kind import kind_of, mismatches
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.pipeline.study import study_cautions
 from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
+    Caution,
     ImageKind,
     ImageReading,
     Label,
@@ -79,25 +81,29 @@ class Reader:
         """Read a study of at least one image; once more, if the engine is lost meanwhile.
 
         Raises ModelFault if the network fails or answers with NaN, and ModalityNotRead if the
-        bundle has no network for one of the images: that is never a "negative".
+        bundle has no network for one of the images: that is never a "negative". Raises
+        PatientsDiffer or RepeatedImage if the images do not belong together.
         """
         for image in images:
             self._model.of(image.modality)
+        cautions = study_cautions(images)
         try:
-            return self._read_again_if_lost(images)
+            return self._read_again_if_lost(images, cautions)
         except EngineLost as error:
             raise ModelFault(f"the engine was lost twice over this study: {error}") from error
         except EngineError as error:
             raise ModelFault(str(error)) from error
 
-    def _read_again_if_lost(self, images: Sequence[SourceImage]) -> Reading:
+    def _read_again_if_lost(
+        self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]
+    ) -> Reading:
         try:
-            return self._read(images)
+            return self._read(images, cautions)
         except EngineLost:
             logger.warning("the engine was lost; the study is read again by a new one")
-        return self._read(images)
+        return self._read(images, cautions)
 
-    def _read(self, images: Sequence[SourceImage]) -> Reading:
+    def _read(self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]) -> Reading:
         """While the network reads one image the next is already denoised."""
         watch = Stopwatch()
         seen: list[tuple[Prepared, Detections]] = []
@@ -129,11 +135,11 @@ class Reader:
         verdicts: dict[Modality, list[Verdict]] = {}
         for reading in readings:
             verdicts.setdefault(reading.modality, []).append(reading.verdict)
-        fused = fuse(verdicts, self._protocol)
+        fused = fuse(verdicts, self._protocol, cautions)
         return Reading(
             fused.verdict, fused.decided_by, fused.incomplete, readings,
             tuple(prepared.pictures for prepared, _ in seen), self.model, watch.milliseconds(),
-            breasts,
+            breasts, tuple(c.text for c in cautions), reasons(fused, readings, cautions),
         )  # fmt: skip
 
     def _detect(self, image: SourceImage, prepared: Prepared, watch: Stopwatch) -> Detections:
@@ -154,15 +160,16 @@ class Reader:
     ) -> ImageReading:  # fmt: skip
         own = self._model.of(image.modality)
         findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
-        warnings = judgement.warnings
+        cautions = judgement.cautions
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
         if judgement.score >= judgement.malignant_from and not outlined:
-            warnings = (*warnings, NO_REGION)
+            cautions = (*cautions, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,
             judgement.verdict, judgement.score, findings, prepared.denoise,
-            (*image.warnings, *warnings), image.spacing_mm, image.laterality, image.view,
-            judgement.evidence, kind,
+            tuple(c.text for c in cautions), image.spacing_mm, image.laterality, image.view,
+            judgement.evidence, kind, tuple(c.code for c in cautions),
+            image.laterality_from, image.view_from, image.name,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from mammosono.appliance.errors import ModelFault
@@ -31,5 +33,6 @@ def drawn_pair() -> tuple[SourceImage, ...]:
 
 
 def _drawn(modality: Modality) -> SourceImage:
-    pixels = demo_phantom(modality, REDUCTION).pixels
-    return SourceImage(modality, np.ascontiguousarray(pixels), 8, (0, 255), None, "0" * 64)
+    pixels = np.ascontiguousarray(demo_phantom(modality, REDUCTION).pixels)
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return SourceImage(modality, pixels, 8, (0, 255), None, sha256)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.pipeline.fusion import of_modality
-from mammosono.appliance.pipeline.kind import Mismatch
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel
 from mammosono.appliance.pipeline.scoring import (
@@ -24,6 +23,8 @@ from mammosono.appliance.pipeline.scoring import (
 )
 from mammosono.appliance.values import (
     BreastReading,
+    Caution,
+    Effect,
     Evidence,
     Finding,
     Label,
@@ -32,24 +33,31 @@ from mammosono.appliance.values import (
     Verdict,
 )
 
-NO_BREAST = "No breast was found in this image; a negative cannot be given."
-NO_REGION = "The image as a whole looks malignant, but no region could be outlined."
-
-
-NOT_BY_ITSELF = "Another view of this breast made the verdict positive, not this image."
+NO_BREAST = Caution(
+    "no_breast_found",
+    "No breast was found in this image; a negative cannot be given.",
+    Effect.NO_NEGATIVE,
+)
+NO_REGION = Caution(
+    "no_region", "The image as a whole looks malignant, but no region could be outlined."
+)
+NOT_BY_ITSELF = Caution(
+    "not_by_itself", "Another view of this breast made the verdict positive, not this image."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """score, evidence: of the image by itself; verdict: by all views of its breast, where these
     are judged together. malignant_from: the lowest score of a finding that is called malignant.
+    cautions: of the image as posted and of its verdict.
     """
 
     score: float
     evidence: Evidence
     verdict: Verdict
     malignant_from: float
-    warnings: tuple[str, ...]
+    cautions: tuple[Caution, ...]
 
 
 def judge_study(
@@ -57,21 +65,26 @@ def judge_study(
     frames: Sequence[Frame],
     detections: Sequence[Detections],
     model: BundleModel,
-    mismatches: Sequence[Mismatch | None] | None = None,
+    mismatches: Sequence[Caution | None] | None = None,
 ) -> tuple[tuple[Judgement, ...], tuple[BreastReading, ...]]:
     """Judgement of each image in turn, and the breasts that were judged by several views.
 
-    mismatches: of each image that it is not what it was sent as (`kind.mismatch`), or None; such an
-    image is no view of a breast, and judged by itself.
+    mismatches: of each image that it is not what it was sent as (`kind.mismatch`), or None. An
+    image with a caution that takes something from its verdict is judged by itself, never as a view
+    of its breast.
     """
-    doubts = mismatches or [None] * len(images)
+    cautions = [
+        (*image.warnings, *((doubt,) if doubt else ()))
+        for image, doubt in zip(images, mismatches or [None] * len(images), strict=True)
+    ]
+    doubted = [any(each.effect is not Effect.NONE for each in own) for own in cautions]
     scorings = [model.of(image.modality).scoring for image in images]
     seen = [evidence(d, s.region_floor) for d, s in zip(detections, scorings, strict=True)]
     own = [image_score(e, s) for e, s in zip(seen, scorings, strict=True)]
     deciding = [(score, s.operating_point, score) for score, s in zip(own, scorings, strict=True)]
     together: dict[Laterality, tuple[int, ...]] = {}
     for side, views in breasts(images).items():
-        places = tuple(k for k in views if doubts[k] is None)
+        places = tuple(k for k in views if not doubted[k])
         scoring = scorings[views[0]]
         complete = {images[k].view for k in places} == {images[k].view for k in views}
         if scoring.breast is not None and complete:
@@ -83,13 +96,13 @@ def judge_study(
             ]
     judged = []
     for k, (score, point, highest) in enumerate(deciding):
-        verdict, warnings = judge(score, point, frames[k], doubts[k])
+        verdict, said = judge(score, point, frames[k], cautions[k])
         lowest = math.inf
         if verdict is Verdict.POSITIVE:
             lowest = min(scorings[k].operating_point, highest)
             if own[k] < lowest:
-                warnings = (*warnings, NOT_BY_ITSELF)
-        judged.append(Judgement(own[k], seen[k], verdict, lowest, warnings))
+                said = (*said, NOT_BY_ITSELF)
+        judged.append(Judgement(own[k], seen[k], verdict, lowest, (*cautions[k], *said)))
     readings = tuple(
         BreastReading(
             side, places, deciding[places[0]][0], of_modality(judged[k].verdict for k in places)
@@ -100,18 +113,18 @@ def judge_study(
 
 
 def judge(
-    score: float, operating_point: float, frame: Frame, mismatch: Mismatch | None = None
-) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict of a score and the warnings that belong to it.
+    score: float, operating_point: float, frame: Frame, cautions: Collection[Caution] = ()
+) -> tuple[Verdict, tuple[Caution, ...]]:
+    """The verdict of a score under the cautions of its image, and what is to be added to these.
 
-    A film in which no breast was found is never negative, nor is an image that is not what it was
-    sent as (`kind.mismatch`): software must not clear it. Such an image that shows a breast may be
-    positive; of anything else a score means nothing.
+    A film in which no breast was found is never negative: software must not clear it.
     """
-    doubts = [mismatch.warning] if mismatch else [] if frame.found else [NO_BREAST]
-    if score >= operating_point and (mismatch is None or mismatch.of_breast):
-        return Verdict.POSITIVE, (mismatch.warning,) if mismatch else ()
-    return (Verdict.INDETERMINATE, tuple(doubts)) if doubts else (Verdict.NEGATIVE, ())
+    effects = {caution.effect for caution in cautions}
+    if score >= operating_point and Effect.NO_VERDICT not in effects:
+        return Verdict.POSITIVE, ()
+    if effects - {Effect.NONE}:
+        return Verdict.INDETERMINATE, ()
+    return (Verdict.NEGATIVE, ()) if frame.found else (Verdict.INDETERMINATE, (NO_BREAST,))
 
 
 def findings_of(

@@ -376,7 +376,8 @@ class StudyQueue:
     async def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
         images = tuple(
-            StoredFile(i.modality, spool.upload_path(i.sha256), i.sha256) for i in study.images
+            StoredFile(i.modality, spool.upload_path(i.sha256), i.sha256, i.posted)
+            for i in study.images
         )
         return StudyJob(study.study_id, images, await self._insist(Spool.drawing, study))
 

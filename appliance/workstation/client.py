@@ -151,7 +151,9 @@ class ApplianceClient:
             self._require_place()
         named = [(MODALITIES[modality].part, path) for modality, path in files]
         with ExitStack() as opened:
-            parts = [(name, (name, opened.enter_context(path.open("rb")))) for name, path in named]
+            parts = [
+                (part, (path.name, opened.enter_context(path.open("rb")))) for part, path in named
+            ]
             answer = self._ask(
                 "POST", f"/v1/studies?wait={WAIT_S}", files=parts, data={"study_id": study_id}
             )

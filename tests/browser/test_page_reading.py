@@ -89,12 +89,31 @@ class TestFromUploadToReading:
         page.locator("main").evaluate(drop, data)
         expect(page.locator(".chip-file")).to_have_count(1)
 
-    def test_a_file_name_never_leaves_the_browser(self, seen: Visit, page: Page) -> None:
-        with page.expect_request("**/v1/studies?wait=0") as sent:
-            seen.choose("mammogram", image("DOE^JANE.png", 15))
-            seen.send()
-        assert b"DOE" not in (sent.value.post_data_buffer or b"")
-        expect(page.locator(".banner")).to_be_visible()
+    def test_an_image_is_called_by_side_and_view_and_its_file_is_named(
+        self, seen: Visit, page: Page
+    ) -> None:
+        seen.choose("mammogram", image("R_MLO.png", 15), image("LCC.png", 16), image("x.png", 17))
+        seen.choose("ultrasound", image("<i>us.png", 18))
+        seen.send()
+        expect(page.get_by_role("tab")).to_have_text(["R MLO+", "L CC+", "3+"])
+        assert page.get_by_role("tab").nth(0).get_attribute("aria-label") == (
+            "Mammogram R MLO, positive"
+        )
+        expect(page.locator(".of-image h3")).to_contain_text(
+            ["Mammogram R MLO", "Mammogram L CC", "Mammogram 3", "Ultrasound 1"]
+        )
+        expect(page.locator(".of-image .file")).to_have_text(
+            [
+                "R_MLO.png · side and view by file name",
+                "LCC.png · side and view by file name",
+                "x.png",
+                "<i>us.png",
+            ]
+        )
+        expect(page.locator(".side-and-view").first).to_have_text("R MLO")
+        page.emulate_media(media="print")
+        expect(page.locator(".on-paper").first).to_contain_text("Mammogram R MLO: positive")
+        expect(page.locator(".side-and-view")).to_have_count(2)
 
     def test_progress_is_told_until_it_is_read(
         self, seen: Visit, page: Page, reader: ToldReader
@@ -188,6 +207,21 @@ class TestVerdict:
         expect(page.locator(".problem")).to_be_visible()
         assert page.locator(".banner").count() == 0
         assert "Loading the study" not in page.locator("main").inner_text()
+
+    def test_a_negative_that_a_warning_on_the_study_withholds_is_shown_with_it(
+        self, seen: Visit, page: Page, reader: ToldReader
+    ) -> None:
+        reader.says[Modality.MG] = Verdict.NEGATIVE
+        parts = [
+            (part, image("", seed)["buffer"])
+            for seed, part in ((31, "mammogram"), (32, "ultrasound"))
+        ]
+        result = seen.client.post("/v1/studies", files=parts).json()
+        told = {"verdict": "indeterminate", "decided_by": [], "warnings": ["The sides differ."]}
+        page.route(f"**/v1/studies/{result['id']}", lambda route: route.fulfill(json=result | told))
+        page.goto(f"{seen.client.base_url}#study={result['id']}")
+        assert "INDETERMINATE" in seen.verdict()
+        assert "The sides differ." in page.locator(".banner").inner_text()
 
     def test_a_study_that_failed_has_no_verdict_and_says_why(
         self, seen: Visit, page: Page, reader: ToldReader

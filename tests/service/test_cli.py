@@ -40,13 +40,15 @@ class HandReader:
     def read(self, images):
         self.seen = tuple(images)
         read = [
-            readings.image(
-                index,
-                image.modality,
-                Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
-                size=(image.height, image.width),
-                score=0.5,
-                warnings=image.warnings,
+            readings.as_seen(
+                readings.image(
+                    index,
+                    image.modality,
+                    Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
+                    size=(image.height, image.width),
+                    score=0.5,
+                ),
+                image,
             )
             for index, image in enumerate(images)
         ]
@@ -200,7 +202,7 @@ def test_demo_says_that_its_pictures_are_phantoms(reader, tmp_path):
     assert "phantoms" in lines[0]
     assert [line.split()[0] for line in lines if line[:1].strip()][1:4] == ["fused", "MG", "US"]
     assert lines[-1].endswith("report.html")
-    assert all("phantom" in image.warnings[-1] for image in reader.seen)
+    assert all(image.warnings[-1].code == "phantom" for image in reader.seen)
     assert "shows no patient" in (tmp_path / "demo" / "report.html").read_text()
 
 

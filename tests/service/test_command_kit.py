@@ -155,8 +155,11 @@ def test_a_log_line_is_one_line_without_control_characters(
 class Refusing(http.server.BaseHTTPRequestHandler):
     """An appliance, or who took its place, whose refusal writes to the terminal."""
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         problem = {
             "type": "urn:mammosono:problem:corrupt_image", "title": NASTY, "status": 422,
             "detail": NASTY + "[/x]", "code": "corrupt_image",

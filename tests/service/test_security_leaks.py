@@ -127,8 +127,9 @@ def test_no_file_but_the_posted_ones_and_the_list_of_ids_tells_it(lived: Lived) 
             continue
         data = path.read_bytes()
         if path.name.startswith("studies.db"):
-            # The client's own key is kept, or nobody could ask for the study by it.
-            data = data.replace(STUDY.encode(), b"")
+            # The client's own key is kept, or nobody could ask for the study by it; and the file's
+            # name, to be shown to who may see the study.
+            data = data.replace(STUDY.encode(), b"").replace(FILE.encode(), b"")
         assert found_in(data) == [], inside
         assert lived.secret.encode() not in data
         looked_at.append(path.name)
@@ -136,8 +137,14 @@ def test_no_file_but_the_posted_ones_and_the_list_of_ids_tells_it(lived: Lived) 
 
 
 def test_no_answer_tells_it_but_the_id_to_who_asked_by_it(lived: Lived) -> None:
+    """And the file's name, in the result."""
     for asked, answer in lived.answers:
-        assert found_in(answer.replace(STUDY.encode(), b"")) == [], asked
+        told = answer.replace(STUDY.encode(), b"")
+        if asked in ("POST /v1/studies", f"GET /v1/studies/{STUDY}"):
+            told = told.replace(f'"name":"{FILE}"'.encode(), b"")
+            told = told.replace(f'"name": "{FILE}"'.encode(), b"")
+        assert found_in(told) == [], asked
+    assert any(FILE.encode() in answer for _, answer in lived.answers)
     metrics = dict(lived.answers)["GET /metrics"]
     assert b"mammosono_" in metrics
     assert found_in(metrics) == []

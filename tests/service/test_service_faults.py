@@ -19,6 +19,8 @@ import httpx
 import pytest
 from service_bench import FakeReader, png, problem, running, scan, study, until
 
+from mammosono.appliance.intake.file_name import LONGEST_NAME
+
 CAP = 200_000
 
 
@@ -131,9 +133,12 @@ def test_an_odd_file_is_read_or_refused_but_never_a_failure(
     ids=["path", "NUL", "4 kB", "RTL", "CRLF", "empty", "device"],
 )
 def test_the_name_of_a_file_means_nothing(client: httpx.Client, name: str) -> None:
+    """It is shown, its last part and without what does not show."""
     response = client.post("/v1/studies", files=[("mammogram", (name, png()))])
     assert response.status_code == 200
     assert "etc" not in response.text
+    shown = response.json()["images"][0]["name"]
+    assert shown is None or (shown.isprintable() and len(shown) <= LONGEST_NAME)
 
 
 def disposition(name: str, data: bytes) -> bytes:

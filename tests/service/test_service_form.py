@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from mammosono.appliance.errors import (
     EmptyFile,
+    InvalidField,
     InvalidStudyId,
     MalformedRequest,
     NoImages,
@@ -26,7 +27,7 @@ from mammosono.appliance.errors import (
     UnsupportedContentType,
 )
 from mammosono.appliance.http.form import StudyForm, read_form
-from mammosono.appliance.values import Modality
+from mammosono.appliance.values import Laterality, Modality
 
 Parts = Sequence[tuple[str, bytes]]
 
@@ -123,6 +124,45 @@ def test_a_study_id_that_would_not_fit_a_url_is_refused(study_id: str) -> None:
     with pytest.raises(InvalidStudyId) as refusal:
         receive(encode([("study_id", study_id.encode()), ("mammogram", b"m")]))
     assert "Doe" not in str(refusal.value)
+
+
+def posted(*parts: tuple[str, bytes]) -> list[tuple[Laterality | None, str | None]]:
+    uploads = receive(encode(parts)).form.uploads
+    return [(upload.posted.laterality, upload.posted.view) for upload in uploads]
+
+
+L, R = Laterality.LEFT, Laterality.RIGHT
+FILM, ECHO = ("mammogram", b"m"), ("ultrasound", b"u")
+
+
+def test_side_and_view_are_said_once_for_all_or_once_for_each_in_the_order_posted() -> None:
+    assert posted(FILM, ECHO) == [(None, None), (None, None)]
+    assert posted(("laterality", b"L"), FILM, ECHO, ("view", b"mlo")) == [(L, "MLO"), (L, "MLO")]
+    each = [("laterality", b"R"), ("laterality", b"l"), ("view", b""), ("view", b" CC ")]
+    assert posted(ECHO, *each, FILM) == [(L, "CC"), (R, None)]
+    assert posted(*each, ECHO, FILM) == [(L, "CC"), (R, None)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("laterality", b"B")],
+        [("laterality", b"left breast of Doe^Jane")],
+        [("view", b"front")],
+        [("view", b"x" * 300)],
+        [("laterality", b"L")] * 3,
+        [("laterality", b"L")] * 9,
+    ],
+)
+def test_a_side_or_view_that_is_none_is_refused(fields: Parts) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        receive(encode([FILM, ECHO, *fields]))
+    assert "Doe" not in str(refusal.value)
+
+
+def test_the_name_of_a_file_is_kept_to_be_shown() -> None:
+    (upload,) = receive(encode([FILM])).form.uploads
+    assert upload.posted.name == "passwd"
 
 
 @pytest.mark.parametrize(

@@ -606,7 +606,8 @@ def test_the_openapi_document_is_complete(client: httpx.Client) -> None:
     post = document["paths"]["/v1/studies"]["post"]
     assert set(post["responses"]) >= {"200", "202", "409", "413", "415", "422", "429", "503"}
     form = post["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"mammogram", "ultrasound", "study_id"}
+    fields = {"mammogram", "ultrasound", "study_id", "laterality", "view"}
+    assert set(form["properties"]) == fields
     for path in document["paths"].values():
         for operation in path.values():
             assert "application/problem+json" in operation["responses"]["default"]["content"]

@@ -18,7 +18,7 @@ from mammosono.appliance.output.document import Result
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.pipeline.reader import Reader
-from mammosono.appliance.values import Label, Modality
+from mammosono.appliance.values import Label, Modality, Posted
 from mammosono.engines.options import EngineOptions
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,11 @@ def test_a_pair_over_http_is_read_as_by_the_reader_itself(client: httpx.Client) 
     over_http = response.json()
 
     reader = Reader.open(options=EngineOptions(threads=1))
-    images = [read_image(MAMMOGRAM, Modality.MG), read_image(ULTRASOUND, Modality.US)]
+    named = Posted("upload")  # as httpx calls what has no name
+    images = [
+        read_image(MAMMOGRAM, Modality.MG, posted=named),
+        read_image(ULTRASOUND, Modality.US, posted=named),
+    ]
     direct = Result.of(over_http["id"], reader.read(images)).document()
     reader.close()
     for document in (over_http, direct):

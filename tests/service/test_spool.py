@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from mammosono.appliance.studies.spool import Spool, Status, Study, files
 from mammosono.appliance.studies.spool import spool as spool_module
 from mammosono.appliance.studies.spool.schema import MIGRATIONS
 from mammosono.appliance.studies.spool.spool import MOST_ATTEMPTS, RESERVE_BYTES
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import Laterality, Modality, Posted, Verdict
 
 MG, US = Modality.MG, Modality.US
 BAD_IMAGE = {"status": 422, "code": "corrupt_image", "title": "t", "detail": "d"}
@@ -455,6 +456,30 @@ def test_results_of_the_first_schema_are_sealed_when_it_is_opened(world: World) 
     spool._database.execute("UPDATE studies SET verdict = 'positive'")
     with pytest.raises(StorageDamaged):
         spool.get("s")
+
+
+def test_what_was_said_of_a_file_is_kept_with_it_and_older_spools_know_nothing(
+    world: World,
+) -> None:
+    world.folder.mkdir(parents=True)
+    with sqlite3.connect(world.folder / "studies.db") as database:
+        database.create_function("sha256", 1, str)
+        database.create_function("seal", 4, lambda *_: "")
+        database.executescript(f"{MIGRATIONS[0]} {MIGRATIONS[1]} PRAGMA user_version = 2;")
+        columns = "study_id, owner, posted, status"
+        database.execute(f"INSERT INTO studies ({columns}) VALUES ('s', 'cathy', 0, 'queued')")
+        database.execute("INSERT INTO images VALUES (1, 0, 'MG', 'ab', 1)")
+    database.close()
+    spool = world.spool()
+    assert spool.get("s").images[0].posted == Posted()
+    said = Posted("R MLO.png", Laterality.RIGHT, "MLO")
+    taken = spool.accept("t", "cathy", [replace(upload(spool), posted=said)])
+    assert taken.images[0].posted == said
+    # By another name it is the same study, by another side it is another one.
+    again = replace(upload(spool), posted=replace(said, name="b.png"))
+    assert spool.accept("t", "cathy", [again]).number == taken.number
+    with pytest.raises(StudyConflict):
+        spool.accept("t", "cathy", [replace(upload(spool), posted=Posted())])
 
 
 # Deleting

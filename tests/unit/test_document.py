@@ -55,6 +55,8 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "incomplete",
         "images",
         "breasts",
+        "warnings",
+        "reasons",
         "model",
         "timings_ms",
         "software",
@@ -66,8 +68,11 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "height",
         "spacing_mm",
         "sha256",
+        "name",
         "laterality",
+        "laterality_from",
         "view",
+        "view_from",
         "kind",
         "verdict",
         "score",
@@ -75,6 +80,7 @@ def test_it_holds_exactly_the_fields_of_the_interface():
         "findings",
         "denoise",
         "warnings",
+        "reasons",
     ]
     assert list(study["images"][0]["findings"][0]) == [
         "label",
@@ -105,6 +111,7 @@ def test_it_says_what_the_reading_says():
     assert study["incomplete"] is False
     assert [one["verdict"] for one in study["images"]] == ["positive", "negative"]
     assert study["images"][1]["warnings"] == ["The pixel size is not known."]
+    assert study["images"][1]["reasons"] == ["no_pixel_size"]
     assert study["model"]["operating_points"] == {"MG": 0.41, "US": 0.47}
     assert study["software"] == f"mammosono {__version__}"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mammosono.appliance.intake.file_name import side_and_view
+from mammosono.appliance.intake.file_name import LONGEST_NAME, cleaned, side_and_view
 from mammosono.appliance.values import Laterality
 
 L, R = Laterality.LEFT, Laterality.RIGHT
@@ -29,8 +31,35 @@ L, R = Laterality.LEFT, Laterality.RIGHT
         ("wellcome_cc.png", (None, None)),
         ("acclaim.png", (None, None)),
         ("IMG-RIGHTCC.png", (None, None)),
+        ("L_CC_MAG.png", (None, None)),
+        ("RMLO spot.png", (None, None)),
+        ("L_CC_ML.png", (None, None)),
         ("", (None, None)),
     ],
 )
 def test_a_name_says_side_and_view_together_and_once_or_nothing(name, said):
     assert side_and_view(name) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("R MLO.dcm", "R MLO.dcm"),
+        ("/home/jane/R-MLO.dcm", "R-MLO.dcm"),
+        ("C:\\Users\\jane\\R-MLO.dcm", "R-MLO.dcm"),
+        ("a\0b\r\n\x1b[31m.png", "ab[31m.png"),
+        ("\u202egnp.scan", "gnp.scan"),
+        ("Müller 山田.png", "Müller 山田.png"),
+        ("..%22..", '.."..'),
+        ("\n", None),
+        ("", None),
+    ],
+)
+def test_a_name_is_shown_without_its_folders_and_what_does_not_show(name, shown):
+    assert cleaned(name) == shown
+
+
+@given(st.text())
+def test_whatever_was_sent_as_a_name_can_be_shown_on_one_line(name):
+    shown = cleaned(name)
+    assert shown is None or (shown.isprintable() and 0 < len(shown) <= LONGEST_NAME)

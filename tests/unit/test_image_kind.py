@@ -23,7 +23,6 @@ from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.kind import (
     SIZE,
     KindModel,
-    Mismatch,
     kind_model,
     kind_of,
     look,
@@ -35,6 +34,8 @@ from mammosono.appliance.pipeline.verdict import NO_BREAST, judge
 from mammosono.appliance.values import (
     BreastScoring,
     Calibration,
+    Caution,
+    Effect,
     ImageKind,
     Label,
     Laterality,
@@ -96,18 +97,20 @@ def test_the_least_probability_is_the_border(p):
 
 
 def test_the_other_modality_is_named():
-    assert mismatch(MAMMOGRAM, Modality.US, MODEL) == Mismatch(
+    assert mismatch(MAMMOGRAM, Modality.US, MODEL) == Caution(
+        "other_kind",
         "This does not look like an ultrasound of the breast (it looks like a mammogram); a "
         "negative cannot be given. Check that it is the right file, in the right field.",
-        of_breast=True,
+        Effect.NO_NEGATIVE,
     )
 
 
 def test_something_else_is_not_given_a_name():
-    assert mismatch(OTHER, Modality.MG, MODEL) == Mismatch(
+    assert mismatch(OTHER, Modality.MG, MODEL) == Caution(
+        "no_breast_image",
         "This does not look like a mammogram; a verdict cannot be given. Check that it is the "
         "right file, in the right field.",
-        of_breast=False,
+        Effect.NO_VERDICT,
     )
 
 
@@ -117,15 +120,15 @@ def test_something_else_is_not_given_a_name():
 @given(st.floats(0, 1), st.booleans(), st.booleans())
 def test_what_is_doubted_is_never_negative_and_positive_only_of_a_breast(score, found, of_breast):
     frame = replace(FRAME, found=found)
-    verdict, warnings = judge(score, 0.5, frame, Mismatch("doubt", of_breast))
+    effect = Effect.NO_NEGATIVE if of_breast else Effect.NO_VERDICT
+    verdict, _ = judge(score, 0.5, frame, [Caution("doubt", "Doubt.", effect)])
     stays = score >= 0.5 and of_breast
     assert verdict is (Verdict.POSITIVE if stays else Verdict.INDETERMINATE)
-    assert warnings == ("doubt",)
 
 
 def test_no_breast_is_said_where_the_kind_is_right():
     frame = replace(FRAME, found=False)
-    assert judge(0.1, 0.5, frame, None) == (Verdict.INDETERMINATE, (NO_BREAST,))
+    assert judge(0.1, 0.5, frame) == (Verdict.INDETERMINATE, (NO_BREAST,))
 
 
 # Reader
@@ -304,9 +307,13 @@ def test_an_image_that_is_no_mammogram_is_no_view_of_its_breast():
     own = model.of(Modality.MG)
     own = replace(own, scoring=replace(own.scoring, breast=scoring))
     model = replace(model, modalities={Modality.MG: own}, kind=MODEL)
+    drawn = demo_image(Modality.MG)
     views = [
-        replace(demo_image(Modality.MG), laterality=Laterality.LEFT, view=view)
-        for view in ("CC", "MLO")
+        replace(
+            drawn, laterality=Laterality.LEFT, view=view, sha256=view,
+            pixels=np.maximum(drawn.pixels, 9 * least),
+        )
+        for least, view in enumerate(("CC", "MLO"))
     ]  # fmt: skip
     for kinds, together in (((MAMMOGRAM, MAMMOGRAM), 1), ((MAMMOGRAM, OTHER), 0)):
         reading = Reader(Kinds((fakes.Scene(),), kinds=kinds), model, threads=1).read(views)

@@ -21,6 +21,7 @@ from mammosono.appliance.pipeline.verdict import NO_BREAST, NO_REGION, NOT_BY_IT
 from mammosono.appliance.values import (
     BreastScoring,
     Calibration,
+    Caution,
     Evidence,
     Label,
     Laterality,
@@ -35,6 +36,7 @@ from mammosono.engines.interface import Engine
 
 MG, US = Modality.MG, Modality.US
 SIZES = {MG: (300, 210), US: (200, 260)}
+AS_POSTED = Caution("as_posted", "As posted.")
 CALM = Scene()
 MALIGNANT = Scene((Lesion((30, 40, 54, 64), 0.1, 0.85),), image=(0.1, 0.1, 0.8))
 BENIGN = Scene((Lesion((30, 40, 54, 64), 0.9, 0.05),), image=(0.1, 0.8, 0.1))
@@ -46,7 +48,8 @@ def posted(modality: Modality, seed: int = 1) -> SourceImage:
     height, width = SIZES[modality]
     pixels = phantom(modality, seed, Label.BENIGN, height=height, width=width).pixels
     pixels.flags.writeable = False
-    return SourceImage(modality, pixels, 8, (0, 255), (0.2, 0.2), f"{seed:064x}", ("As posted.",))
+    sha256 = f"{seed:062x}{modality.value.encode()[0]:02x}"
+    return SourceImage(modality, pixels, 8, (0, 255), (0.2, 0.2), sha256, (AS_POSTED,))
 
 
 def read(*images: SourceImage, scenes: list[Scene], head_weight: float = 0.5) -> Reading:
@@ -243,7 +246,7 @@ def test_a_film_without_a_breast_is_not_cleared():
     film = replace(posted(MG), pixels=noise)
     reading = read(film, posted(US), scenes=[CALM])
     assert [image.verdict for image in reading.images] == [I, N]
-    assert NO_BREAST in reading.images[0].warnings
+    assert NO_BREAST.text in reading.images[0].warnings
     assert (reading.verdict, reading.decided_by) == (I, (MG,))
 
 
@@ -251,8 +254,9 @@ def test_a_positive_image_without_a_region_says_so():
     calm, alarm = read(*PAIR, scenes=[CALM, HEAD_ONLY], head_weight=0.8).images
     assert (alarm.verdict, alarm.findings) == (P, ())
     assert alarm.score == pytest.approx(0.8)
-    assert alarm.warnings == ("As posted.", NO_REGION)
-    assert calm.warnings == ("As posted.",)
+    assert alarm.warnings == ("As posted.", NO_REGION.text)
+    assert alarm.reasons == ("as_posted", "no_region")
+    assert (calm.warnings, calm.reasons) == (("As posted.",), ("as_posted",))
 
 
 def test_a_malignant_region_too_faint_to_outline_is_said_too_beside_a_benign_one():
@@ -261,7 +265,7 @@ def test_a_malignant_region_too_faint_to_outline_is_said_too_beside_a_benign_one
     (image,) = read(posted(US), scenes=[Scene((faint, benign))], head_weight=0.0).images
     assert image.verdict is P
     assert [found.label for found in image.findings] == [Label.BENIGN]
-    assert NO_REGION in image.warnings
+    assert NO_REGION.text in image.warnings
 
 
 def test_the_time_of_every_step_is_told():
@@ -352,8 +356,8 @@ def test_two_views_are_judged_as_one_breast():
     assert (breast.laterality, breast.images, breast.verdict) == (Laterality.LEFT, (0, 1), P)
     assert breast.score == pytest.approx(0.4125)
     assert (reading.verdict, reading.decided_by) == (P, (MG,))
-    assert NOT_BY_ITSELF not in reading.images[0].warnings
-    assert NOT_BY_ITSELF in reading.images[1].warnings
+    assert NOT_BY_ITSELF.text not in reading.images[0].warnings
+    assert NOT_BY_ITSELF.text in reading.images[1].warnings
 
 
 def test_a_breast_that_one_view_clears_is_negative_and_shows_nothing_malignant():
@@ -378,7 +382,7 @@ def test_a_positive_breast_names_a_malignant_finding_where_it_shows_one():
         views("CC"),
         views("CC", "CC"),
         views("CC", "ML"),
-        (*views("CC"), *views("MLO", side=Laterality.RIGHT)),
+        (views("CC")[0], views("CC", "MLO", side=Laterality.RIGHT)[1]),
     ],
 )
 def test_without_both_standard_views_of_one_breast_each_image_is_judged_by_itself(images):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -14,7 +15,7 @@ import readings
 
 from mammosono.appliance.output.report import LONGEST_SIDE_PX, html_report
 from mammosono.appliance.output.wording import INTENDED_USE
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import Laterality, Modality, Origin, Verdict
 
 VOID = {"meta", "input", "img"}
 
@@ -72,6 +73,23 @@ def test_it_tells_verdicts_reason_model_and_use():
     assert "denoise 120 ms, network 431 ms, total 700 ms" in text
     assert "anscombe (gain 0.01235, sigma 1.5)" in text
     assert "The pixel size is not known." in text
+
+
+def test_an_image_is_called_by_its_side_and_view_and_two_alike_are_told_apart():
+    film = readings.image(0, Modality.MG, Verdict.NEGATIVE, size=(70, 70), score=0.1)
+    left = replace(film, laterality=Laterality.LEFT, view="CC", laterality_from=Origin.FORM)
+    seen = readings.reading(replace(left, name="<a>.png"), replace(left, index=1), film)
+    text = html_report("feed", seen)
+    assert re.findall(r"<h3>(.*?) <span", text) == ["L CC (1)", "L CC (2)", "image 0"]
+    assert text.count("(as posted)") == 2
+    assert "&lt;a&gt;.png" in text
+    assert 'alt="L CC (1) as posted"' in text
+
+
+def test_warnings_on_the_study_stand_beside_its_verdict():
+    doubted = replace(readings.pair(), warnings=("Check that all are of <one> patient.",))
+    text = html_report("feed", doubted)
+    assert "The mammogram is positive. Check that all are of &lt;one&gt; patient.</p>" in text
 
 
 @pytest.mark.parametrize(("verdict", "symbol"), [(Verdict.NEGATIVE, "−"), (Verdict.POSITIVE, "+")])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import BYTES_ALONE, Laterality, Modality, Posted, Verdict
 from mammosono.engines.open import DEFAULT
 from mammosono.engines.options import EngineOptions
 
@@ -34,18 +34,25 @@ class StoredFile:
     modality: Modality
     path: Path
     sha256: str
+    posted: Posted = BYTES_ALONE
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, Any]:
         return {
             "modality": self.modality.value,
             "path": str(self.path),
             "sha256": self.sha256,
+            "posted": asdict(self.posted),
         }
 
     @classmethod
-    def of(cls, document: Mapping[str, str]) -> StoredFile:
-        """Of what `document` returned."""
-        return cls(Modality(document["modality"]), Path(document["path"]), document["sha256"])
+    def of(cls, document: Mapping[str, Any]) -> StoredFile:
+        """Of what `document` returned, also by way of JSON."""
+        said = document["posted"]
+        side = Laterality(said["laterality"]) if said["laterality"] else None
+        return cls(
+            Modality(document["modality"]), Path(document["path"]), document["sha256"],
+            Posted(said["name"], side, said["view"]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def decode(files: Iterable[StoredFile], watch: Stopwatch) -> list[SourceImage]:
         name = f"{MODALITIES[file.modality].part} {number[file.modality]}"
         try:
             with watch.lap("decode"):
-                images.append(read_image(_posted_bytes(file), file.modality))
+                images.append(read_image(_posted_bytes(file), file.modality, posted=file.posted))
         except (IntakeError, StorageDamaged) as error:
             error.args = (f"{name}: {error}",)
             raise

@@ -12,7 +12,7 @@ from typing import Any
 from mammosono.appliance.errors import StorageDamaged, UnknownStudy
 from mammosono.appliance.studies.spool.seal import seal, sha256
 from mammosono.appliance.studies.spool.values import Status, StoredImage, Study, Upload
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import Laterality, Modality, Posted, Verdict
 
 _WITHOUT_RESULT = (
     "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, result_sha256, "
@@ -37,10 +37,10 @@ class Records:
                 (study_id, owner, posted),
             ).lastrowid
             self._db.executemany(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (number, place, upload.modality.value, upload.sha256, upload.size)
-                    for place, upload in enumerate(uploads)
+                    (number, place, u.modality.value, u.sha256, u.size, *_columns(u.posted))
+                    for place, u in enumerate(uploads)
                 ],
             )
             assert number is not None
@@ -181,7 +181,7 @@ class Records:
     def _parsed(self, row: sqlite3.Row) -> Study:
         intact = _is_intact(row)
         images = self._db.execute(
-            "SELECT modality, sha256, size FROM images WHERE number = ? ORDER BY place",
+            "SELECT * FROM images WHERE number = ? ORDER BY place",
             (row["number"],),
         )
         return Study(
@@ -191,7 +191,10 @@ class Records:
             posted=datetime.fromtimestamp(row["posted"], timezone.utc),
             status=Status(row["status"]),
             attempts=row["attempts"],
-            images=tuple(StoredImage(Modality(m), sha256, size) for m, sha256, size in images),
+            images=tuple(
+                StoredImage(Modality(i["modality"]), i["sha256"], i["size"], _posted(i))
+                for i in images
+            ),
             verdict=Verdict(row["verdict"]) if row["verdict"] and intact else None,
             result=row["result"] or b"" if intact else b"",
             damaged=not intact,
@@ -207,6 +210,15 @@ class Records:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _columns(posted: Posted) -> tuple[str | None, ...]:
+    return posted.name, posted.laterality and posted.laterality.value, posted.view
+
+
+def _posted(row: sqlite3.Row) -> Posted:
+    side = row["laterality"]
+    return Posted(row["name"], Laterality(side) if side else None, row["view"])
 
 
 def _is_intact(row: sqlite3.Row) -> bool:

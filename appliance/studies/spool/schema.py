@@ -47,6 +47,11 @@ MIGRATIONS = (
     UPDATE studies SET result_sha256 = sha256(result) WHERE result IS NOT NULL;
     UPDATE studies SET seal = seal(number, study_id, verdict, result_sha256) WHERE status = 'done';
     """,
+    """
+    ALTER TABLE images ADD COLUMN name TEXT;      -- of the posted file, to be shown
+    ALTER TABLE images ADD COLUMN laterality TEXT;
+    ALTER TABLE images ADD COLUMN view TEXT;
+    """,
 )
 """Migration k takes a spool of user_version k to k + 1. Never changed once released."""
 

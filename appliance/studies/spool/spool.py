@@ -28,7 +28,13 @@ from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.appliance.studies.spool.files import disk_errors
 from mammosono.appliance.studies.spool.records import Records
 from mammosono.appliance.studies.spool.schema import connect
-from mammosono.appliance.studies.spool.values import Retained, Status, Study, Upload
+from mammosono.appliance.studies.spool.values import (
+    Retained,
+    Status,
+    StoredImage,
+    Study,
+    Upload,
+)
 from mammosono.appliance.values import Verdict
 
 logger = logging.getLogger(__name__)
@@ -276,8 +282,7 @@ class Spool:
             return None
         if study.owner != owner:
             raise StudyConflict("Post the images under another id.")
-        stored = [(image.modality, image.sha256) for image in study.images]
-        same = stored == [(upload.modality, upload.sha256) for upload in uploads]
+        same = list(map(_as_read, study.images)) == list(map(_as_read, uploads))
         failed = study.problem is not None and (not same or study.problem["status"] >= 500)
         if failed or (study.damaged and same):
             # Nothing was read under this id: better images, or a better day, may have it.
@@ -403,6 +408,11 @@ class Spool:
 
     def _pictures(self, study: Study) -> Path:
         return self._folder / "pictures" / str(study.number)
+
+
+def _as_read(image: Upload | StoredImage) -> tuple[object, ...]:
+    """What a reading of it hangs on; the same file may come by another name."""
+    return image.modality, image.sha256, image.posted.laterality, image.posted.view
 
 
 def _only_process(path: Path) -> int:

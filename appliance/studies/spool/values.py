@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mammosono.appliance.values import Modality, Verdict
+from mammosono.appliance.values import BYTES_ALONE, Modality, Posted, Verdict
 
 
 class Status(str, Enum):
@@ -31,6 +31,7 @@ class Upload:
     path: Path
     sha256: str
     size: int
+    posted: Posted = BYTES_ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class StoredImage:
     modality: Modality
     sha256: str
     size: int
+    posted: Posted = BYTES_ALONE
 
 
 @dataclass(frozen=True, slots=True)

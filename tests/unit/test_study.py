@@ -1,0 +1,130 @@
+"""Whether the images of a study belong together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from fakes import FakeEngine, Scene, fake_model
+
+from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
+from mammosono.appliance.identity import Identity, name_of
+from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.study import (
+    DAYS_APART,
+    MOST_DAYS_APART,
+    PATIENT_UNCONFIRMED,
+    SIDES_DIFFER,
+    study_cautions,
+)
+from mammosono.appliance.values import Laterality, Modality, Reading, SourceImage, Verdict
+
+MG, US = Modality.MG, Modality.US
+L, R = Laterality.LEFT, Laterality.RIGHT
+JANE = Identity(patient_id=("4711", ""), name=name_of("Doe^Jane"))
+NAMED = replace(JANE, patient_id=None)
+NUMBERED = replace(JANE, name=())
+MARY = Identity(patient_id=("4712", ""), name=name_of("Smith^Mary"))
+ALARM = Scene((), image=(0.0, 0.0, 1.0))
+
+
+def image(
+    modality: Modality, identity: Identity = JANE, side: Laterality | None = None, seed: int = 0
+) -> SourceImage:
+    height, width = (300, 210) if modality is MG else (200, 260)
+    rows, columns = np.mgrid[:height, :width]
+    breast = (columns / width) ** 2 + (2 * rows / height - 1) ** 2 < 0.8
+    pixels = np.where(breast, 120 + (rows + columns + seed) % 60, 0).astype(np.uint8)
+    return SourceImage(
+        modality, pixels, 8, (0, 255), None, f"{modality.value}{seed}", laterality=side,
+        identity=identity,
+    )  # fmt: skip
+
+
+def read(*images: SourceImage, scene: Scene = Scene()) -> Reading:
+    return Reader(FakeEngine([scene]), fake_model(), threads=1).read(images)
+
+
+def test_two_patients_are_refused_wherever_they_stand_and_nobody_is_named():
+    for images in (
+        [image(MG), image(US, MARY)],
+        [image(MG), image(MG, MARY, seed=1)],
+        [image(MG), image(US, Identity()), image(US, MARY, seed=1)],
+    ):
+        with pytest.raises(PatientsDiffer) as refused:
+            read(*images)
+        assert not any(word in str(refused.value) for word in ("4711", "4712", "Doe", "Smith"))
+
+
+@pytest.mark.parametrize(
+    ("identities", "unconfirmed"),
+    [
+        ([JANE, JANE], False),
+        ([JANE, Identity()], True),
+        ([Identity(), Identity()], False),
+        ([NAMED, NUMBERED], True),
+        ([NAMED, NUMBERED, JANE], False),
+    ],
+)
+def test_where_one_is_named_and_another_not_it_is_read_with_a_warning(identities, unconfirmed):
+    images = [image(MG, each, seed=k) for k, each in enumerate(identities)]
+    reading = read(*images, image(US, identities[0]))
+    assert (PATIENT_UNCONFIRMED.text in reading.warnings) == unconfirmed
+    assert (PATIENT_UNCONFIRMED.code in reading.reasons) == unconfirmed
+    assert reading.verdict is Verdict.NEGATIVE
+
+
+def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels():
+    film = image(MG)
+    for again in (
+        film,
+        replace(film, modality=US),
+        replace(film, sha256="of another file"),
+        replace(image(US), sha256=film.sha256),
+    ):
+        with pytest.raises(RepeatedImage, match="Images 1 and 2"):
+            read(film, again)
+    assert study_cautions([film, image(MG, seed=1), image(US)]) == ()
+
+
+@pytest.mark.parametrize(
+    ("films", "echoes", "differ"),
+    [
+        ([L], [R], True),
+        ([R], [L], True),
+        ([L, None], [R], True),
+        ([L], [L], False),
+        ([L, R], [R], False),
+        ([L], [None], False),
+        ([None], [R], False),
+        ([L], [L, R], False),
+    ],
+)
+def test_films_of_one_breast_and_ultrasound_of_the_other_are_never_cleared(films, echoes, differ):
+    images = [
+        *(image(MG, side=side, seed=k) for k, side in enumerate(films)),
+        *(image(US, side=side, seed=k) for k, side in enumerate(echoes)),
+    ]
+    reading = read(*images)
+    assert {each.verdict for each in reading.images} == {Verdict.NEGATIVE}
+    assert reading.verdict is (Verdict.INDETERMINATE if differ else Verdict.NEGATIVE)
+    assert reading.warnings == ((SIDES_DIFFER.text,) if differ else ())
+    assert reading.reasons == ((SIDES_DIFFER.code,) if differ else ())
+    assert (reading.decided_by == ()) == differ
+    assert read(*images, scene=ALARM).verdict is Verdict.POSITIVE
+
+
+def test_images_of_two_occasions_are_told():
+    first = date(2026, 1, 1)
+    for days, told in ((MOST_DAYS_APART, False), (MOST_DAYS_APART + 1, True)):
+        later = replace(JANE, taken=first + timedelta(days))
+        found = study_cautions([image(MG, replace(JANE, taken=first)), image(US, later)])
+        assert found == ((DAYS_APART,) if told else ())
+
+
+def test_why_a_study_is_indeterminate_is_said_by_codes():
+    assert read(image(MG)).reasons == ("incomplete",)
+    blank = replace(image(MG), pixels=np.random.default_rng(0).integers(40, 80, (300, 210), "u1"))
+    assert read(blank, image(US)).reasons == ("image_indeterminate",)
