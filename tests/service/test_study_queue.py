@@ -212,6 +212,28 @@ def test_a_failure_that_nobody_listed_ends_its_study_and_the_next_one_is_read(
     run(tmp_path, test)
 
 
+def test_a_study_whose_row_cannot_be_read_ends_as_failed_and_the_next_one_is_read(
+    tmp_path: Path,
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        spool = await opened(queue)
+        reader.may_read.clear()
+        await take(queue, "s", b"1")
+        await queue.storage(
+            lambda s: s._database.execute("UPDATE images SET modality = 'XX'").rowcount
+        )
+        following = await take(queue, "next", b"2")
+        reader.may_read.set()
+        assert (await queue.wait(following, 30)).status is Status.DONE
+        failed = spool.get("s")
+        assert failed.problem is not None
+        assert (failed.problem["code"], failed.problem["status"]) == ("storage_damaged", 503)
+        assert await queue.impediments() == {}
+        assert len(reader.jobs) == 1
+
+    run(tmp_path, test)
+
+
 def test_a_study_deleted_while_it_is_read_is_counted_nowhere_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
