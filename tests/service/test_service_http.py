@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.http.study_routes import PictureResponse
 from mammosono.appliance.output.document import Model, Result
+from mammosono.appliance.security.audit import AuditLog
+from mammosono.appliance.security.audit_events import TRANSFERRED
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Study
@@ -499,6 +502,24 @@ def test_a_page_of_no_number_that_a_study_can_have_is_refused(
 ) -> None:
     problem(client.get("/v1/studies", params={"before": before}), 422, "invalid_request")
     assert client.get("/v1/studies", params={"before": 2**63 - 1}).status_code == 200
+
+
+def test_a_study_is_acknowledged_when_the_log_says_who_posted_it(
+    reader: FakeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    append = AuditLog.append
+
+    def slowly(log: AuditLog, event: dict[str, Any]) -> str:
+        if event["EventIdentification"]["EventID"] == TRANSFERRED:
+            time.sleep(0.5)
+            written.set()
+        return append(log, event)
+
+    monkeypatch.setattr(AuditLog, "append", slowly)
+    with running(reader, state=tmp_path) as client:
+        assert client.post("/v1/studies?wait=0", **study()).status_code == 202
+        assert written.is_set()
 
 
 def test_a_wait_beyond_the_longest_is_cut_short(reader: FakeReader) -> None:

@@ -168,6 +168,19 @@ def test_a_study_whose_reader_is_lost_ends_though_the_disk_refuses_it_for_a_whil
     run(tmp_path, test)
 
 
+def test_a_study_whose_reader_is_lost_once_is_read_again_and_twice_fails(tmp_path: Path) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [lose, read_well, lose, lose]
+        once = await queue.wait(await take(queue, "once", b"1"), 30)
+        assert (once.status, once.attempts) == (Status.DONE, 2)
+        twice = await queue.wait(await take(queue, "twice", b"2"), 30)
+        assert twice.problem is not None
+        assert (twice.problem["code"], twice.attempts) == ("reader_lost", 2)
+        assert len(reader.jobs) == 4
+
+    run(tmp_path, test)
+
+
 def test_a_study_is_queued_again_though_the_disk_refuses_it_while_no_model_runs(
     tmp_path: Path, disk: BadDisk
 ) -> None:
