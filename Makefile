@@ -24,7 +24,7 @@ help:
 	@echo "make format  put the code in form"
 	@echo "make bench   milliseconds a stage on this machine"
 	@echo "make faults  kill -9 under load, 200 times; 1000 pairs without a pause (half an hour)"
-	@echo "make fuzz    100 000 damaged files (six minutes)"
+	@echo "make fuzz    100 000 damaged files, 5000 requests, token files, messages (twenty minutes)"
 	@echo "make mutants the code without each of its safeguards: do the tests notice? (half an hour)"
 	@echo "make openapi renew docs/openapi.json"
 	@echo "make sbom    sbom.json: what is on the device; make audit: is any of it known to be unsafe"

@@ -43,7 +43,7 @@ def endure(
     appliance = Appliance(folder / "state", worker=False, queue_length=8, min_free_bytes=0)
     appliance.start()
     appliance.until_ready()
-    with Clients(appliance.url, pairs, count=4, pause_s=0.0) as clients:
+    with Clients(appliance.url, pairs, count=4, pause_s=0.0, restless=False) as clients:
         while outcome.read < count:
             time.sleep(1.0)
             outcome.read = appliance.count("done")
