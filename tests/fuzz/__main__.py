@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -66,7 +68,8 @@ def main() -> int:
         console.print(f"{options.documents} damaged settings: {_told(refused)} went wrong")
         held = held and not wrong and not refused
     if options.messages:
-        with tempfile.TemporaryDirectory() as folder:
+        quiet = contextlib.redirect_stderr(io.StringIO())  # the worker says what it refuses
+        with quiet, tempfile.TemporaryDirectory() as folder:
             answers, wrong = talk(options.messages, options.first, Path(folder, "worker"))
         console.print(
             f"{options.messages} damaged messages: {_told(answers)}; wrong {_told(wrong)}"

@@ -101,13 +101,12 @@ def _told(place: Path, data: bytes) -> str:
             with contextlib.suppress(ConnectionError):
                 client.sendall(data)
                 client.shutdown(socket.SHUT_WR)
-            said = client.recv(65536)
-            while said and client.recv(65536):
-                pass
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                while piece := client.recv(65536):
+                    said += piece
         except TimeoutError:
             return "hung"
-        except ConnectionError:
-            return "cut"
     if len(said) < HEADER.size:
         return "cut"
     return f"kind {HEADER.unpack(said[: HEADER.size])[2]}"

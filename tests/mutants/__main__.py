@@ -30,7 +30,7 @@ def main() -> int:
     table = Table("", "promise taken out", "file", "tests", "seconds", title="Mutants")
     survivors = 0
     with Copy() as copy, console.status("As it is") as status:
-        sound = copy.run(name for _, mutant in chosen for name in mutant.tests)
+        sound = copy.run((name for _, mutant in chosen for name in mutant.tests), 3600)
         not_passed = {name: how for name, how in sound.tests.items() if how != "passed"}
         for number, mutant in chosen:
             status.update(f"{number} of {len(MUTANTS)}: {mutant.promise}")

@@ -50,7 +50,6 @@ ACCESS = (
         "    if not tokens and not tokens_are_optional(settings):",
         "    if False:",
         "test_the_network_reaches_it_with_tokens_and_tls_alone",
-        "test_the_service_does_not_start_where_the_network_would_find_it_unprotected",
     ),
     mutant(
         "no service on the network without TLS",
