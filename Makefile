@@ -60,6 +60,8 @@ bench: $(VENV)/.test
 
 faults: $(VENV)/.test
 	cd tests && ../$(BIN)/python -m faults
+	cd tests && ../$(BIN)/python -m faults --rounds 40 --max-age 5 --pairs 0
+	$(BIN)/pytest tests/service/test_faults_disk.py
 
 fuzz: $(VENV)/.test
 	cd tests && ../$(BIN)/python -m fuzz --count 100000 --posts 1000
