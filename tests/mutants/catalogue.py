@@ -98,6 +98,13 @@ ACCESS = (
         f"{SECURITY}/tokens.py",
         "            self._version = self._version and _VANISHED",
         "            self._version = None",
+        "test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_open_it",
+    ),
+    mutant(
+        "a token file that cannot be read lets nobody in",
+        f"{SECURITY}/tokens.py",
+        "            raise StorageFailed(_UNREADABLE) from None",
+        "            self._tokens, self._version = (), None",
         "test_a_file_that_cannot_be_read_lets_nobody_in",
     ),
     mutant(
@@ -244,8 +251,8 @@ BROWSER = (
     mutant(
         "no page of documentation loads anything from the internet",
         f"{HTTP}/app.py",
-        "        openapi_url=None,",
-        '        openapi_url="/openapi.json",',
+        "        docs_url=None,\n        redoc_url=None,\n        openapi_url=None,",
+        "",
         "test_requests_that_mean_nothing_are_answered_with_a_problem",
     ),
 )

@@ -479,6 +479,7 @@ def test_nothing_is_logged_of_who_and_which_file(
         ("GET", "/v1/studies/%00", 404, "unknown_study"),
         ("GET", "/v1/studies/..%2f..%2fetc", 404, "not_found"),
         ("GET", "/docs", 404, "not_found"),
+        ("GET", "/openapi.json", 404, "not_found"),
         ("PUT", "/v1/studies", 405, "method_not_allowed"),
         ("POST", "/healthz", 405, "method_not_allowed"),
         ("BREW", "/v1/studies", 405, "method_not_allowed"),
