@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from faults.pairs import phantom_pairs
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with it
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="kills")
     parser.add_argument("--pairs", type=int, default=1000, help="read without a pause")

@@ -107,6 +107,12 @@ class Appliance:
             assert self._process is not None
             self._process.wait()
 
+    def end(self) -> None:
+        """Whatever happened: nothing of it is left running."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
     def stop(self) -> tuple[int, float]:
         """SIGTERM; exit status and seconds until it was gone."""
         assert self._process is not None

@@ -88,6 +88,7 @@ def fire(
             state, worker=worker, constants=constants, queue_length=16, min_free_bytes=0, **age
         )
         appliance.log_to(folder / "serve.log")
+        stack.callback(appliance.end)
         appliance.start()
         appliance.until_ready()
         with Clients(appliance.url, pairs, count=3, pause_s=0.05) as clients:
