@@ -65,7 +65,7 @@ async def get_readiness(request: Request) -> Response:
         checks["access"] = is_open if access.open else "by token"
     with contextlib.suppress(ApplianceError):
         if unclaimed := await queue.storage(Spool.unclaimed_files):
-            checks["unclaimed"] = f"{unclaimed} posted files of a lost database are kept"
+            checks["unclaimed"] = f"{unclaimed} posted files that no study has are kept"
     for error in found.values():
         return problems.refuse(error, checks=checks)
     return JSONResponse({"status": "ready", "checks": checks})

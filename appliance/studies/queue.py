@@ -17,11 +17,12 @@ from mammosono.appliance.errors import (
     ModelUnavailable,
     QueueFull,
     ReaderLost,
+    StorageDamaged,
     StorageError,
     StorageFailed,
     StudyNotRead,
 )
-from mammosono.appliance.output.problem import from_error, from_unexpected
+from mammosono.appliance.output.problem import Problem, from_error, from_unexpected
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.studies.broadcast import Broadcast
 from mammosono.appliance.studies.reader_process.job import (
@@ -271,6 +272,9 @@ class StudyQueue:
         if self._closing:
             return False
         study = await self.storage(Spool.claim)
+        if study is not None and study.damaged:
+            await self._fail(study, _unreadable(study).document())
+            return True
         if study is not None:
             self.metrics.claimed(time.time() - study.posted.timestamp())
             self.broadcast.publish(study)
@@ -417,6 +421,11 @@ class StudyQueue:
                 logger.info(
                     "studies removed: %d by age, %d to make room", removed.by_age, removed.by_space
                 )
+
+
+def _unreadable(study: Study) -> Problem:
+    error = StorageDamaged("The study was damaged on the disk; post the images again.")
+    return from_error(error, f"/v1/studies/{study.study_id}")
 
 
 def _reader_of(result: bytes) -> str:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -18,8 +19,12 @@ import httpx
 class Appliance:
     """The service, its reader process and, if asked for, the worker that computes the network."""
 
-    def __init__(self, state: Path, *, worker: bool, **settings: object) -> None:
-        self.state = state
+    def __init__(
+        self, state: Path, *, worker: bool, constants: Mapping[str, float] = {}, **settings: object
+    ) -> None:
+        """constants: of the appliance's modules, by dotted name, with other values: shorter pauses
+        and deadlines."""
+        self.state, self._constants = state, constants
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
@@ -40,12 +45,11 @@ class Appliance:
 
     def start(self) -> None:
         """Returns once it answers."""
-        command = [
-            sys.executable,
-            "-c",
-            "from mammosono.appliance.cli import main; main()",
-            "serve",
-        ]
+        lines = ["from mammosono.appliance.cli import main"]
+        for name, value in self._constants.items():
+            module, _, constant = f"mammosono.appliance.{name}".rpartition(".")
+            lines += [f"import {module} as module", f"module.{constant} = {value}"]
+        command = [sys.executable, "-c", "\n".join([*lines, "main()"]), "serve"]
         log = self._log.open("ab")
         self._process = subprocess.Popen(command, env=self._environment, stderr=log)
         log.close()
@@ -101,6 +105,12 @@ class Appliance:
         os.kill(pid, signal.SIGKILL)
         if pid == self.web:
             assert self._process is not None
+            self._process.wait()
+
+    def end(self) -> None:
+        """Whatever happened: nothing of it is left running."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
             self._process.wait()
 
     def stop(self) -> tuple[int, float]:

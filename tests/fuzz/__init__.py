@@ -1,1 +1,1 @@
-"""Damaged image files by the thousand, through the reader's decoders and a whole appliance."""
+"""Damaged files, requests, documents and messages by the thousand, and what becomes of them."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from faults.appliance import Appliance, alive
+from faults.disk import CannotMount, fill, mount, small_disk
 from faults.pairs import phantom_pairs
 
 pytestmark = pytest.mark.slow
@@ -22,22 +21,14 @@ PAIR = phantom_pairs(1)[0]
 FILES = [("mammogram", PAIR[0]), ("ultrasound", PAIR[1])]
 
 
-def mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """8 MiB of their own."""
-    if shutil.which("mount") is None:
-        pytest.skip("there is no mount command here")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        with small_disk(tmp_path / "disk", 8) as folder:
+            yield folder
+    except CannotMount as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -54,17 +45,6 @@ def appliance(disk: Path) -> Iterator[Appliance]:
 def post(appliance: Appliance, study_id: str, wait: int = 60) -> httpx.Response:
     place = f"{appliance.url}/v1/studies?wait={wait}"
     return httpx.post(place, files=FILES, data={"study_id": study_id}, timeout=120)
-
-
-def fill(disk: Path) -> Path:
-    """Somebody else's file that takes all that is left."""
-    hog = disk / "hog"
-    with hog.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return hog
 
 
 def test_a_full_disk_refuses_the_study_and_loses_none_and_takes_the_next_when_there_is_room(
@@ -102,6 +82,57 @@ def test_a_study_that_is_read_while_the_disk_is_full_is_done_when_there_is_room(
     time.sleep(6.0)
     hog.unlink()
     appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
+    appliance.until_ready()
+
+
+def test_a_study_that_is_claimed_on_a_full_disk_is_done_when_there_is_room(
+    appliance: Appliance, disk: Path
+) -> None:
+    appliance.stop()
+    appliance.start()  # it takes studies before its reader is ready
+    place = f"{appliance.url}/v1/studies/waiting"
+    appliance.until(lambda: post(appliance, "waiting", wait=0).status_code == 202)
+    hog = fill(disk)
+    appliance.until(lambda: "being loaded" not in httpx.get(appliance.url + "/readyz").text)
+    time.sleep(3.0)
+    hog.unlink()
+    appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
+    appliance.until_ready()
+
+
+def test_a_study_whose_reader_is_lost_on_a_full_disk_is_read_again_when_there_is_room(
+    appliance: Appliance, disk: Path
+) -> None:
+    reader = appliance.pids()["reader"]
+    os.kill(reader, signal.SIGSTOP)
+    place = f"{appliance.url}/v1/studies/during"
+    assert post(appliance, "during", wait=0).status_code == 202
+    appliance.until(lambda: httpx.get(place).json()["status"] == "reading")
+    hog = fill(disk)
+    appliance.kill(reader)
+    time.sleep(3.0)
+    assert httpx.get(place).json()["status"] in ("reading", "queued", "done")
+    hog.unlink()
+    appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
+    appliance.until_ready()
+
+
+def test_pictures_for_which_there_was_no_room_are_drawn_when_there_is(
+    appliance: Appliance, disk: Path
+) -> None:
+    reader = appliance.pids()["reader"]
+    os.kill(reader, signal.SIGSTOP)
+    place = f"{appliance.url}/v1/studies/during"
+    assert post(appliance, "during", wait=0).status_code == 202
+    appliance.until(lambda: httpx.get(place).json()["status"] == "reading")
+    hog = fill(disk)
+    with hog.open("r+b") as file:  # room for the result, and for no picture
+        file.truncate(hog.stat().st_size - 96 * 1024)
+    os.kill(reader, signal.SIGCONT)
+    time.sleep(6.0)
+    hog.unlink()
+    appliance.until(lambda: httpx.get(place).json()["status"] == "done", 60)
+    appliance.until(lambda: appliance.answers("/v1/studies/during/images/0/overlay.png"), 60)
     appliance.until_ready()
 
 

@@ -12,7 +12,9 @@ from fuzz import campaign
 from fuzz.campaign import attack
 from fuzz.mutate import damaged
 from fuzz.posts import post
+from fuzz.requests import ask, documents, settings
 from fuzz.seeds import WHOLE
+from fuzz.worker import talk
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,29 @@ def test_damaged_files_and_requests_are_answered_by_an_appliance(tmp_path: Path)
     assert posted.count == 40
     assert len(posted.readers) == 1
     assert len(posted.answers) > 3
+
+
+def test_damaged_requests_are_answered_and_let_nobody_in(tmp_path: Path) -> None:
+    asked = ask(tmp_path, 200)
+    assert asked.held, asked
+    assert asked.count == 200
+    assert len(asked.answers) > 5
+
+
+def test_damaged_token_files_let_nobody_in(tmp_path: Path) -> None:
+    assert documents(400, 0, tmp_path) == {}
+
+
+def test_settings_that_mean_nothing_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(400, 0, monkeypatch.setenv, monkeypatch.delenv) == {}
+
+
+def test_damaged_messages_to_the_worker_are_answered_and_the_next_client_is_served(
+    tmp_path: Path,
+) -> None:
+    answers, wrong = talk(400, 0, tmp_path / "worker")
+    assert wrong == {}
+    assert {"kind 3", "kind 4", "cut"} <= set(answers)
 
 
 def _fragile(numbers: range, tell: Connection, _: Path) -> None:

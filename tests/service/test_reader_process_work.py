@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -202,23 +205,50 @@ def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses
         child.end()
 
 
-def test_it_ends_with_the_service_even_by_kill(tmp_path: Path) -> None:
-    """A stand-in for the service starts it, tells its number, and is killed."""
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_it_ends_with_the_service_even_by_kill(tmp_path: Path, busy: bool) -> None:
+    """A stand-in for the service starts it, gives it a file that never comes, and is killed."""
+    file = tmp_path / "file"
+    os.mkfifo(file)
+    order = {"read": "s", "images": [stored_nowhere(file)], "pictures": str(tmp_path)}
     start = (
         "import subprocess, sys, json, time\n"
-        "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "p = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
         'p.stdin.write(b\'{"open": {"bundle": null, "memory_bytes": null, "options": \'\n'
         '  b\'{"threads": 1, "runtime": "onnxruntime"}}}\\n\'); p.stdin.flush()\n'
-        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(600)\n"
+        "p.stdout.readline(); p.stdin.write(sys.argv[1].encode()); p.stdin.flush()\n"
+        "print(p.pid, flush=True); time.sleep(600)\n"
     )
+    said = json.dumps(order) + "\n" if busy else ""
     with subprocess.Popen(
-        [sys.executable, "-c", start, *COMMAND], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", start, said, *COMMAND], stdout=subprocess.PIPE, text=True
     ) as service:
         assert service.stdout is not None
         reader = int(service.stdout.readline())
         handle = os.pidfd_open(reader)
+        writer = opened_by_the_reader(file) if busy else None
         service.send_signal(signal.SIGKILL)
-    import select
+    try:
+        assert select.select([handle], [], [], 30)[0], "the reader outlived the service"
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+        if writer is not None:
+            os.close(writer)
 
-    assert select.select([handle], [], [], 30)[0], "the reader outlived the service"
-    os.close(handle)
+
+def stored_nowhere(file: Path) -> dict[str, str]:
+    return StoredFile(Modality.MG, file, "0" * 64).document()
+
+
+def opened_by_the_reader(file: Path) -> int:
+    """A handle for writing to the pipe, once the reader waits at its other end."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > end:
+                raise
+            time.sleep(0.02)

@@ -36,6 +36,8 @@ from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.http.study_routes import PictureResponse
 from mammosono.appliance.output.document import Model, Result
+from mammosono.appliance.security.audit import AuditLog
+from mammosono.appliance.security.audit_events import TRANSFERRED
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Study
@@ -552,6 +554,7 @@ def test_nothing_is_logged_of_who_and_which_file(
         ("GET", "/v1/studies/%00", 404, "unknown_study"),
         ("GET", "/v1/studies/..%2f..%2fetc", 404, "not_found"),
         ("GET", "/docs", 404, "not_found"),
+        ("GET", "/openapi.json", 404, "not_found"),
         ("PUT", "/v1/studies", 405, "method_not_allowed"),
         ("POST", "/healthz", 405, "method_not_allowed"),
         ("BREW", "/v1/studies", 405, "method_not_allowed"),

@@ -75,15 +75,14 @@ def test_files_are_synced_before_the_row_is_written(
 ) -> None:
     order: list[str] = []
     sync = files.sync
-    monkeypatch.setattr(files, "sync", lambda path: (order.append(path.parent.name), sync(path)))
+    note = lambda path: (order.append(path.parent.name), sync(path))  # noqa: E731
+    monkeypatch.setattr(spool_module, "sync", note)
     monkeypatch.setattr(
         spool._records, "enter", lambda *_: order.append("row") or pytest.fail("enough")
     )
     with pytest.raises(pytest.fail.Exception):
         take(spool)
-    assert order[0] == "incoming"  # the bytes, then the folders that lead to them
-    assert order[-1] == "row"
-    assert len(order) >= 3
+    assert order == ["incoming", "spool", "row"]  # the bytes, and the folder that holds them
 
 
 def test_the_database_syncs_every_commit(spool: Spool) -> None:
@@ -242,7 +241,7 @@ def test_files_that_belong_to_no_study_are_swept(world: World) -> None:
     spool.attach(kept)
     before = files_under(world.folder)
     upload(spool, b"never taken")
-    for orphan in ("uploads/ab/abcd", "drawing/7/x.png", "pictures/99/mask_0.png"):
+    for orphan in ("incoming/abcd", "drawing/7/x.png", "pictures/99/mask_0.png"):
         path = world.folder / orphan
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"orphan")
@@ -399,6 +398,95 @@ def test_a_lost_database_costs_no_posted_file(
     assert take(spool, "film", b"film").status is Status.QUEUED
 
 
+@pytest.mark.parametrize("without", ["newest rows", "write-ahead log"])
+def test_an_older_database_costs_no_posted_file(
+    world: World, without: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = world.folder / "studies.db"
+    read(world.spool(), "old", b"old")
+    world.kill()
+    copy = database.read_bytes()
+    spool = world.spool()
+    for data in (b"film", b"scan"):
+        take(spool, data.decode(), data)
+    read(spool, "deleted", b"deleted")
+    spool.delete("deleted")
+    if without == "newest rows":
+        world.kill()
+        database.write_bytes(copy)
+    else:
+        take(spool, "last", b"last")
+        now = database.read_bytes()  # as it was at the last checkpoint
+        world.kill()
+        database.write_bytes(now)
+    for log in world.folder.glob("studies.db-*"):
+        log.unlink()
+    spool = world.spool()
+    assert spool.get("old").status is Status.DONE
+    assert spool.upload_path(spool.get("old").images[0].sha256).read_bytes() == b"old"
+    kept = {path.read_bytes() for path in (world.folder / "unclaimed").iterdir()}
+    assert kept == ({b"film", b"scan"} if without == "newest rows" else {b"last"})
+    assert spool.unclaimed_files() == len(kept)
+    assert f"{len(kept)} posted files" in caplog.text
+
+
+def test_a_study_whose_acceptance_was_cut_off_behind_its_row_has_its_files(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = world.spool()
+
+    def die(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "move", die)
+    monkeypatch.setattr(Spool, "_undo", lambda *_: None)
+    monkeypatch.setattr(files, "try_to_remove", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        take(spool, "s", b"film")
+    monkeypatch.undo()
+    spool = world.spool()
+    study = spool.claim()
+    assert study is not None
+    assert spool.upload_path(study.images[0].sha256).read_bytes() == b"film"
+    assert spool.unclaimed_files() == 0
+
+
+def test_a_deletion_that_was_cut_off_is_completed_and_no_file_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = world.spool()
+    before = files_under(world.folder)
+    read(spool, "s")
+
+    def die(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "unlink", die)
+    with pytest.raises(KeyboardInterrupt):
+        spool.delete("s")
+    monkeypatch.undo()
+    assert files_under(world.folder) > before
+    world.spool()
+    assert files_under(world.folder) == before
+
+
+def test_a_disk_that_refuses_the_move_behind_the_row_leaves_nothing_of_the_study(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = world.spool()
+    before = files_under(world.folder)
+
+    def refuse(*_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "move", refuse)
+    with pytest.raises(StorageFull):
+        take(spool, "s")
+    monkeypatch.undo()
+    assert files_under(world.folder) == before
+    assert spool.list() == []
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -430,16 +518,66 @@ def test_a_row_and_its_result_are_answered_together_as_they_were_written_or_not_
     spool.delete(spool.list()[0].study_id)
 
 
-def test_a_row_that_is_none_of_ours_is_said_to_be_damaged(spool: Spool) -> None:
+UNREADABLE = [
+    "UPDATE images SET modality = 'XX'",
+    "UPDATE images SET sha256 = '../../../tokens.json'",
+    "UPDATE images SET sha256 = x'00ff'",
+    "UPDATE images SET size = 'large'",
+    "DELETE FROM images",
+    "UPDATE studies SET posted = 'yesterday'",
+    "UPDATE studies SET posted = 1e300",
+    "UPDATE studies SET owner = cast(x'63ff' AS TEXT)",
+]
+
+
+@pytest.mark.parametrize("damage", UNREADABLE)
+def test_a_row_that_cannot_be_read_stands_in_nobody_s_way(world: World, damage: str) -> None:
+    spool = world.spool()
     take(spool, "s")
-    spool._database.execute("UPDATE images SET modality = 'XX'")
-    for call in (spool.claim, lambda: spool.get("s"), spool.list):
-        with pytest.raises(StorageDamaged):
-            call()
-    spool._database.execute("UPDATE images SET modality = 'MG'")
+    spool._database.execute(damage)
+    take(spool, "next", b"next")
+    spool = world.spool()  # it opens
+    with pytest.raises(StorageDamaged):
+        spool.get("s")
+    assert [study.study_id for study in spool.list()] == ["next", "s"]
     claimed = spool.claim()
     assert claimed is not None
-    assert claimed.attempts == 1
+    assert (claimed.study_id, claimed.damaged) == ("s", True)
+    spool = world.spool()  # killed over it
+    claimed = spool.claim()
+    assert claimed is not None
+    assert spool.fail(claimed, BAD_DAY)
+    following = spool.claim()
+    assert following is not None
+    assert (following.study_id, following.damaged) == ("next", False)
+    failed = spool.get("s")
+    assert (failed.status, failed.problem) == (Status.FAILED, BAD_DAY)
+    if "owner" not in damage:
+        assert take(spool, "s").status is Status.QUEUED  # posted again, it is read
+    spool.delete("s")
+    assert spool.counts()[Status.FAILED] == 0
+
+
+@pytest.mark.parametrize("problem", ["'{'", "'[]'", "'{\"status\": 503}'", "x'00'"])
+def test_a_failure_that_cannot_be_read_is_said_to_be_damaged(spool: Spool, problem: str) -> None:
+    take(spool, "s")
+    study = spool.claim()
+    assert study is not None
+    spool.fail(study, BAD_DAY)
+    spool._database.execute(f"UPDATE studies SET problem = {problem}")
+    with pytest.raises(StorageDamaged):
+        spool.get("s")
+    assert spool.list()[0].status is Status.FAILED
+    assert take(spool, "s").status is Status.QUEUED
+
+
+def test_a_file_whose_row_was_damaged_leaves_with_its_study(world: World) -> None:
+    spool = world.spool()
+    empty = files_under(world.folder)
+    take(spool, "s")
+    spool._database.execute("UPDATE studies SET posted = 'yesterday'")
+    spool.delete("s")
+    assert files_under(world.folder) == empty
 
 
 def test_results_of_the_first_schema_are_sealed_when_it_is_opened(world: World) -> None:

@@ -168,6 +168,19 @@ def test_a_study_whose_reader_is_lost_ends_though_the_disk_refuses_it_for_a_whil
     run(tmp_path, test)
 
 
+def test_a_study_whose_reader_is_lost_once_is_read_again_and_twice_fails(tmp_path: Path) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [lose, read_well, lose, lose]
+        once = await queue.wait(await take(queue, "once", b"1"), 30)
+        assert (once.status, once.attempts) == (Status.DONE, 2)
+        twice = await queue.wait(await take(queue, "twice", b"2"), 30)
+        assert twice.problem is not None
+        assert (twice.problem["code"], twice.attempts) == ("reader_lost", 2)
+        assert len(reader.jobs) == 4
+
+    run(tmp_path, test)
+
+
 def test_a_study_is_queued_again_though_the_disk_refuses_it_while_no_model_runs(
     tmp_path: Path, disk: BadDisk
 ) -> None:
@@ -208,6 +221,28 @@ def test_a_failure_that_nobody_listed_ends_its_study_and_the_next_one_is_read(
         assert (await queue.wait(await take(queue, "next"), 30)).status is Status.DONE
         # A better day may have it: it is read when it is posted again.
         assert (await queue.wait(await take(queue, "first"), 30)).status is Status.DONE
+
+    run(tmp_path, test)
+
+
+def test_a_study_whose_row_cannot_be_read_ends_as_failed_and_the_next_one_is_read(
+    tmp_path: Path,
+) -> None:
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        spool = await opened(queue)
+        reader.may_read.clear()
+        await take(queue, "s", b"1")
+        await queue.storage(
+            lambda s: s._database.execute("UPDATE images SET modality = 'XX'").rowcount
+        )
+        following = await take(queue, "next", b"2")
+        reader.may_read.set()
+        assert (await queue.wait(following, 30)).status is Status.DONE
+        failed = spool.get("s")
+        assert failed.problem is not None
+        assert (failed.problem["code"], failed.problem["status"]) == ("storage_damaged", 503)
+        assert await queue.impediments() == {}
+        assert len(reader.jobs) == 1
 
     run(tmp_path, test)
 

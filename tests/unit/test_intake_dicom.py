@@ -44,7 +44,7 @@ from mammosono.appliance.errors import (
     UnsupportedDicom,
     UnsupportedTransferSyntax,
 )
-from mammosono.appliance.intake import read_image
+from mammosono.appliance.intake import dicom_pixels, read_image
 from mammosono.appliance.intake.dicom import WINDOW_IGNORED
 from mammosono.appliance.intake.dicom_header import BURNED_IN, FOR_PROCESSING, UNNAMED_MODALITY
 from mammosono.appliance.intake.histogram import COLOURED
@@ -63,6 +63,23 @@ def read(pixels: NDArray[Any], *edit: Callable[[FileDataset], object], **element
 
 
 # Pixels
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGBaseline8Bit])
+@pytest.mark.parametrize("more", [-8, 8], ids=["smaller", "larger"])
+def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, syntax: str, more: int
+) -> None:
+    def decode(_: object) -> None:
+        pytest.fail("it was decoded")
+
+    def state_another_size(ds: FileDataset) -> None:
+        ds.Rows += more
+
+    read(GREY8, syntax=syntax)
+    monkeypatch.setattr(dicom_pixels, "get_decoder", decode)
+    with pytest.raises(CorruptDicom, match="stated size"):
+        read(GREY8, state_another_size, syntax=syntax)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless])

@@ -61,11 +61,12 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
-def settle(temporary: Path, target: Path) -> None:
-    """Move a file to its place such that it is there, whole, after a power cut."""
-    sync(temporary)
+def move(source: Path, target: Path) -> None:
+    """Move a file whose bytes are synced such that it is there, whole, after a power cut.
+
+    The folder that it comes from is not synced: after a power cut the file is in one of the two."""
     make_folder(target.parent)
-    temporary.replace(target)
+    source.replace(target)
     sync(target.parent)
 
 
@@ -96,6 +97,13 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def unlink(path: Path) -> None:
+    """Remove a file, if it is there, such that it is gone after a power cut."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        sync(path.parent)
 
 
 def try_to_remove(path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from mammosono.appliance.errors import StorageDamaged, UnknownStudy
+from mammosono.appliance.errors import UnknownStudy
 from mammosono.appliance.studies.spool.seal import seal, sha256
 from mammosono.appliance.studies.spool.values import Status, StoredImage, Study, Upload
 from mammosono.appliance.values import Laterality, Modality, Posted, Verdict
@@ -18,8 +19,7 @@ _WITHOUT_RESULT = (
     "number, study_id, owner, posted, status, attempts, verdict, NULL AS result, result_sha256, "
     "seal, problem"
 )
-_DAMAGED = "The row of a study cannot be read; call the technician."
-
+_HASH = re.compile("[0-9a-f]{64}")
 _GONE = "No study has this id; it may have been deleted to make room."
 
 
@@ -43,11 +43,14 @@ class Records:
                     for place, u in enumerate(uploads)
                 ],
             )
+            self._db.executemany(
+                "DELETE FROM leaving WHERE sha256 = ?", [(upload.sha256,) for upload in uploads]
+            )
             assert number is not None
         return self.find(number)
 
     def claim(self) -> Study | None:
-        """The study that waits longest, now being read."""
+        """The study that waits longest, now being read; it may be `damaged`."""
         with self._transaction():
             row = self._db.execute(
                 "UPDATE studies SET status = 'reading', attempts = attempts + 1 WHERE number = "
@@ -86,7 +89,25 @@ class Records:
         return row.fetchone() is not None
 
     def delete(self, study: Study) -> None:
-        self._db.execute("DELETE FROM studies WHERE number = ?", (study.number,))
+        """Its files are `leaving` from then on."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO leaving SELECT sha256 FROM images WHERE number = ? "
+                "AND length(sha256) = 64 AND NOT sha256 GLOB '*[^0-9a-f]*'",
+                (study.number,),
+            )
+            self._db.execute("DELETE FROM studies WHERE number = ?", (study.number,))
+
+    def leaving(self) -> list[str]:
+        """Hashes of files of deleted studies that are to be removed, since no other study has
+        them."""
+        query = "SELECT sha256 FROM leaving WHERE sha256 NOT IN (SELECT sha256 FROM images)"
+        return [row[0] for row in self._db.execute(query)]
+
+    def left(self, hashes: Iterable[str]) -> None:
+        """They are removed, or it turned out that a study has them."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM leaving WHERE sha256 = ?", [(h,) for h in hashes])
 
     def get(self, study_id: str, owner: str | None = None) -> Study:
         """Raises UnknownStudy, also if it is not of `owner`, where one is given."""
@@ -148,7 +169,8 @@ class Records:
 
     def counts(self) -> dict[Status, int]:
         rows = self._db.execute("SELECT status, count(*) FROM studies GROUP BY status")
-        return dict.fromkeys(Status, 0) | {Status(name): n for name, n in rows}
+        known = {status.value: status for status in Status}
+        return dict.fromkeys(Status, 0) | {known[name]: n for name, n in rows if name in known}
 
     def numbers(self) -> set[int]:
         return {row[0] for row in self._db.execute("SELECT number FROM studies")}
@@ -156,11 +178,6 @@ class Records:
     def hashes(self) -> set[str]:
         """Of all files of all studies."""
         return {row[0] for row in self._db.execute("SELECT DISTINCT sha256 FROM images")}
-
-    def unused(self, hashes: Iterable[str]) -> list[str]:
-        """Those that no study has."""
-        query = "SELECT 1 FROM images WHERE sha256 = ? LIMIT 1"
-        return [h for h in set(hashes) if self._db.execute(query, (h,)).fetchone() is None]
 
     def _change(
         self, study: Study, standing: Status, change: str, values: Mapping[str, object] = {}
@@ -172,33 +189,37 @@ class Records:
         return done.rowcount == 1
 
     def _study(self, row: sqlite3.Row) -> Study:
-        """Raises StorageDamaged if the row is none that was written here."""
+        """`damaged`, with what can still be said of it, if the row is none that was written
+        here: one such row keeps no other study from being read, listed or deleted."""
         try:
             return self._parsed(row)
-        except (ValueError, TypeError, KeyError, OverflowError, OSError):
-            raise StorageDamaged(_DAMAGED) from None
+        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
+            return _remains(row)
 
     def _parsed(self, row: sqlite3.Row) -> Study:
-        intact = _is_intact(row)
-        images = self._db.execute(
-            "SELECT * FROM images WHERE number = ? ORDER BY place",
-            (row["number"],),
-        )
+        intact, status = _is_intact(row), Status(row["status"])
+        images = self._images(row["number"])
+        if not (status.settled or images):
+            raise ValueError("a study of no images")
         return Study(
             number=row["number"],
-            study_id=row["study_id"],
-            owner=row["owner"],
+            study_id=_whole(row["study_id"]),
+            owner=_whole(row["owner"]),
             posted=datetime.fromtimestamp(row["posted"], timezone.utc),
-            status=Status(row["status"]),
-            attempts=row["attempts"],
-            images=tuple(
-                StoredImage(Modality(i["modality"]), i["sha256"], i["size"], _posted(i))
-                for i in images
-            ),
+            status=status,
+            attempts=row["attempts"] + 0,
+            images=images,
             verdict=Verdict(row["verdict"]) if row["verdict"] and intact else None,
             result=row["result"] or b"" if intact else b"",
             damaged=not intact,
-            problem=json.loads(row["problem"]) if row["problem"] else None,
+            problem=_problem(row["problem"]) if status is Status.FAILED else None,
+        )
+
+    def _images(self, number: int) -> tuple[StoredImage, ...]:
+        rows = self._db.execute("SELECT * FROM images WHERE number = ? ORDER BY place", (number,))
+        return tuple(
+            StoredImage(Modality(i["modality"]), _hash(i["sha256"]), i["size"] + 0, _posted(i))
+            for i in rows
         )
 
     @contextlib.contextmanager
@@ -206,10 +227,11 @@ class Records:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite itself may have rolled back, as on a full disk
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
 
 def _columns(posted: Posted) -> tuple[str | None, ...]:
@@ -228,3 +250,46 @@ def _is_intact(row: sqlite3.Row) -> bool:
     hashed = row["result_sha256"]
     sealed = seal(row["number"], row["study_id"], str(row["verdict"]), str(hashed))
     return row["seal"] == sealed and (row["result"] is None or sha256(row["result"]) == hashed)
+
+
+def _remains(row: sqlite3.Row) -> Study:
+    """What can be said of a row that is none that was written here."""
+    status = row["status"]
+    known = status in {each.value for each in Status}
+    problem = None
+    if status == Status.FAILED.value:
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+            problem = _problem(row["problem"])
+    return Study(
+        number=row["number"],
+        study_id=str(row["study_id"]),
+        owner=str(row["owner"]),
+        posted=datetime.fromtimestamp(0, timezone.utc),
+        status=Status(status) if known else Status.FAILED,
+        attempts=0,
+        images=(),
+        problem=problem,
+        damaged=True,
+    )
+
+
+def _whole(text: str) -> str:
+    """Raises ValueError or TypeError if it is no text that was written here."""
+    if "\ufffd" in text:
+        raise ValueError("bytes that are no text")
+    return text
+
+
+def _hash(text: str) -> str:
+    """Raises ValueError or TypeError if it is none: it names a file."""
+    if not _HASH.fullmatch(text):
+        raise ValueError("no SHA-256")
+    return text
+
+
+def _problem(text: str) -> dict[str, Any]:
+    """Raises ValueError, TypeError or KeyError if it is no problem document."""
+    problem: dict[str, Any] = json.loads(text)
+    if not all(isinstance(problem[name], str) for name in ("title", "detail", "code")):
+        raise ValueError("no problem document")
+    return problem | {"status": int(problem["status"])}

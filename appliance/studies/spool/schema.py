@@ -51,6 +51,9 @@ MIGRATIONS = (
     ALTER TABLE images ADD COLUMN name TEXT;      -- of the posted file, to be shown
     ALTER TABLE images ADD COLUMN laterality TEXT;
     ALTER TABLE images ADD COLUMN view TEXT;
+    CREATE TABLE leaving (                 -- files of deleted studies that may still be in uploads/
+        sha256 TEXT PRIMARY KEY
+    ) WITHOUT ROWID;
     """,
 )
 """Migration k takes a spool of user_version k to k + 1. Never changed once released."""
@@ -72,6 +75,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.create_function("sha256", 1, sha256, deterministic=True)
     connection.create_function("seal", 4, seal, deterministic=True)
     connection.row_factory = sqlite3.Row
+    connection.text_factory = _text
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL syncs the log at every commit: NORMAL would lose acknowledged studies in a power cut.
     connection.execute("PRAGMA synchronous = FULL")
@@ -87,3 +91,8 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
     return connection
+
+
+def _text(stored: bytes) -> str:
+    """Of bytes that may have changed on the disk: one row of them must not be the end of all."""
+    return stored.decode(errors="replace")

@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from mammosono.appliance.studies.spool.values import (
     Upload,
 )
 from mammosono.appliance.values import Verdict
+from mammosono.engines.disk import sync
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,16 @@ _NOT_DELETED = (
     "Not all of the study is deleted: delete it again until it is unknown; files that outlive it "
     "are removed by the appliance."
 )
-_RESULT_DAMAGED = "The result was damaged on the disk; post the images again under the same id."
+_DAMAGED = "The study was damaged on the disk; post the images again under the same id."
 
 
 class Spool:
     """A folder: studies.db, incoming/, uploads/, drawing/ and pictures/; unclaimed/ after a loss of
     the database; and a reserve of room. For one thread at a time.
+
+    A file is in uploads/ only while the database says whose it is: it waits for its row in
+    incoming/, and a deleted study's are noted until they are gone. One that no row knows there is
+    of a later state than the database.
 
     Every change is on the disk when its call returns. Any call raises StorageError where the disk
     refuses; what was there before is then still there.
@@ -70,15 +75,15 @@ class Spool:
         free_bytes: Callable[[Path], int] = files.free_bytes,
         retired: Callable[[Sequence[Study]], None] = lambda _: None,
     ) -> None:
-        """Open or make the spool; studies that were being read go back into the queue, files that
-        belong to no study are removed. Raises StorageFailed if another process has it open.
+        """Open or make the spool; studies that were being read go back into the queue, posted files
+        that the database does not know go to unclaimed/. Raises StorageFailed if another process
+        has it open.
 
         retired: called with the studies that were removed for their age or to make room."""
         self._retired = retired
         self._folder, self._wall, self._free = folder, wall, free_bytes
         self.queue_length = queue_length
         self._max_age_s, self._min_free_bytes = max_age_s, min_free_bytes
-        self._resisting: set[str] = set()
         with self._disk_errors(), contextlib.ExitStack() as undo:
             files.make_folder(folder)
             self._lock = _only_process(folder / "lock")
@@ -105,7 +110,8 @@ class Spool:
         os.close(self._lock)
 
     def unclaimed_files(self) -> int:
-        """Posted files that are kept though the database that said whose they are was lost."""
+        """Posted files that are kept though the database that said whose they are was lost, or an
+        older one was put in its place."""
         with self._disk_errors():
             folder = self._folder / "unclaimed"
             return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
@@ -127,18 +133,24 @@ class Spool:
         if self.counts()[Status.QUEUED] >= self.queue_length:
             raise QueueFull("Wait the seconds of Retry-After, then post the study again.")
         self._make_room()
-        try:
-            with self._disk_errors():
-                for upload in uploads:
-                    files.settle(upload.path, self.upload_path(upload.sha256))
-                name = study_id or secrets.token_urlsafe(16)
-                return self._records.enter(name, owner, self._wall(), uploads)
-        except StorageError:
-            self._remove_unused(upload.sha256 for upload in uploads)
-            raise
+        hashes = {upload.sha256 for upload in uploads}
+        with self._disk_errors(), contextlib.ExitStack() as undo:
+            for upload in uploads:
+                undo.callback(files.try_to_remove, self._arriving(upload.sha256))
+                sync(upload.path)
+                upload.path.replace(self._arriving(upload.sha256))
+            sync(self.incoming)
+            name = study_id or secrets.token_urlsafe(16)
+            study = self._records.enter(name, owner, self._wall(), uploads)
+            undo.callback(self._undo, study)
+            for sha256 in hashes:
+                files.move(self._arriving(sha256), self.upload_path(sha256))
+            undo.pop_all()
+        return study
 
     def claim(self) -> Study | None:
-        """The study that waits longest, now being read; None if none waits."""
+        """The study that waits longest, now being read; None if none waits. One that is `damaged`
+        cannot be read."""
         with self._disk_errors():
             return self._records.claim()
 
@@ -249,7 +261,7 @@ class Spool:
             self._clock.tick()
             old = self._records.settled(before=self._clock.now() - self._max_age_s)
             try:
-                self._remove_unused(())  # what resisted before
+                self._remove_leaving()  # what resisted before
                 self._remove(old)
             finally:
                 gone = [study for study in old if not self._records.exists(study)]
@@ -284,7 +296,7 @@ class Spool:
             raise StudyConflict("Post the images under another id.")
         same = list(map(_as_read, study.images)) == list(map(_as_read, uploads))
         failed = study.problem is not None and (not same or study.problem["status"] >= 500)
-        if failed or (study.damaged and same):
+        if failed or (study.damaged and (same or not study.images)):
             # Nothing was read under this id: better images, or a better day, may have it.
             self._remove([study])
             return None
@@ -328,7 +340,7 @@ class Spool:
                     # Then the row: a file without a row is removed later, a row without its file
                     # is a loss.
                     self._records.delete(study)
-                    self._remove_unused(image.sha256 for image in study.images)
+                    self._remove_leaving()
             except StorageError as error:
                 resisting = error
         if studies:
@@ -338,46 +350,68 @@ class Spool:
         if resisting is not None:
             raise resisting
 
-    def _remove_unused(self, hashes: Iterable[str]) -> None:
-        """Of these files, and of those that could not be removed before."""
-        with self._disk_errors():
-            self._resisting = set(self._records.unused(self._resisting.union(hashes)))
-            for sha256 in sorted(self._resisting):
-                self.upload_path(sha256).unlink(missing_ok=True)
-                self._resisting.discard(sha256)
+    def _undo(self, study: Study) -> None:
+        """Of a study that was entered and cannot be acknowledged."""
+        with contextlib.suppress(StorageError):
+            self._remove([study])
+
+    def _remove_leaving(self) -> None:
+        """The files of deleted studies. Raises OSError for one that resists, when the others are
+        gone."""
+        gone: list[str] = []
+        resisting: OSError | None = None
+        for sha256 in self._records.leaving():
+            try:
+                files.unlink(self.upload_path(sha256))
+                gone.append(sha256)
+            except OSError as error:
+                resisting = error
+        if gone:
+            self._records.left(gone)
+        if resisting is not None:
+            raise resisting
 
     def _start(self, monotonic: Callable[[], float]) -> None:
         """Connect and tidy up; leaves no handle open if it raises."""
         with self._disk_errors():
-            for folder in (self.incoming, self._folder / "drawing"):
-                files.empty(folder)
-            self._rescue()
+            files.empty(self._folder / "drawing")
+            for folder in (self.incoming, self._folder / "uploads"):
+                files.make_folder(folder)
+                sync(folder)  # whoever was killed here may not have come to it
+            for folder in (self._folder, self._folder.parent):
+                sync(folder)
             self._database = connect(self._folder / "studies.db")
             try:
                 self._records = Records(self._database)
                 self._clock = ShelfClock(self._database, self._wall, monotonic)
+                self._land()
                 self._sweep()
                 self._recover()
             except BaseException:
                 self._database.close()
                 raise
 
-    def _rescue(self) -> None:
-        """Move posted files out of the sweep's way if the database that knows them is gone."""
-        database = self._folder / "studies.db"
-        if database.exists() and database.stat().st_size:
-            return
-        for path in self._folder.glob("uploads/*/*"):
-            files.settle(path, self._folder / "unclaimed" / path.name)
+    def _land(self) -> None:
+        """Move files to their place whose study was entered just before the power went; what else
+        is in incoming/ was never acknowledged."""
+        hashes = self._records.hashes()
+        for path in self.incoming.iterdir():
+            if path.name in hashes:
+                files.move(path, self.upload_path(path.name))
+        files.empty(self.incoming)
 
     def _say_unclaimed(self) -> None:
         count = self.unclaimed_files()
         if count:
             logger.error(
-                "studies.db was lost: %d posted files are kept in spool/unclaimed; post those "
-                "studies again, then remove the folder",
+                "studies.db was lost, or is an older copy: %d posted files that it does not know "
+                "are kept in spool/unclaimed; post those studies again, then remove the folder",
                 count,
             )
+
+    def _arriving(self, sha256: str) -> Path:
+        """Where a posted file waits for the row of its study."""
+        return self.incoming / sha256
 
     @property
     def _reserve(self) -> Path:
@@ -398,10 +432,15 @@ class Spool:
                 self._records.fail(study, _given_up(study), self._clock.now())
 
     def _sweep(self) -> None:
-        hashes, numbers = self._records.hashes(), {str(n) for n in self._records.numbers()}
+        """Put away what no study has: deleted files are removed, those that the database does not
+        know at all are kept in unclaimed/."""
+        with contextlib.suppress(OSError):  # what resists is tried again by `retain`
+            self._remove_leaving()
+        hashes = self._records.hashes().union(self._records.leaving())
         for path in self._folder.glob("uploads/*/*"):
             if path.name not in hashes:
-                files.try_to_remove(path)
+                files.move(path, self._folder / "unclaimed" / path.name)
+        numbers = {str(n) for n in self._records.numbers()}
         for path in self._folder.glob("pictures/*"):
             if path.name not in numbers:
                 files.try_to_remove(path)
@@ -428,8 +467,8 @@ def _only_process(path: Path) -> int:
 
 
 def _require_intact(study: Study) -> None:
-    if study.damaged:
-        raise StorageDamaged(_RESULT_DAMAGED)
+    if study.damaged and study.problem is None:
+        raise StorageDamaged(_DAMAGED)
 
 
 def _given_up(study: Study) -> dict[str, Any]:

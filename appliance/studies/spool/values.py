@@ -53,7 +53,8 @@ class Study:
     attempts: how often a reader has begun it.
     result: the result document as UTF-8 JSON, once done; verdict is copied from it.
     problem: members of an RFC 9457 problem document, once failed.
-    damaged: whether verdict and result are withheld, since they changed on the disk.
+    damaged: whether something of it is withheld, since it changed on the disk: verdict and result,
+        or of a row that cannot be read all but number, id, owner, status and problem.
     """
 
     number: int

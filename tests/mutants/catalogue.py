@@ -1,0 +1,563 @@
+"""The mutants: what is taken out, what it was for, and the tests that must fail without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HTTP = "appliance/http"
+QUEUE = "appliance/studies/queue.py"
+READER = "appliance/studies/reader_process"
+SECURITY = "appliance/security"
+SPOOL = "appliance/studies/spool"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """promise: what holds no more. file: below the root. text: stands in it exactly once.
+
+    tests: names of test functions, each of which must fail.
+    """
+
+    promise: str
+    file: str
+    text: str
+    replacement: str
+    tests: tuple[str, ...]
+
+
+def mutant(promise: str, file: str, text: str, replacement: str, *tests: str) -> Mutant:
+    return Mutant(promise, file, text, replacement, tests)
+
+
+ACCESS = (
+    mutant(
+        "a request without a token is refused",
+        f"{SECURITY}/access.py",
+        'raise Unauthorised("Send Authorization: Bearer TOKEN, or sign in on the page.")',
+        "return self._anybody(request)",
+        "test_no_route_but_the_public_ones_answers_without_a_token",
+    ),
+    mutant(
+        "every route says who may use it",
+        f"{HTTP}/session_routes.py",
+        '@router.delete("", status_code=204, dependencies=[anyone()], ',
+        '@router.delete("", status_code=204, ',
+        "test_every_route_says_once_who_may_use_it",
+    ),
+    mutant(
+        "no service on the network without tokens",
+        f"{SECURITY}/exposure.py",
+        "    if not tokens and not tokens_are_optional(settings):",
+        "    if False:",
+        "test_the_network_reaches_it_with_tokens_and_tls_alone",
+    ),
+    mutant(
+        "no service on the network without TLS",
+        f"{SECURITY}/exposure.py",
+        '    if exposed and "tls" not in (settings.expose or ""):',
+        "    if False:",
+        "test_the_network_reaches_it_with_tokens_and_tls_alone",
+    ),
+    mutant(
+        "a secret has 256 bits",
+        f"{SECURITY}/tokens.py",
+        "TOKEN_BYTES = 32",
+        "TOKEN_BYTES = 16",
+        "test_a_secret_has_256_bits_and_none_is_like_another",
+    ),
+    mutant(
+        "wrong tokens are held back",
+        f"{SECURITY}/access.py",
+        "        if left:",
+        "        if False:",
+        "test_wrong_tokens_are_held_back_and_right_ones_are_not",
+    ),
+    mutant(
+        "hashes are compared in constant time",
+        f"{SECURITY}/tokens.py",
+        "            if hmac.compare_digest(token.sha256, presented):",
+        "            if token.sha256 == presented:",
+        "test_every_token_is_compared_in_constant_time",
+    ),
+    mutant(
+        "a revoked token is refused at the next request",
+        f"{SECURITY}/tokens.py",
+        "            if version != self._version:",
+        "            if self._version is None:",
+        "test_what_another_process_changes_holds_from_the_next_call_on",
+    ),
+    mutant(
+        "the events of a revoked token end",
+        f"{HTTP}/event_routes.py",
+        "            if not access.is_current(who):",
+        "            if False:",
+        "test_events_tell_a_workstation_of_its_own_studies_and_end_with_its_token",
+    ),
+    mutant(
+        "a token file that vanishes lets nobody in",
+        f"{SECURITY}/tokens.py",
+        "            self._version = self._version and _VANISHED",
+        "            self._version = None",
+        "test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_open_it",
+    ),
+    mutant(
+        "a token file that cannot be read lets nobody in",
+        f"{SECURITY}/tokens.py",
+        "            raise StorageFailed(_UNREADABLE) from None",
+        "            self._tokens, self._version = (), None",
+        "test_a_file_that_cannot_be_read_lets_nobody_in",
+    ),
+    mutant(
+        "only hashes of tokens are kept, for the owner's eyes",
+        f"{SECURITY}/tokens.py",
+        "json.dumps(document).encode(), 0o600)",
+        "json.dumps(document).encode(), 0o644)",
+        "test_the_file_holds_the_hash_and_is_nobody_else_s",
+    ),
+    mutant(
+        "nothing older than TLS 1.2",
+        f"{SECURITY}/tls.py",
+        "ssl.TLSVersion.TLSv1_2",
+        "ssl.TLSVersion.TLSv1",
+        "test_nothing_older_than_tls_1_2_is_spoken",
+    ),
+    mutant(
+        "a client shows a certificate where that is asked",
+        f"{SECURITY}/tls.py",
+        "context.verify_mode = ssl.CERT_REQUIRED",
+        "context.verify_mode = ssl.CERT_OPTIONAL",
+        "test_a_given_certificate_is_served_and_a_client_must_show_one_where_that_is_asked",
+    ),
+    mutant(
+        "a workstation sees its own studies alone",
+        f"{SECURITY}/roles.py",
+        "return None if Role.READER in self.roles else self.name",
+        "return None",
+        "test_a_workstation_sees_its_own_studies_and_a_reader_all",
+        "test_another_s_study_cannot_be_told_from_none",
+    ),
+    mutant(
+        "who waits gets the very study, not the next one of its id",
+        f"{SPOOL}/spool.py",
+        "            study = self._records.find(study.number)",
+        "            study = self._records.get(study.study_id)",
+        "test_who_waits_never_gets_the_study_posted_later_under_the_same_id",
+    ),
+    mutant(
+        "a token does what its role may",
+        f"{SECURITY}/access.py",
+        "        if not roles & who.roles:",
+        "        if False:",
+        "test_a_token_of_another_role_is_forbidden",
+        "test_the_roles_are_those_of_the_table",
+    ),
+    mutant(
+        "no token is named local",
+        f"{SECURITY}/tokens.py",
+        "if not NAME.fullmatch(name) or name == LOCAL:",
+        "if not NAME.fullmatch(name):",
+        "test_a_name_that_could_be_mistaken_is_refused",
+    ),
+    mutant(
+        "a cookie changes nothing for another site",
+        f"{SECURITY}/access.py",
+        "        if by_cookie and request.method not in _SAFE and not same_origin(request):",
+        "        if False:",
+        "test_a_cookie_changes_nothing_for_another_site",
+    ),
+    mutant(
+        "an open appliance answers to its own names alone",
+        f"{SECURITY}/access.py",
+        "        if self._own_name_only and not is_loopback(host):",
+        "        if False:",
+        "test_an_open_appliance_answers_no_name_that_the_internet_could_have_given_it",
+    ),
+)
+
+AUDIT = (
+    mutant(
+        "an audit line is on the disk when its call returns",
+        f"{SECURITY}/audit.py",
+        "    os.fsync(handle)\n",
+        "",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "a new audit log is in its folder after a power cut",
+        f"{SECURITY}/audit.py",
+        "        if size == 0:\n            sync(self._file.parent)\n",
+        "",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "a post is in the audit log before its answer",
+        f"{HTTP}/study_routes.py",
+        "        await recording\n",
+        "        pass\n",
+        "test_a_study_is_acknowledged_when_the_log_says_who_posted_it",
+    ),
+    mutant(
+        "a changed line of the audit log shows",
+        f"{SECURITY}/audit.py",
+        "            if previous != head:",
+        "            if False:",
+        "test_what_was_done_to_a_line_shows",
+    ),
+    mutant(
+        "an audit log written anew does not hold a hash noted before",
+        f"{SECURITY}/audit.py",
+        "is_known = is_known or head == known",
+        "is_known = True",
+        "test_a_log_that_was_cut_or_written_anew_does_not_hold_the_hash_noted_before",
+    ),
+    mutant(
+        "deletions are in the audit log",
+        f"{HTTP}/study_routes.py",
+        "    await audit.deleted(who, study)\n",
+        "",
+        "test_the_audit_log_tells_all_that_was_done_and_is_unbroken",
+    ),
+)
+
+BROWSER = (
+    mutant(
+        "no other site reads an answer or frames the page",
+        f"{HTTP}/security_headers.py",
+        '    "Cross-Origin-Resource-Policy": "same-origin",\n',
+        "",
+        "test_every_answer_tells_browsers_what_not_to_do",
+    ),
+    mutant(
+        "no cache keeps a study",
+        f"{HTTP}/security_headers.py",
+        '    "Cache-Control": "no-store",\n',
+        "",
+        "test_every_answer_tells_browsers_what_not_to_do",
+    ),
+    mutant(
+        "no script reads the cookie",
+        f"{HTTP}/session_routes.py",
+        "        httponly=True,\n",
+        "",
+        "test_the_page_signs_in_with_a_token_and_gets_a_cookie_no_script_can_read",
+    ),
+    mutant(
+        "only the appliance's own scripts run",
+        f"{HTTP}/security_headers.py",
+        "\"script-src 'self'\"",
+        "\"script-src 'self' https://cdn.example\"",
+        "test_the_policy_lets_nothing_in_from_elsewhere",
+    ),
+    mutant(
+        "no page of documentation loads anything from the internet",
+        f"{HTTP}/app.py",
+        "        docs_url=None,\n        redoc_url=None,\n        openapi_url=None,",
+        "",
+        "test_requests_that_mean_nothing_are_answered_with_a_problem",
+    ),
+)
+
+INPUT = (
+    mutant(
+        "a picture's size is checked before its pixels",
+        "appliance/intake/limits.py",
+        "        if longer > self.max_side_px or width_px * height_px > self.max_pixels:",
+        "        if False:",
+        "test_a_file_that_cannot_be_read_is_refused",
+    ),
+    mutant(
+        "a DICOM codestream of another size is not decoded",
+        "appliance/intake/dicom_pixels.py",
+        "    if read_size(codestream) != (header.rows, header.columns):",
+        "    if False:",
+        "test_a_codestream_of_another_size_is_refused_before_it_is_decoded",
+    ),
+    mutant(
+        "a form that was cut off is no study",
+        f"{HTTP}/form.py",
+        "        if not self._complete:",
+        "        if False:",
+        "test_a_request_that_is_not_a_study_is_refused",
+    ),
+    mutant(
+        "a chunked body ends at the cap",
+        f"{HTTP}/body_limit.py",
+        "            if received > self.max_bytes:",
+        "            if False:",
+        "test_a_chunked_body_is_refused_when_it_passes_the_cap_though_it_never_ends",
+    ),
+    mutant(
+        "the queue is bounded",
+        f"{SPOOL}/spool.py",
+        "        if self.counts()[Status.QUEUED] >= self.queue_length:",
+        "        if False:",
+        "test_a_full_queue_answers_429_and_keeps_what_it_took",
+    ),
+    mutant(
+        "a head has a deadline",
+        f"{HTTP}/connection.py",
+        "            transport.abort()\n        else:\n            self._expect_head()",
+        "            transport.abort()",
+        "test_a_client_that_does_not_finish_its_head_is_cut_off",
+    ),
+    mutant(
+        "connections are bounded",
+        f"{HTTP}/connection.py",
+        "        if len(self.connections) > MOST_CONNECTIONS:",
+        "        if False:",
+        "test_one_connection_too_many_is_cut_and_the_others_live",
+    ),
+    mutant(
+        "an answer has to be taken",
+        f"{HTTP}/connection.py",
+        "        self._stall = self.loop.call_later(STALL_S, self.transport.abort)\n",
+        "",
+        "test_a_client_that_takes_no_answer_is_cut_off",
+    ),
+    mutant(
+        "a request ends",
+        f"{HTTP}/deadlines.py",
+        "call_later(self.seconds, give_up)",
+        "call_later(3600 + self.seconds, give_up)",
+        "test_a_request_without_an_answer_is_given_up_with_503",
+    ),
+    mutant(
+        "the service asks nobody on the network",
+        f"{HTTP}/form.py",
+        "import hashlib\n",
+        "import hashlib\nimport urllib.request\n",
+        "test_the_service_asks_nobody_on_the_network",
+    ),
+)
+
+DISK = (
+    mutant(
+        "an image that is read is the one that was posted",
+        f"{READER}/work.py",
+        "    if hashlib.sha256(data).hexdigest() != file.sha256:",
+        "    if False:",
+        "test_a_posted_file_that_changed_on_the_disk_is_never_read_and_can_be_posted_again",
+    ),
+    mutant(
+        "a result is sealed with its study and verdict",
+        f"{SPOOL}/records.py",
+        '    return row["seal"] == sealed and (',
+        "    return (",
+        "test_a_row_and_its_result_are_answered_together_as_they_were_written_or_not_at_all",
+    ),
+    mutant(
+        "what the disk refuses is stored later",
+        QUEUE,
+        "            except StorageError as error:\n"
+        "                await self._stand_still(error)\n"
+        "            else:",
+        "            except StorageError:\n                raise\n            else:",
+        "test_a_study_is_read_though_the_disk_refuses_it_for_a_while",
+        "test_a_study_whose_reader_is_lost_ends_though_the_disk_refuses_it_for_a_while",
+    ),
+    mutant(
+        "files that the database does not know are kept",
+        f"{SPOOL}/spool.py",
+        '                files.move(path, self._folder / "unclaimed" / path.name)',
+        "                files.remove(path)",
+        "test_a_lost_database_costs_no_posted_file",
+        "test_an_older_database_costs_no_posted_file",
+    ),
+    mutant(
+        "a row that cannot be read ends as failed",
+        QUEUE,
+        "        if study is not None and study.damaged:",
+        "        if False:",
+        "test_a_study_whose_row_cannot_be_read_ends_as_failed_and_the_next_one_is_read",
+    ),
+    mutant(
+        "a row that cannot be read stops nothing else",
+        f"{SPOOL}/records.py",
+        "            return _remains(row)",
+        "            raise",
+        "test_a_row_that_cannot_be_read_stands_in_nobody_s_way",
+    ),
+    mutant(
+        "a posted file is synced",
+        f"{SPOOL}/spool.py",
+        "                sync(upload.path)\n",
+        "",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "a posted file's folder is synced before its row is written",
+        f"{SPOOL}/spool.py",
+        "            sync(self.incoming)\n",
+        "",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+        "test_files_are_synced_before_the_row_is_written",
+    ),
+    mutant(
+        "the folder of a moved file is synced",
+        f"{SPOOL}/files.py",
+        "    source.replace(target)\n    sync(target.parent)\n",
+        "    source.replace(target)\n",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "the folder of a new folder is synced",
+        f"{SPOOL}/files.py",
+        "        sync(folder.parent)\n",
+        "",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "the folder of a deleted file is synced",
+        f"{SPOOL}/files.py",
+        "        path.unlink()\n        sync(path.parent)\n",
+        "        path.unlink()\n",
+        "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
+    ),
+    mutant(
+        "what a killed process left unsynced in uploads is synced at the start",
+        f"{SPOOL}/spool.py",
+        "                sync(folder)  # whoever was killed here may not have come to it\n",
+        "",
+        "test_what_a_killed_process_left_unsynced_costs_the_next_one_no_study",
+    ),
+    mutant(
+        "what a killed process left unsynced of the spool itself is synced at the start",
+        f"{SPOOL}/spool.py",
+        "            for folder in (self._folder, self._folder.parent):\n"
+        "                sync(folder)\n",
+        "",
+        "test_what_a_killed_process_left_unsynced_costs_the_next_one_no_study",
+    ),
+    mutant(
+        "every commit is synced",
+        f"{SPOOL}/schema.py",
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = NORMAL"',
+        "test_the_database_syncs_every_commit",
+    ),
+    mutant(
+        "pictures are drawn by the model that read the study",
+        QUEUE,
+        "                raise StudyNotRead(_REPLACED)",
+        "                pass",
+        "test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other",
+    ),
+    mutant(
+        "a file that resists its deletion is said",
+        f"{SPOOL}/spool.py",
+        "            except OSError as error:\n                resisting = error\n        if gone:",
+        "            except OSError:\n                pass\n        if gone:",
+        "test_a_file_that_resists_is_said_and_removed_as_soon_as_it_can_be",
+    ),
+    mutant(
+        "nothing of a deleted study is left in the database's file",
+        f"{SPOOL}/schema.py",
+        '    connection.execute("PRAGMA secure_delete = ON")\n',
+        '    connection.execute("PRAGMA secure_delete = OFF")\n',
+        "test_a_deleted_study_leaves_no_bytes",
+    ),
+)
+
+READING = (
+    mutant(
+        "a study whose reader is lost once is read again",
+        QUEUE,
+        "MAX_ATTEMPTS = 2",
+        "MAX_ATTEMPTS = 1",
+        "test_a_study_whose_reader_is_lost_once_is_read_again_and_twice_fails",
+    ),
+    mutant(
+        "no NaN gets into a result",
+        f"{READER}/process.py",
+        "ensure_ascii=False, allow_nan=False,",
+        "ensure_ascii=False,",
+        "test_an_answer_that_is_none_never_becomes_a_result",
+    ),
+    mutant(
+        "a busy reader ends with the service",
+        f"{READER}/__main__.py",
+        "    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)\n",
+        "",
+        "test_it_ends_with_the_service_even_by_kill",
+    ),
+    mutant(
+        "a result is of the study that was asked for",
+        f"{READER}/process.py",
+        "    if known.id != job.study_id or ",
+        "    if ",
+        "test_an_answer_that_is_none_never_becomes_a_result",
+    ),
+)
+
+FIRE = (
+    mutant(
+        "every study is read with its own images",
+        QUEUE,
+        "i.sha256) for i in study.images",
+        "i.sha256) for i in spool.list(limit=1000)[-1].images",
+        "test_what_was_acknowledged_is_settled_once_whoever_is_killed",
+    ),
+    mutant(
+        "what is done stays done after a restart",
+        f"{SPOOL}/records.py",
+        "        rows = self._db.execute(\n"
+        "            f\"SELECT {_WITHOUT_RESULT} FROM studies WHERE status = 'reading'\"\n"
+        "        ).fetchall()\n",
+        "        self._db.execute(\n"
+        "            \"UPDATE studies SET status = 'queued', result = NULL, verdict = NULL \"\n"
+        "            \"WHERE status = 'done'\"\n"
+        "        )\n"
+        "        rows = self._db.execute(\n"
+        "            f\"SELECT {_WITHOUT_RESULT} FROM studies WHERE status = 'reading'\"\n"
+        "        ).fetchall()\n",
+        "test_what_was_acknowledged_is_settled_once_whoever_is_killed",
+    ),
+    mutant(
+        "the studies that wait outlive a restart",
+        f"{SPOOL}/spool.py",
+        "                self._land()\n",
+        "                self._land()\n"
+        "                self._database.execute(\"DELETE FROM studies WHERE status = 'queued'\")\n",
+        "test_what_was_acknowledged_is_settled_once_whoever_is_killed",
+    ),
+)
+
+LEAKS = (
+    mutant(
+        "no log line tells whose it is",
+        QUEUE,
+        '        logger.info("a study was refused: %s", problem["code"])',
+        '        logger.info("a study was refused: %s", study.study_id)',
+        "test_no_log_line_tells_whose_it_is",
+    ),
+    mutant(
+        "the audit log tells no study's id",
+        f"{SECURITY}/audit_events.py",
+        '"ParticipantObjectID": hashlib.sha256(study_id.encode()).hexdigest()[:16],',
+        '"ParticipantObjectID": study_id,',
+        "test_no_file_but_the_posted_ones_and_the_list_of_ids_tells_it",
+    ),
+    mutant(
+        "a request's id is the appliance's own",
+        f"{HTTP}/request_id.py",
+        "        made = secrets.token_hex(8)",
+        '        made = dict(scope["headers"]).get(b"x-request-id", b"1").decode("latin-1")',
+        "test_every_answer_has_an_id_of_its_own_and_none_from_the_client",
+    ),
+    mutant(
+        "the container's root is read-only",
+        "systemd/mammosono.service",
+        "    --read-only \\\n",
+        "",
+        "test_the_container_can_do_little_and_write_little",
+    ),
+    mutant(
+        "only the build writes plans",
+        "systemd/mammosono.service",
+        "target=/var/lib/mammosono/plans,readonly",
+        "target=/var/lib/mammosono/plans",
+        "test_only_the_build_can_write_plans",
+    ),
+)
+
+MUTANTS = (*ACCESS, *AUDIT, *BROWSER, *INPUT, *DISK, *READING, *FIRE, *LEAKS)
