@@ -46,6 +46,7 @@ _KNOWN_MODALITIES = frozenset(
 class DicomHeader:
     """Geometry and grey scale of one frame, as PS3.3 C.7.6.3 names them.
 
+    high_bit: the pixel's highest, of those allocated; bits above and below it are no part of it.
     padding: two stored values; pixels between them show nothing.
     """
 
@@ -55,6 +56,7 @@ class DicomHeader:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     padding: tuple[int, int] | None
     warnings: tuple[str, ...]
@@ -88,11 +90,13 @@ def read_header(ds: Dataset, modality: Modality) -> DicomHeader:
         photometric=str(ds.get("PhotometricInterpretation", "")),
         bits_allocated=_number(ds, "BitsAllocated"),
         bits_stored=_number(ds, "BitsStored"),
+        high_bit=_number(ds, "HighBit" if "HighBit" in ds else "BitsStored")
+        - ("HighBit" not in ds),
         signed=_number(ds, "PixelRepresentation") == 1,
         padding=_padding(ds),
         warnings=warnings,
     )
-    _require_readable(header, high_bit=ds.get("HighBit", header.bits_stored - 1))
+    _require_readable(header)
     return header
 
 
@@ -138,7 +142,7 @@ def _padding(ds: Dataset) -> tuple[int, int] | None:
     return (value, limit) if isinstance(value, int) and isinstance(limit, int) else None
 
 
-def _require_readable(header: DicomHeader, high_bit: object) -> None:
+def _require_readable(header: DicomHeader) -> None:
     if not (header.rows and header.columns):
         raise CorruptDicom("The DICOM file states no rows or columns; send it again.")
     if header.display_ready and header.photometric not in (PALETTE, *_COLOUR):
@@ -149,5 +153,7 @@ def _require_readable(header: DicomHeader, high_bit: object) -> None:
         raise UnsupportedDicom("The DICOM pixels are not of 8 or 16 bits; send them as such.")
     if not 1 <= header.bits_stored <= header.bits_allocated:
         raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
-    if high_bit != header.bits_stored - 1:
-        raise UnsupportedDicom("The DICOM pixels do not begin at bit 0; send them right-aligned.")
+    if not header.bits_stored <= header.high_bit + 1 <= header.bits_allocated:
+        raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
+    if header.display_ready and header.high_bit + 1 != header.bits_stored:
+        raise UnsupportedDicom("The DICOM colours do not begin at bit 0; send them right-aligned.")
