@@ -29,11 +29,8 @@ _MARKED_PX = 16  # a thin circle in a film of 12 million pixels has some hundred
 _STRIPE_ROWS = 256
 
 
-def luma_and_rgb(
-    samples: NDArray[np.uint8], ybr: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Luma [height, width] (ITU-R BT.601) and RGB [height, width, 3] of three samples a pixel, of
-    which the file says that they are YCbCr or that they are not.
+def as_rgb(samples: NDArray[np.uint8], ybr: bool) -> NDArray[np.uint8]:
+    """RGB, [height, width, 3], of three samples a pixel, which the file says are YCbCr or not.
 
     Files lie about that, header and markers alike. Medical pictures are mostly grey, and read the
     wrong way they are not: where the other reading makes clearly more of them grey, it is meant.
@@ -43,9 +40,7 @@ def luma_and_rgb(
     otherwise = _grey_share(sample if ybr else _from_ybr(sample))
     if otherwise > as_stated + _CLEARLY_MORE:
         ybr = not ybr
-    if ybr:
-        return np.ascontiguousarray(samples[..., 0]), _from_ybr(samples)
-    return np.asarray(cv2.cvtColor(samples, cv2.COLOR_RGB2GRAY), np.uint8), samples
+    return _from_ybr(samples) if ybr else samples
 
 
 def _from_ybr(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:

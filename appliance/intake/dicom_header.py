@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
+from mammosono.appliance.intake.dicom_numbers import stated
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Modality
 
@@ -103,11 +104,11 @@ def read_header(ds: Dataset, modality: Modality) -> DicomHeader:
 def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
     """Raises ModalityMismatch."""
     warnings: tuple[str, ...] = ()
-    stated = ds.get("Modality") or ""
-    if not stated:
+    named = ds.get("Modality") or ""
+    if not named:
         warnings += (UNNAMED_MODALITY,)
-    elif stated != modality.value:
-        named = stated if stated in _KNOWN_MODALITIES else "another one"
+    elif named != modality.value:
+        named = named if named in _KNOWN_MODALITIES else "another one"
         raise ModalityMismatch(
             f"The file's modality is {named}, not {modality.value}; post it where it belongs."
         )
@@ -120,11 +121,10 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[str, ...]:
 
 
 def _require_one_frame(ds: Dataset) -> None:
-    stated = ds.get("NumberOfFrames")
-    frames = 1 if stated in (None, "") else int(stated)
-    if frames > 1:
+    frames = stated(ds, "NumberOfFrames")
+    if any(each > 1 for each in frames):
         raise MultiFrame("The DICOM file is a clip or stack; send one frame of it.")
-    if frames < 1:
+    if any(each != 1 for each in frames):
         raise CorruptDicom("The DICOM file states no frame; send it again from its source.")
 
 

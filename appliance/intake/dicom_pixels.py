@@ -13,7 +13,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
 
 from mammosono.appliance.errors import CorruptDicom, UnsupportedDicom
-from mammosono.appliance.intake.colour import colour_warnings, luma_and_rgb
+from mammosono.appliance.intake.colour import as_rgb, colour_warnings
 from mammosono.appliance.intake.dicom_codestream import LENGTH, checked, decode_whole
 from mammosono.appliance.intake.dicom_grey import GreyScale
 from mammosono.appliance.intake.dicom_header import PALETTE, DicomHeader
@@ -64,9 +64,9 @@ def decode_grey(
         return _monochrome(aligned, header, scale), ()
     if header.photometric == PALETTE:
         rgb = apply_palette(stored, ds)
-        return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), colour_warnings(rgb, modality)
-    grey, rgb = luma_and_rgb(stored, ybr=photometric.startswith("YBR"))
-    return grey, colour_warnings(rgb, modality)
+    else:
+        rgb = as_rgb(stored, ybr=photometric.startswith("YBR"))
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), colour_warnings(rgb, modality)
 
 
 def _decoded(ds: FileDataset, syntax: UID) -> tuple[NDArray[Any], str]:

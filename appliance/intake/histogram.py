@@ -21,7 +21,7 @@ _WINDOW_PERCENTILES = (0.1, 99.9)
 _FEW_LEVELS = 16
 
 _BIN_LEVELS = 64
-_MOST_MARKED, _MOST_RIMS = 0.1, 0.005
+_MOST_MARKED, _MOST_RIMS = 0.05, 0.005
 _RIM_MARGIN, _FEWEST = 4, 2e-6
 
 FEW_LEVELS = f"The image has fewer than {_FEW_LEVELS} grey levels; fine detail cannot be read."
