@@ -51,8 +51,11 @@ def read_lut(ds: Dataset, keyword: str, signed: bool) -> Lut | None:
     if count < 2 or len(words) < count or not 1 <= bits <= 16:
         return None
     values = words[:count].astype(np.uint16)
-    # Some writers say 16 bits of a table of 12, or 8 of one of 16: the table knows its white.
-    bits = max(int(values.max()).bit_length(), 8)
+    # Some writers say 16 bits of a table of 12, or 8 of one of 16: then the table knows its white.
+    white = int(values.max())
+    if not 2**bits // 4 <= white < 2**bits:
+        bits = white.bit_length()
+    bits = max(bits, 8)
     return Lut(first - 2 * _SIGN if signed and first >= _SIGN else first, values, bits)
 
 

@@ -40,6 +40,8 @@ _PLUGIN = "pylibjpeg"
 """The same on every machine: with Pillow installed pydicom would take that, which reads colour and
 damage otherwise."""
 
+_MOST_OVER = 0.05  # of all pixels: the ringing of JPEG at the rims of saturated fields
+
 
 def decode_grey(
     ds: FileDataset, header: DicomHeader, scale: GreyScale, modality: Modality
@@ -107,10 +109,18 @@ def _aligned(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
 
 
 def _within_depth(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
-    """Raises CorruptDicom if the codestream is deeper than stated: bright pixels would wrap."""
-    if int(stored.max()) > header.greatest or int(stored.min()) < -(header.greatest // 2) - 1:
+    """Raises CorruptDicom if the codestream is deeper than stated: bright pixels would wrap. What
+    lossy coding lets shoot over the end is cut."""
+    least, greatest = 0, header.greatest
+    if header.signed and stored.dtype.kind == "i":
+        least, greatest = -(greatest // 2) - 1, greatest // 2
+    over = max(int(stored.max()) - greatest, least - int(stored.min()))
+    if over <= 0:
+        return stored
+    within = stored.clip(least, greatest)
+    if over > header.greatest / 2 or np.mean(within != stored) > _MOST_OVER:
         raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
-    return stored
+    return within
 
 
 def _monochrome(stored: NDArray[Any], header: DicomHeader, scale: GreyScale) -> NDArray[Any]:

@@ -144,6 +144,11 @@ def test_a_voi_table_is_applied_and_its_own_white_is_white(table, stated_bits: i
     assert image.warnings == ()
 
 
+def test_a_table_that_ends_below_white_stays_below_white() -> None:
+    image = read(GREY, VOILUTSequence=[lut(LEVELS // 2, bits=12)])
+    assert np.abs(shown(image) - 255.0 * (GREY // 2) / 4095).max() < 1
+
+
 def test_of_several_tables_the_first_is_meant_and_a_table_goes_before_a_window() -> None:
     tables = [lut(LEVELS, bits=12), lut(4095 - LEVELS, bits=12)]
     image = read(GREY, VOILUTSequence=tables, WindowCenter=10, WindowWidth=10)

@@ -19,6 +19,8 @@ from files import (
     dicom_bytes,
     jpeg,
     picture,
+    png,
+    tiff,
     with_transfer_syntax,
 )
 from fuzz.lossless import lossless_jpeg
@@ -153,6 +155,18 @@ def test_a_codestream_deeper_than_its_header_is_refused_rather_than_wrapped() ->
         read_image(dicom(picture(levels=4096), edit, syntax=JPEG2000Lossless), Modality.US)
 
 
+def test_what_lossy_coding_lets_shoot_over_white_is_cut() -> None:
+    saturated = np.where(GREY > 127, 127, 3).astype(np.uint8)
+
+    def edit(ds: FileDataset) -> None:
+        ds.BitsStored, ds.HighBit = 7, 6
+        ds.PixelData = encapsulate([jpeg(saturated, quality=60)])
+
+    pixels = pixels_of(dicom(saturated, edit, syntax=JPEGBaseline8Bit))
+    assert pixels[GREY > 140].min() > 100
+    assert pixels.max() == 127
+
+
 # Native pixels
 
 
@@ -240,8 +254,10 @@ def circled(grey: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("modality", list(Modality))
-def test_coloured_marks_in_a_mammogram_are_told(modality: Modality) -> None:
-    image = read_image(dicom(circled(GREY), modality=modality.value), modality)
+@pytest.mark.parametrize("encode", [dicom, png, tiff])
+def test_coloured_marks_in_a_mammogram_are_told(encode, modality: Modality) -> None:
+    as_stated = {"modality": modality.value} if encode is dicom else {}
+    image = read_image(encode(circled(GREY), **as_stated), modality)
     assert image.warnings == ((COLOUR_MARKS,) if modality is Modality.MG else ())
 
 
