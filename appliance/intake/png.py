@@ -23,6 +23,9 @@ _XMP = b"XML:com.adobe.xmp"
 _LONGEST_KEYWORD = 79
 _MOST_TEXT_BYTES = 2**20
 
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_SPARE_BYTES, _PIECE_BYTES = 2**16, 2**20
+
 _CUT_OFF = "The PNG file is cut off; export it again from its source."
 
 
@@ -41,12 +44,15 @@ def without_extras(data: bytes) -> tuple[bytes, int | None]:
     the picture (a PNG that is a ZIP as well).
     """
     kept, end = [memoryview(data)[:_SIGNATURE_BYTES]], 0
+    inflation = _Inflation(_raw_bytes(data))
     notes: list[int | None] = []
     for kind, chunk in _chunks(memoryview(data)):
         if kind == b"acTL" and int.from_bytes(chunk[8:12], "big") != 1:
             raise MultiFrame("The PNG file is an animation; export one picture of it.")
         if kind in _PICTURE_CHUNKS:
             kept.append(chunk)
+            if kind == b"IDAT":
+                inflation.feed(chunk[8:-4])
         elif kind == b"eXIf":
             notes.insert(0, orientation.of_exif(bytes(chunk[8:-4])))
         elif kind in _TEXT_CHUNKS:
@@ -55,6 +61,35 @@ def without_extras(data: bytes) -> tuple[bytes, int | None]:
     if not end:
         raise CorruptImage(_CUT_OFF)
     return b"".join(kept), orientation.first_that_turns(notes)
+
+
+def _raw_bytes(data: bytes) -> int:
+    """Of all rows, filter bytes included."""
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    return int(height * (1 + (width * bits * _CHANNELS.get(colour, 4) + 7) // 8))
+
+
+class _Inflation:
+    """What the picture's data inflate to, counted: the decoder goes through all of it, and a
+    megabyte may stand for a gigabyte."""
+
+    def __init__(self, expected: int) -> None:
+        self._budget = expected + expected // 4 + _SPARE_BYTES  # passes of an interlaced picture
+        self._inflater = zlib.decompressobj()
+
+    def feed(self, deflated: memoryview) -> None:
+        """Raises CorruptImage when it is more than the picture's size calls for."""
+        left: bytes | memoryview = deflated
+        try:
+            while left and not self._inflater.eof:
+                self._budget -= len(self._inflater.decompress(left, _PIECE_BYTES))
+                left = self._inflater.unconsumed_tail
+                if self._budget < 0:
+                    raise CorruptImage(
+                        "The PNG file holds far more data than its picture; export it again."
+                    )
+        except zlib.error:
+            return  # the decoder finds the damage
 
 
 def _orientation_of_text(kind: bytes, body: memoryview) -> int | None:
