@@ -30,6 +30,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -320,6 +321,15 @@ def test_what_the_meta_group_says_twice_inflates_nothing(
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_second_transfer_syntax_is_refused_though_one_of_both_fits(
+    syntax: str, first: bool
+) -> None:
+    with pytest.raises(CorruptDicom, match="twice"):
+        read_image(with_meta(dicom(GREY), uid(syntax), first=first), Modality.US)
 
 
 @pytest.mark.parametrize("keyword", ["Rows", "PhotometricInterpretation", "BitsStored"])
