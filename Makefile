@@ -13,7 +13,7 @@ NUMERICAL := $(addprefix tests/training/test_,training_processes.py training_loo
   network.py resnet.py step.py stages.py graphs.py half_precision.py denoiser_training.py) \
   $(addprefix tests/unit/test_,shipped_bundle.py denoise_shipped.py denoise_network.py detector.py)
 
-.PHONY: help demo test test-fast test-numerics check format bench faults fuzz mutants openapi sbom audit clean
+.PHONY: help demo test test-fast test-numerics check format bench faults fuzz mutants decoders openapi sbom audit clean
 
 help:
 	@echo "make demo    set up, read a sample pair, write demo/report.html"
@@ -26,6 +26,7 @@ help:
 	@echo "make faults  kill -9 under load, 200 times; 1000 pairs without a pause (half an hour)"
 	@echo "make fuzz    100 000 damaged files, 5000 requests, token files, messages (twenty minutes)"
 	@echo "make mutants the code without each of its safeguards: do the tests notice? (half an hour)"
+	@echo "make decoders  our DICOM pixels beside DCMTK's, GDCM's and Pillow's: docs/decoders.md"
 	@echo "make openapi renew docs/openapi.json"
 	@echo "make sbom    sbom.json: what is on the device; make audit: is any of it known to be unsafe"
 	@echo "make clean   remove the environment and what the targets made"
@@ -68,6 +69,10 @@ fuzz: $(VENV)/.test
 
 mutants: $(VENV)/.test
 	cd tests && ../$(BIN)/python -m mutants
+
+decoders: $(VENV)/.test
+	cd tests && ../$(BIN)/python -m decoders > ../$(VENV)/decoders.md
+	mv $(VENV)/decoders.md docs/decoders.md
 
 openapi: $(VENV)/.test
 	$(BIN)/python tests/openapi_snapshot.py

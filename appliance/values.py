@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -89,6 +90,27 @@ class Caution:
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1; half-open; float pixels of the image as posted."""
 
+Spacing = tuple[float, float]
+"""Distance of pixel centres in mm: of rows, of columns."""
+
+_SAME_SCALE = 1e-3
+
+
+def alike(a: Spacing, b: Spacing) -> bool:
+    """Whether two spacings agree to a part in a thousand."""
+    return all(math.isclose(x, y, rel_tol=_SAME_SCALE) for x, y in zip(a, b, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledRegion:
+    """A rectangle of a picture that has a scale of its own: x0, y0, x1, y1, half-open, px.
+
+    spacing_mm: None if it is not calibrated.
+    """
+
+    box: tuple[int, int, int, int]
+    spacing_mm: Spacing | None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceImage:
@@ -97,7 +119,9 @@ class SourceImage:
     pixels: uint8 or uint16, [height, width], bright = dense (MONOCHROME1 already inverted).
     bits: significant bits of a pixel, 8 to 16.
     window: (low, high) pixel values shown as black and white, low < high.
-    spacing_mm: (row, column) distance of pixel centres in the patient or at the detector, if known.
+    spacing_mm: (row, column) distance of pixel centres in the patient or at the detector, if it is
+    known and the same all over the picture.
+    regions: the only places where there are millimetres at all; None if spacing_mm holds anywhere.
     sha256: of the posted bytes.
     warnings: what the file tells the reader of the result to mind.
     laterality, view: which breast, and its projection as DICOM codes it ("CC", "MLO"), with its
@@ -110,7 +134,7 @@ class SourceImage:
     pixels: NDArray[Any]
     bits: int
     window: tuple[float, float]
-    spacing_mm: tuple[float, float] | None
+    spacing_mm: Spacing | None
     sha256: str
     warnings: tuple[Caution, ...] = ()
     laterality: Laterality | None = None
@@ -119,6 +143,19 @@ class SourceImage:
     laterality_from: Origin | None = None
     view_from: Origin | None = None
     name: str | None = None
+    regions: tuple[ScaledRegion, ...] | None = None
+
+    def spacing_within(self, box: tuple[int, int, int, int]) -> Spacing | None:
+        """The spacing of what lies in `box` (x0, y0, x1, y1, half-open px): in the regions, if
+        there are any, only of what lies in one of them and touches none of another scale."""
+        if self.regions is None:
+            return self.spacing_mm
+        around = [region.spacing_mm for region in self.regions if _contains(region.box, box)]
+        touched = [region.spacing_mm for region in self.regions if _overlap(region.box, box)]
+        first = next((spacing for spacing in around if spacing is not None), None)
+        if first is None or not all(each is not None and alike(first, each) for each in touched):
+            return None
+        return first
 
     @property
     def height(self) -> int:
@@ -127,6 +164,16 @@ class SourceImage:
     @property
     def width(self) -> int:
         return int(self.pixels.shape[1])
+
+
+def _contains(outer: tuple[int, int, int, int], inner: tuple[int, int, int, int]) -> bool:
+    return all(o <= i for o, i in zip(outer[:2], inner[:2], strict=True)) and all(
+        i <= o for o, i in zip(outer[2:], inner[2:], strict=True)
+    )
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 @dataclass(frozen=True, slots=True)

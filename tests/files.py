@@ -11,8 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -176,8 +179,16 @@ def dicom_bytes(ds: FileDataset) -> bytes:
     return out.getvalue()
 
 
-def ultrasound_region(data_type: int = 1, delta_cm: float = 0.02, units: int = 3) -> Dataset:
+def ultrasound_region(
+    data_type: int = 1,
+    delta_cm: float = 0.02,
+    units: int = 3,
+    box: tuple[int, int, int, int] = (0, 0, 128, 96),
+) -> Dataset:
+    """box: x0, y0, x1, y1, half-open."""
     region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = box[:2]
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = box[2] - 1, box[3] - 1
     region.RegionSpatialFormat, region.RegionDataType = 1, data_type
     region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = units
     region.PhysicalDeltaX, region.PhysicalDeltaY = delta_cm, -delta_cm
@@ -202,3 +213,35 @@ def with_nested_sequences(data: bytes, depth: int, tag: tuple[int, int]) -> byte
     (meta_length,) = struct.unpack_from("<I", data, 140)
     at = 144 + meta_length
     return data[:at] + opening * depth + closing * depth + data[at:]
+
+
+def said(**texts: str) -> Callable[[FileDataset], None]:
+    """An edit that writes elements by keyword as that text, whatever it is."""
+
+    def edit(ds: FileDataset) -> None:
+        for keyword, text in texts.items():
+            tag = Tag(keyword)
+            value = text.encode() + b" " * (len(text) % 2)
+            raw = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
+            ds._dict[tag] = raw
+
+    return edit
+
+
+def lut(
+    values: Sequence[int] | NDArray[Any], first: int = 0, bits: int = 16, order: str = "<"
+) -> Dataset:
+    """An item of a Modality, VOI or Presentation LUT Sequence, of levels `first` and on."""
+    item = Dataset()
+    entries = len(values) % 65536
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [entries, first, bits])
+    item.add_new("LUTData", "OW", np.asarray(values).astype(order + "u2").tobytes())
+    return item
+
+
+def group(**elements: Any) -> list[Dataset]:
+    """A sequence of one item."""
+    item = Dataset()
+    for keyword, value in elements.items():
+        setattr(item, keyword, value)
+    return [item]

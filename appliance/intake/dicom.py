@@ -7,92 +7,102 @@ import logging
 import numpy as np
 
 from mammosono.appliance.intake.decoder_stderr import capture_stderr
+from mammosono.appliance.intake.dicom_frame import GROUP_KEYWORDS, of_the_frame
+from mammosono.appliance.intake.dicom_grey import (
+    GREY_KEYWORDS,
+    LUT_KEYWORDS,
+    POLARITY_KEYWORDS,
+    WINDOW_IGNORED,
+    grey_scale,
+)
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
-from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, spacing_mm
+from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, scale
 from mammosono.appliance.intake.dicom_values import Description
 from mammosono.appliance.intake.dicom_view import (
     VIEW_KEYWORDS,
     contradicts_itself,
     laterality_and_view,
 )
-from mammosono.appliance.intake.dicom_window import WINDOW_KEYWORDS, display_window
 from mammosono.appliance.intake.histogram import (
-    COLOURED,
     FEW_LEVELS,
     cumulative_histogram,
     has_few_levels,
     percentiles,
     require_content,
     robust_window,
+    without_marks,
 )
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.posted import CONTRADICTED
 from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
-from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
-from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.values import Caution, Modality, SourceImage
+from mammosono.appliance.values import Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
-WINDOW_IGNORED = Caution(
-    "window_ignored", "The file's display window lies beside its grey levels and was not used."
-)
-
-_PICTURE = (*HEADER_KEYWORDS, *SPACING_KEYWORDS, *WINDOW_KEYWORDS)
+_OF_THE_FRAME = (*SPACING_KEYWORDS, *GREY_KEYWORDS)
+_PICTURE = (*HEADER_KEYWORDS, *_OF_THE_FRAME, *GROUP_KEYWORDS)
 _DESCRIPTION = (*IDENTITY_KEYWORDS, *VIEW_KEYWORDS, *SCOPE_KEYWORDS)
 
 
 def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
-    """Grey in the stored depth; bright = dense; signed values shifted up to unsigned.
+    """Grey as the file says it is shown; bright = dense; signed values shifted up to unsigned.
 
-    Rescaling is linear, so it is applied to the window and not to the pixels. The window is the
-    file's first; without one, 0 to 255 for 8-bit pixels and robust percentiles for deeper ones.
+    What is linear is applied to the window and not to the pixels. The window is the file's first;
+    without one, all levels for pixels of up to 8 bits and robust percentiles for deeper ones.
     Raises an IntakeError, or whatever pydicom and its codecs raise on a damaged file.
     """
-    require_readable_transfer_syntax(data)
     image, _ = capture_stderr(lambda: _read(data, modality, limits, sha256))
     return image
 
 
 def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
-    ds = parse(data, _PICTURE)
+    ds = parse(data, _PICTURE, (*LUT_KEYWORDS, *GROUP_KEYWORDS))
     header = read_header(ds, modality)
     limits.admit_picture(header.columns, header.rows)
-    window = display_window(ds, header)
-    spacing = spacing_mm(ds, modality)
+    said = of_the_frame(ds, _OF_THE_FRAME, alike=POLARITY_KEYWORDS)
+    greys = grey_scale(said, header)
+    millimetres = scale(said, modality)
     description = Description(data, _DESCRIPTION)
     laterality, view = laterality_and_view(description)
-    pixels, coloured = decode_grey(parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header)
+    pixels, warnings = decode_grey(
+        parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header, greys, modality
+    )
 
     histogram = cumulative_histogram(pixels)
     require_content(histogram)
+    pixels, histogram = without_marks(pixels, histogram)
     low, high = percentiles(histogram, (0.5, 99.5))
+    window = greys.window
     beside = window is not None and (window[1] <= low or window[0] >= high)
+    deep = pixels.dtype == np.uint16
     if window is None or beside:
-        window = (0.0, 255.0) if pixels.dtype == np.uint8 else robust_window(histogram)
+        window = robust_window(histogram) if deep else (0.0, float(2 ** min(greys.bits, 8) - 1))
     notes = {
-        COLOURED: coloured and MODALITIES[modality].physics is Physics.ECHO,
         FEW_LEVELS: has_few_levels(histogram),
         WINDOW_IGNORED: beside,
     }
     return SourceImage(
         modality=modality,
         pixels=pixels,
-        bits=8 if pixels.dtype == np.uint8 else header.bits_stored,
+        bits=greys.bits if deep else 8,
         window=window,
-        spacing_mm=spacing,
+        spacing_mm=millimetres.spacing_mm,
         sha256=sha256,
         warnings=(
             *header.warnings,
             *((CONTRADICTED,) if contradicts_itself(description) else ()),
             *cautions(description, modality),
+            *greys.warnings,
+            *millimetres.warnings,
+            *warnings,
             *(note for note, holds in notes.items() if holds),
         ),
         laterality=laterality,
         view=view,
         identity=identity(description),
+        regions=millimetres.regions,
     )

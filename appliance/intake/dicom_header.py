@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
+from mammosono.appliance.intake.dicom_numbers import stated
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Effect, Modality
 
@@ -50,6 +51,7 @@ _KNOWN_MODALITIES = frozenset(
 class DicomHeader:
     """Geometry and grey scale of one frame, as PS3.3 C.7.6.3 names them.
 
+    high_bit: the pixel's highest, of those allocated; bits above and below it are no part of it.
     padding: two stored values; pixels between them show nothing.
     """
 
@@ -59,6 +61,7 @@ class DicomHeader:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     padding: tuple[int, int] | None
     warnings: tuple[Caution, ...]
@@ -92,22 +95,24 @@ def read_header(ds: Dataset, modality: Modality) -> DicomHeader:
         photometric=str(ds.get("PhotometricInterpretation", "")),
         bits_allocated=_number(ds, "BitsAllocated"),
         bits_stored=_number(ds, "BitsStored"),
+        high_bit=_number(ds, "HighBit" if "HighBit" in ds else "BitsStored")
+        - ("HighBit" not in ds),
         signed=_number(ds, "PixelRepresentation") == 1,
         padding=_padding(ds),
         warnings=warnings,
     )
-    _require_readable(header, high_bit=ds.get("HighBit", header.bits_stored - 1))
+    _require_readable(header)
     return header
 
 
 def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[Caution, ...]:
     """Raises ModalityMismatch."""
     warnings: tuple[Caution, ...] = ()
-    stated = ds.get("Modality") or ""
-    if not stated:
+    named = ds.get("Modality") or ""
+    if not named:
         warnings += (UNNAMED_MODALITY,)
-    elif stated != modality.value:
-        named = stated if stated in _KNOWN_MODALITIES else "another one"
+    elif named != modality.value:
+        named = named if named in _KNOWN_MODALITIES else "another one"
         raise ModalityMismatch(
             f"The file's modality is {named}, not {modality.value}; post it where it belongs."
         )
@@ -120,11 +125,10 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[Caution, ...]:
 
 
 def _require_one_frame(ds: Dataset) -> None:
-    stated = ds.get("NumberOfFrames")
-    frames = 1 if stated in (None, "") else int(stated)
-    if frames > 1:
+    frames = stated(ds, "NumberOfFrames")
+    if any(each > 1 for each in frames):
         raise MultiFrame("The DICOM file is a clip or stack; send one frame of it.")
-    if frames < 1:
+    if any(each != 1 for each in frames):
         raise CorruptDicom("The DICOM file states no frame; send it again from its source.")
 
 
@@ -142,7 +146,7 @@ def _padding(ds: Dataset) -> tuple[int, int] | None:
     return (value, limit) if isinstance(value, int) and isinstance(limit, int) else None
 
 
-def _require_readable(header: DicomHeader, high_bit: object) -> None:
+def _require_readable(header: DicomHeader) -> None:
     if not (header.rows and header.columns):
         raise CorruptDicom("The DICOM file states no rows or columns; send it again.")
     if header.display_ready and header.photometric not in (PALETTE, *_COLOUR):
@@ -153,5 +157,7 @@ def _require_readable(header: DicomHeader, high_bit: object) -> None:
         raise UnsupportedDicom("The DICOM pixels are not of 8 or 16 bits; send them as such.")
     if not 1 <= header.bits_stored <= header.bits_allocated:
         raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
-    if high_bit != header.bits_stored - 1:
-        raise UnsupportedDicom("The DICOM pixels do not begin at bit 0; send them right-aligned.")
+    if not header.bits_stored <= header.high_bit + 1 <= header.bits_allocated:
+        raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
+    if header.display_ready and header.high_bit + 1 != header.bits_stored:
+        raise UnsupportedDicom("The DICOM colours do not begin at bit 0; send them right-aligned.")

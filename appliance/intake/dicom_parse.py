@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from io import BytesIO
 
-from pydicom.dataset import FileDataset
-from pydicom.filereader import read_partial
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
 from mammosono.appliance.errors import CorruptDicom
+from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
 
 _MOST_READS = 100_000  # one to three for each element, item and fragment
 _LONGEST_VALUE_BYTES = 2**16  # numbers and words; the regions of an ultrasound take a few hundred
@@ -26,12 +27,15 @@ _PIXELS = frozenset(map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelDa
 def parse(data: bytes, keywords: Collection[str], long: Collection[str] = ()) -> FileDataset:
     """The elements of these keywords, up to the pixel data, with these only if they are asked for.
 
-    long: the keywords whose values may be of any length. Raises CorruptDicom, or whatever pydicom
-    raises on a damaged file.
+    long: the keywords whose values may be of any length. Raises CorruptDicom, also if one of the
+    elements is there twice, UnsupportedTransferSyntax, or whatever pydicom raises on a damaged
+    file.
     """
+    syntax, data_set_at = require_readable_transfer_syntax(data)
     asked = {Tag(keyword) for keyword in keywords}
     short = (asked | {_CHARACTER_SET}) - {Tag(keyword) for keyword in long}
     at_pixels = False
+    seen: set[BaseTag] = set()
 
     def stop(tag: BaseTag, _: str | None, length: int) -> bool:
         nonlocal at_pixels
@@ -40,9 +44,22 @@ def parse(data: bytes, keywords: Collection[str], long: Collection[str] = ()) ->
         at_pixels = tag in _PIXELS
         if tag in short and _LONGEST_VALUE_BYTES < length < _UNDEFINED:
             raise CorruptDicom("A value of the DICOM file is too long; send it again.")
+        if tag in seen:  # the parser would take the last, another program the first
+            raise CorruptDicom("The DICOM file says a thing twice; send it again from its source.")
+        if tag in asked:
+            seen.add(tag)
         return at_pixels and tag not in asked
 
-    return read_partial(_Metered(data), stop, specific_tags=list(asked))
+    file = _Metered(data)
+    file.seek(data_set_at)
+    implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+    elements = read_dataset(file, implicit, little, stop_when=stop, specific_tags=list(asked))
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    ds = FileDataset("", elements, file_meta=meta, is_implicit_VR=implicit, is_little_endian=little)
+    as_read = elements.original_encoding
+    ds.set_original_encoding(as_read[0], as_read[1], elements.original_character_set)
+    return ds
 
 
 class _Metered(BytesIO):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
 
-from mammosono.appliance.errors import CorruptDicom, CorruptImage, UnsupportedDicom
-from mammosono.appliance.intake import jpeg
-from mammosono.appliance.intake.dicom_header import INVERTED, PALETTE, DicomHeader
-from mammosono.appliance.intake.histogram import is_coloured
+from mammosono.appliance.errors import CorruptDicom, UnsupportedDicom
+from mammosono.appliance.intake.colour import as_rgb, colour_warnings
+from mammosono.appliance.intake.dicom_codestream import LENGTH, checked, decode_whole
+from mammosono.appliance.intake.dicom_grey import GreyScale
+from mammosono.appliance.intake.dicom_header import PALETTE, DicomHeader
 from mammosono.appliance.intake.palette import PALETTE_KEYWORDS, apply_palette
-from mammosono.appliance.intake.transfer_syntax import JPEG2000_SYNTAXES
+from mammosono.appliance.values import Caution, Modality
 
 PIXEL_KEYWORDS = (
     "SamplesPerPixel",
@@ -36,105 +36,115 @@ PIXEL_KEYWORDS = (
 )
 LONG_KEYWORDS = ("PixelData", *PALETTE_KEYWORDS)
 
-_J2K_START = b"\xff\x4f\xff\x51"  # SOC and SIZ (ITU-T T.800 annex A)
-_JP2_START = b"\0\0\0\x0cjP  "  # of the file format (annex I); a signature of 4 bytes follows
-_BOX_HEAD_BYTES, _MAX_BOXES = 8, 1000
-_END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
-_TRAILING_BYTES = 8  # a pad byte, and some writers' zeros
+_PLUGIN = "pylibjpeg"
+"""The same on every machine: with Pillow installed pydicom would take that, which reads colour and
+damage otherwise."""
 
-_LENGTH = "The DICOM pixel data do not fit the stated size; send the file again."
-_CODESTREAM = "The compressed DICOM pixels are damaged or cut off; send the file again."
+_MOST_OVER = 0.05  # of all pixels: the ringing of JPEG at the rims of saturated fields
 
 
-def decode_grey(ds: FileDataset, header: DicomHeader) -> tuple[NDArray[Any], bool]:
-    """uint8 or uint16 [rows, columns], bright = dense; and whether it was a coloured picture.
+def decode_grey(
+    ds: FileDataset, header: DicomHeader, scale: GreyScale, modality: Modality
+) -> tuple[NDArray[Any], tuple[Caution, ...]]:
+    """uint8 or uint16 [rows, columns], bright = dense; and what is to be said of its colours.
 
     `ds` has the PIXEL_KEYWORDS. Raises CorruptDicom or UnsupportedDicom, or what a codec raises.
     """
     if "PixelData" not in ds:
         raise UnsupportedDicom("The DICOM object holds no integer pixels; send the image itself.")
     syntax = UID(ds.file_meta.TransferSyntaxUID)
+    lossless_layout = not syntax.is_compressed or syntax == RLELossless
     if syntax.is_compressed:
-        _require_matching_codestream(ds, header, syntax)
+        stored, photometric = _decompressed(ds, header, syntax)
     else:
-        _require_native_length(len(ds.PixelData), header)
-    stored, _ = get_decoder(syntax).as_array(ds, index=0)
+        ds.PixelData = _of_one_frame(ds.PixelData, header)
+        stored, photometric = _decoded(ds, syntax)
     if stored.shape[:2] != (header.rows, header.columns) or stored.dtype.itemsize > 2:
-        raise CorruptDicom(_LENGTH)
+        raise CorruptDicom(LENGTH)
     if not header.display_ready:
-        return _monochrome(stored, header), False
-    rgb = apply_palette(stored, ds) if header.photometric == PALETTE else stored
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), is_coloured(rgb)
+        aligned = _aligned(stored, header) if lossless_layout else _within_depth(stored, header)
+        return _monochrome(aligned, header, scale), ()
+    if header.photometric == PALETTE:
+        rgb = apply_palette(stored, ds)
+    else:
+        rgb = as_rgb(stored, ybr=photometric.startswith("YBR"))
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), colour_warnings(rgb, modality)
 
 
-def _monochrome(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
-    """Unused high bits dropped, signed shifted up, MONOCHROME1 inverted, padding made dark."""
+def _decoded(ds: FileDataset, syntax: UID) -> tuple[NDArray[Any], str]:
+    """Samples as they are coded, and the colour model that the decoder left them in."""
+    plugin = _PLUGIN if syntax.is_compressed else ""
+    options: Any = {"correct_unused_bits": False}  # of which pydicom's types say something else
+    samples, properties = get_decoder(syntax).as_array(
+        ds, index=0, raw=True, decoding_plugin=plugin, **options
+    )
+    return samples, str(properties["photometric_interpretation"])
+
+
+def _decompressed(ds: FileDataset, header: DicomHeader, syntax: UID) -> tuple[NDArray[Any], str]:
+    codestream = get_frame(ds.PixelData, 0, number_of_frames=1)
+    codestream = checked(codestream, header.rows, header.columns, syntax)
+    if syntax == RLELossless:
+        return _decoded(ds, syntax)
+    photometric = header.photometric
+
+    def decode(whole: bytes) -> NDArray[Any]:
+        nonlocal photometric
+        ds.PixelData = encapsulate([whole])
+        samples, photometric = _decoded(ds, syntax)
+        return samples
+
+    return decode_whole(codestream, decode), photometric
+
+
+def _aligned(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
+    """Unsigned, the pixel's lowest bit the lowest of the word."""
+    native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    words = native.view(f"u{native.dtype.itemsize}")
+    below = header.high_bit + 1 - header.bits_stored
+    # Some writers say a wrong High Bit: what lies where the pixel should not is the pixel then.
+    if below and (words & ((1 << below) - 1)).any() and not (words >> header.bits_stored).any():
+        below = 0
+    return np.asarray(words >> below) if below else words
+
+
+def _within_depth(stored: NDArray[Any], header: DicomHeader) -> NDArray[Any]:
+    """Raises CorruptDicom if the codestream is deeper than stated: bright pixels would wrap. What
+    lossy coding lets shoot over the end is cut."""
+    least, greatest = 0, header.greatest
+    if header.signed and stored.dtype.kind == "i":
+        least, greatest = -(greatest // 2) - 1, greatest // 2
+    over = max(int(stored.max()) - greatest, least - int(stored.min()))
+    if over <= 0:
+        return stored
+    within = stored.clip(least, greatest)
+    if over > header.greatest / 2 or np.mean(within != stored) > _MOST_OVER:
+        raise CorruptDicom("The DICOM file's bit depths contradict each other; send it again.")
+    return within
+
+
+def _monochrome(stored: NDArray[Any], header: DicomHeader, scale: GreyScale) -> NDArray[Any]:
+    """Unused high bits dropped, signed shifted up, shown as `scale` has it, padding made dark."""
     dtype = np.dtype(np.uint8 if header.bits_stored <= 8 else np.uint16)
-    pixels: NDArray[Any] = stored.astype(dtype, copy=False) & dtype.type(header.greatest)
-    pixels ^= dtype.type(header.shifted(0))
+    values: NDArray[Any] = stored.astype(dtype, copy=False) & dtype.type(header.greatest)
+    values ^= dtype.type(header.shifted(0))
     padding = None
     if header.padding is not None:
         low, high = sorted(map(header.shifted, header.padding))
-        padding = (pixels >= low) & (pixels <= high)
-    if header.photometric == INVERTED:
-        pixels = dtype.type(header.greatest) - pixels
+        padding = (values >= low) & (values <= high)
+    pixels = scale.of(values)
     if padding is not None and padding.any() and not padding.all():
         pixels[padding] = pixels[~padding].min()
     return pixels
 
 
-def _require_native_length(length: int, header: DicomHeader) -> None:
-    """PS3.5 8.1.1: no gaps, padded to an even number of bytes."""
+def _of_one_frame(data: bytes, header: DicomHeader) -> bytes:
+    """The frame's own bytes; what follows is padding (PS3.5, 8.1.1), if it is less than a row, or
+    nothing but zeros and less than another frame."""
     samples = 2 if header.photometric == "YBR_FULL_422" else header.samples
-    expected = header.rows * header.columns * samples * header.bits_allocated // 8
-    if length not in (expected, expected + expected % 2):
-        raise CorruptDicom(_LENGTH)
-
-
-def _require_matching_codestream(ds: FileDataset, header: DicomHeader, syntax: UID) -> None:
-    """A codestream has a size of its own: a bomb if the decoder were to believe it."""
-    codestream = get_frame(ds.PixelData, 0, number_of_frames=1)
-    if syntax == RLELossless:  # no size of its own
-        return
-    read_size = _j2k_size if syntax in JPEG2000_SYNTAXES else _jpeg_size
-    if read_size(codestream) != (header.rows, header.columns):
-        raise CorruptDicom(_LENGTH)
-    if _END_OF_CODESTREAM not in codestream[-_TRAILING_BYTES:]:
-        raise CorruptDicom(_CODESTREAM)
-
-
-def _jpeg_size(codestream: bytes) -> tuple[int, int]:
-    """Rows, columns."""
-    try:
-        frame = jpeg.read_frame(codestream)
-    except CorruptImage:
-        raise CorruptDicom(_CODESTREAM) from None
-    return frame.height, frame.width
-
-
-def _j2k_size(codestream: bytes) -> tuple[int, int]:
-    """Rows, columns of the reference grid's image area."""
-    at = codestream.find(_J2K_START)
-    if at < 0 or not _boxes_end(codestream):
-        raise CorruptDicom(_CODESTREAM)
-    # Behind the markers: segment length and capabilities, two bytes each.
-    right, bottom, left, top = struct.unpack_from(">4I", codestream, at + len(_J2K_START) + 4)
-    return bottom - top, right - left
-
-
-def _boxes_end(codestream: bytes) -> bool:
-    """Whether JP2 boxes, which do not belong into DICOM, lead to the codestream if there are any.
-
-    pydicom 3.0.2 follows them without a look at their lengths, and for ever at one of zero.
-    """
-    if not codestream.startswith(_JP2_START):
-        return True
-    at = len(_JP2_START) + 4
-    for _ in range(_MAX_BOXES):
-        length, kind = struct.unpack_from(">I4s", codestream, at)
-        if kind == b"jp2c":
-            return True
-        if length < _BOX_HEAD_BYTES:
-            return False
-        at += length
-    return False
+    row = header.columns * samples * header.bits_allocated // 8
+    expected = header.rows * row
+    over = data[expected : 2 * expected]
+    if not expected <= len(data) < 2 * expected or (len(over) >= row and over.strip(b"\0")):
+        raise CorruptDicom(LENGTH)
+    return data[: expected + expected % 2]

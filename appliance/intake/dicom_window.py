@@ -1,54 +1,51 @@
-"""Display window, in pixel values instead of rescaled units (PS3.3 C.11.1, C.11.2)."""
+"""Display window in the units that the rescaling leads to (PS3.3 C.11.2)."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import dataclass
+from enum import Enum
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.intake.dicom_header import INVERTED, DicomHeader
+from mammosono.appliance.intake.dicom_numbers import meant, stated
 
-WINDOW_KEYWORDS = (
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-)
-
-_NARROWEST, _WIDEST = 2.0**-10, 2.0**24
-"""Of a window, in pixel values. Pixels are whole numbers of at most 16 bits: what lies beyond, by
-whichever number of the header (a slope of 1e-320, a width of 1e300), shows nothing, and leaves the
-range of the arithmetic that follows. Compared such that NaN and infinity are refused as well."""
+WINDOW_KEYWORDS = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 
 
-def display_window(ds: Dataset, header: DicomHeader) -> tuple[float, float] | None:
-    """(low, high) pixel values of the file's first window, after sign shift and inversion.
-
-    None if the file gives none that can be meant, or a modality look-up table stands between.
-    """
-    center, width = _first(ds.get("WindowCenter")), _first(ds.get("WindowWidth"))
-    slope, intercept = _first(ds.get("RescaleSlope", 1)), _first(ds.get("RescaleIntercept", 0))
-    numbers = (center, width, slope, intercept)
-    if header.display_ready or "ModalityLUTSequence" in ds or not all(map(math.isfinite, numbers)):
-        return None
-    if ds.get("VOILUTFunction", "LINEAR") == "LINEAR":  # C.11.2.1.2.1: ends half a level inside
-        center, width = center - 0.5, width - 1
-    if width <= 0 or slope == 0:
-        return None
-    # Shifting signed values up keeps their order: zero lands on the sign bit's weight.
-    zero = header.shifted(0)
-    ends = [(center + side * width / 2 - intercept) / slope + zero for side in (-1, 1)]
-    if header.photometric == INVERTED:
-        ends = [header.greatest - end for end in ends]
-    low, high = min(ends), max(ends)
-    return (low, high) if _NARROWEST <= high - low <= _WIDEST else None
+class VoiFunction(str, Enum):
+    LINEAR = "LINEAR"
+    LINEAR_EXACT = "LINEAR_EXACT"
+    SIGMOID = "SIGMOID"
 
 
-def _first(value: Any) -> float:
-    """The first of one or several decimal strings; NaN if there is none."""
-    if value is None or value == "":
-        return math.nan
-    return float(value if isinstance(value, (int, float, str)) else value[0])
+@dataclass(frozen=True, slots=True)
+class Window:
+    center: float
+    width: float
+    function: VoiFunction = VoiFunction.LINEAR
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The levels shown as black and as white (C.11.2.1.2.1, C.11.2.1.3.2)."""
+        center, width = self.center, self.width
+        if self.function is VoiFunction.LINEAR and width > 1:  # ends half a level inside
+            center, width = center - 0.5, width - 1
+        return center - width / 2, center + width / 2
+
+    def sigmoid(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """0 to 1 (C.11.2.1.3.1)."""
+        power = np.clip(-4 * (levels - self.center) / self.width, -700, 700)
+        return np.asarray(1 / (1 + np.exp(power)))
+
+
+def stated_window(ds: Dataset) -> tuple[Window | None, bool]:
+    """The first of the file's windows that can be meant, and whether it states one at all."""
+    centers, widths = stated(ds, "WindowCenter"), stated(ds, "WindowWidth")
+    name = str(ds.get("VOILUTFunction") or "").strip().upper()
+    function = VoiFunction(name) if name in set(VoiFunction) else VoiFunction.LINEAR
+    for center, width in zip(centers, widths, strict=False):
+        if meant(center) and meant(width) and width > 0:
+            return Window(center, width, function), True
+    return None, bool(centers or widths)

@@ -1,4 +1,4 @@
-"""Histogram of a picture: whether anything is shown, the range to display, its colour."""
+"""Histogram of a picture: whether anything is shown, the range to display."""
 
 from __future__ import annotations
 
@@ -21,19 +21,13 @@ _MIN_SPAN_LEVELS = 2
 _WINDOW_PERCENTILES = (0.1, 99.9)
 _FEW_LEVELS = 16
 
-# A tinted grey map (sepia, blue) stays below this chroma; Doppler and elastography lie above.
-_STRONG_CHROMA = 64
-_COLOURED_SHARE = 0.01
-_CHROMA_STEP_PX = 4
+_BIN_LEVELS = 64
+_MOST_MARKED, _MOST_RIMS = 0.05, 0.005
+_RIM_MARGIN, _FEWEST = 4, 2e-6
 
 FEW_LEVELS = Caution(
     "few_levels",
     f"The image has fewer than {_FEW_LEVELS} grey levels; fine detail cannot be read.",
-)
-COLOURED = Caution(
-    "coloured",
-    "Part of the ultrasound is in colour, as in Doppler or elastography; only its brightness was "
-    "read. A plain B-mode image is read more reliably.",
 )
 
 
@@ -56,6 +50,45 @@ def robust_window(histogram: Histogram) -> tuple[float, float]:
     return percentiles(histogram, _WINDOW_PERCENTILES)
 
 
+def without_marks(pixels: NDArray[Any], histogram: Histogram) -> tuple[NDArray[Any], Histogram]:
+    """The pixels with burnt-in marks brought to the end of the content, and their histogram.
+
+    A mark has the white or black of the file, and a picture of 12 bits in a file of 16 is far from
+    it: as they are, the picture would be shown black and no breast found. Of 8 bits nothing is
+    changed.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels, histogram
+    bins = np.diff(histogram[_BIN_LEVELS - 1 :: _BIN_LEVELS], prepend=0.0)
+    high = (_end_of_content(bins) + 1) * _BIN_LEVELS - 1
+    low = len(histogram) - (_end_of_content(bins[::-1]) + 1) * _BIN_LEVELS
+    if histogram[high] == 1.0 and (low == 0 or histogram[low - 1] == 0.0):
+        return pixels, histogram
+    within = np.clip(pixels, low, high)
+    return within, cumulative_histogram(within)
+
+
+def _end_of_content(bins: NDArray[np.float64]) -> int:
+    """The bin, of equal ranges of grey levels and the shares of pixels in them, above which there
+    are marks alone; the last if there are none.
+
+    Marks are few pixels of one level, so far above all others that these take less than half of the
+    range; between them lie at most the smoothed rims of the marks.
+    """
+    last = len(bins) - 1
+    filled = np.flatnonzero(bins)
+    top, bottom = int(filled[-1]), int(filled[0])
+    if bins[bottom] <= _MOST_MARKED and len(filled) > 1:  # a mark of the other end
+        bottom = int(filled[1])
+    middle = (top + bottom) // 2
+    marks, rims = float(bins[top]), float(bins[middle + 1 : top].sum())
+    if not 0 < marks <= _MOST_MARKED or rims > min(marks / 2, _MOST_RIMS) or top - middle < 2:
+        return last
+    rim = rims / (top - middle - 1)
+    content = np.flatnonzero(bins[: middle + 1] > max(_RIM_MARGIN * rim, _FEWEST))
+    return int(content[-1]) if len(content) else last
+
+
 def percentiles(histogram: Histogram, percents: tuple[float, float]) -> tuple[float, float]:
     low, high = np.searchsorted(histogram, np.divide(percents, 100.0))
     return float(low), float(high)
@@ -63,11 +96,3 @@ def percentiles(histogram: Histogram, percents: tuple[float, float]) -> tuple[fl
 
 def has_few_levels(histogram: Histogram) -> bool:
     return int(np.count_nonzero(np.diff(histogram, prepend=0.0))) < _FEW_LEVELS
-
-
-def is_coloured(rgb: NDArray[Any]) -> bool:
-    """Whether 1 % or more of the pixels, [height, width, 3] uint8 or uint16, are vivid."""
-    sample = rgb[::_CHROMA_STEP_PX, ::_CHROMA_STEP_PX]
-    chroma = sample.max(axis=2) - sample.min(axis=2)
-    strong = _STRONG_CHROMA * (1 if rgb.dtype == np.uint8 else 257)
-    return float(np.mean(chroma > strong)) >= _COLOURED_SHARE

@@ -10,21 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.errors import CorruptImage, NoContent, UnsupportedFormat
-from mammosono.appliance.intake import jpeg, png, tiff
+from mammosono.appliance.intake import jpeg, orientation, png, tiff
+from mammosono.appliance.intake.colour import colour_warnings
 from mammosono.appliance.intake.decoder_stderr import capture_stderr
 from mammosono.appliance.intake.header import Header
 from mammosono.appliance.intake.histogram import (
-    COLOURED,
     FEW_LEVELS,
     cumulative_histogram,
     has_few_levels,
-    is_coloured,
     require_content,
     robust_window,
+    without_marks,
 )
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.sniff import Format
-from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Modality, SourceImage
 
 _READ_HEADER = {
@@ -33,9 +32,8 @@ _READ_HEADER = {
     Format.TIFF: tiff.read_header,
 }
 
-# Full depth, colour as stored without alpha, turned upright by the Exif orientation. Not
-# IMREAD_UNCHANGED, which leaves the orientation aside.
-_AS_STORED_UPRIGHT = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+# Full depth, colour as stored without alpha, and not turned: that is done here, for all alike.
+_AS_STORED = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 # libjpeg and libtiff go on after these and fill what is missing.
 _DAMAGE = re.compile("Corrupt JPEG|Premature end|TIFF_Error|libpng error")
@@ -57,10 +55,11 @@ def read_raster(
     """
     header = _READ_HEADER[format_](data)
     limits.admit_picture(header.width, header.height)
-    decoded = _decode(_checked(data, format_), header)
-    warnings = []
-    if MODALITIES[modality].physics is Physics.ECHO and decoded.ndim == 3 and is_coloured(decoded):
-        warnings.append(COLOURED)
+    plain, turned = _plain(data, format_)
+    decoded = orientation.upright(_decode(plain, header), turned or 1)
+    warnings = list(colour_warnings(decoded, modality)) if decoded.ndim == 3 else []
+    if turned is None:
+        warnings.append(orientation.UNKNOWN)
     grey = cv2.cvtColor(decoded, cv2.COLOR_BGR2GRAY) if decoded.ndim == 3 else decoded
     if header.floating:
         grey = _scaled(grey)
@@ -69,6 +68,7 @@ def read_raster(
         grey = np.bitwise_not(grey)
     histogram = cumulative_histogram(grey)
     require_content(histogram)
+    grey, histogram = without_marks(grey, histogram)
     if has_few_levels(histogram):
         warnings.append(FEW_LEVELS)
     deep = grey.dtype == np.uint16
@@ -84,15 +84,16 @@ def read_raster(
     )
 
 
-def _checked(data: bytes, format_: Format) -> bytes:
-    """What the decoder may see, once the file's structure is known to be whole."""
+def _plain(data: bytes, format_: Format) -> tuple[bytes, int | None]:
+    """What the decoder may see, once the file's structure is known to be whole, and the picture's
+    Exif orientation (None if it cannot be told)."""
     if format_ is Format.PNG:
         return png.without_extras(data)
     if format_ is Format.JPEG:
         jpeg.require_end(data)
-    else:
-        tiff.require_data(data)
-    return data
+        return data, jpeg.read_orientation(data)
+    tiff.require_data(data)
+    return tiff.plain(data)
 
 
 def _decode(data: bytes, header: Header) -> NDArray[Any]:
@@ -101,7 +102,7 @@ def _decode(data: bytes, header: Header) -> NDArray[Any]:
     if decoded is None or _DAMAGE.search(complaints):
         raise CorruptImage("The image data are damaged or cut off; export the picture again.")
     dtype = _dtype(header)
-    if decoded.dtype != dtype or sorted(decoded.shape[:2]) != sorted((header.height, header.width)):
+    if decoded.dtype != dtype or decoded.shape[:2] != (header.height, header.width):
         raise UnsupportedFormat(
             "The image's pixels are of an unusual kind; export it as 8- or 16-bit grey or RGB."
         )
@@ -112,7 +113,7 @@ def _imdecode(data: bytes) -> NDArray[Any] | None:
     # A log level from the environment must not hide the decoder's report of damage.
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED_UPRIGHT)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), _AS_STORED)
     finally:
         cv2.utils.logging.setLogLevel(level)
 

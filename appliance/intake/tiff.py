@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from mammosono.appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
+from mammosono.appliance.intake import orientation
 from mammosono.appliance.intake.header import Header
 
 
@@ -19,18 +20,36 @@ class Tag(IntEnum):
     COMPRESSION = 259
     PHOTOMETRIC = 262
     STRIP_OFFSETS = 273
+    ORIENTATION = 274
     SAMPLES = 277
+    ROWS_PER_STRIP = 278
     STRIP_BYTES = 279
     PLANAR = 284
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
     TILE_OFFSETS = 324
     TILE_BYTES = 325
+    EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
 
+
+_XMP = 700
 
 Directory = Mapping[int, tuple[int, ...]]
 
 _TYPE_CODES = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_MANY = frozenset(
+    (
+        Tag.BITS,
+        Tag.EXTRA_SAMPLES,
+        Tag.SAMPLE_FORMAT,
+        Tag.STRIP_OFFSETS,
+        Tag.STRIP_BYTES,
+        Tag.TILE_OFFSETS,
+        Tag.TILE_BYTES,
+    )
+)
 _MAX_DIRECTORIES = 16  # reduced copies of one picture, at halving sizes
 _MAX_VALUES = 2**18  # strips of a row, or tiles of 16 x 16 pixels, of the largest picture
 _REDUCED_OR_MASK = 1 | 4
@@ -58,13 +77,18 @@ def read_header(data: bytes) -> Header:
     bits, kind = _value(first, Tag.BITS, 1), _value(first, Tag.SAMPLE_FORMAT, _UNSIGNED)
     photometric = _value(first, Tag.PHOTOMETRIC, -1)
     samples = _value(first, Tag.SAMPLES, 1)
+    pixels = _value(first, Tag.WIDTH, 0) * _value(first, Tag.HEIGHT, 0)
+    tiles_px = _value(first, Tag.TILE_WIDTH, 0) * _value(first, Tag.TILE_HEIGHT, 0)
     split_planes = samples > 1 and _value(first, Tag.PLANAR, 1) == 2
     if (
         photometric not in _PHOTOMETRICS
         or bits not in _DEPTHS.get(kind, ())
         or len(set(first.get(Tag.BITS, ()))) > 1
+        or tiles_px > _OVERHANG_BYTES + _INFLATED_BYTES_PER_PIXEL * pixels
         or (split_planes and bits > 8)  # OpenCV reads one plane and leaves the others empty
         or (kind == _FLOAT and samples > 1)
+        or samples > 4
+        or (samples == 2 and Tag.TILE_OFFSETS in first)  # OpenCV shuffles grey with alpha
     ):
         raise UnsupportedFormat(
             "The TIFF's pixels are of an unusual kind; export it as 8- or 16-bit grey or RGB."
@@ -139,28 +163,69 @@ def _directories(data: bytes) -> list[Directory]:
 def _directory(data: bytes, order: str, offset: int) -> tuple[Directory, int]:
     """The known integer tags of the directory at `offset`, and the offset of the next one.
 
-    The first of several entries of a tag counts, as for the decoder; and what all entries together
-    refer to is no more than the file, or the decoder would read it over and over.
+    What is said twice, in a type or a number of values that is not the tag's, is refused: the
+    decoder may take what is skipped here. What all entries together refer to is no more than the
+    file, or the decoder would read it over and over.
     """
-    (entries,) = struct.unpack_from(order + "H", data, offset)
     values: dict[int, tuple[int, ...]] = {}
     referred = 0
-    for entry in range(offset + 2, offset + 2 + 12 * entries, 12):
+    for entry in _entries(data, order, offset):
         tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
-        referred += count * _TYPE_BYTES.get(kind, 0)
+        referred += count * _TYPE_BYTES.get(kind, 8)
         if referred > len(data):
             raise CorruptImage(_DAMAGED)
-        code = _TYPE_CODES.get(kind)
-        if tag not in _TAGS or tag in values or code is None or count == 0:
+        if tag not in _TAGS:
             continue
-        if count > _MAX_VALUES:
+        code = _TYPE_CODES.get(kind)
+        most = _MAX_VALUES if tag in _MANY else 1
+        if tag in values or code is None or not 1 <= count <= most:
             raise CorruptImage(_DAMAGED)
-        at = entry + 8
-        if count * struct.calcsize(code) > 4:
-            (at,) = struct.unpack_from(order + "I", data, at)
+        at = _value_offset(data, order, entry, count * struct.calcsize(code))
         values[tag] = struct.unpack_from(f"{order}{count}{code}", data, at)
-    (following,) = struct.unpack_from(order + "I", data, offset + 2 + 12 * entries)
+    (following,) = struct.unpack_from(
+        order + "I", data, offset + 2 + 12 * _count(data, order, offset)
+    )
     return values, following
+
+
+def _count(data: bytes, order: str, offset: int) -> int:
+    return int(struct.unpack_from(order + "H", data, offset)[0])
+
+
+def _entries(data: bytes, order: str, offset: int) -> range:
+    """Byte offsets of the directory's entries."""
+    return range(offset + 2, offset + 2 + 12 * _count(data, order, offset), 12)
+
+
+def _value_offset(data: bytes, order: str, entry: int, size: int) -> int:
+    return entry + 8 if size <= 4 else int(struct.unpack_from(order + "I", data, entry + 8)[0])
+
+
+def plain(data: bytes) -> tuple[bytes, int | None]:
+    """The file as one whose picture is upright and has no alpha, and its Exif orientation.
+
+    The decoder turns some kinds of pixels and shuffles others, and multiplies some by their alpha.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    sound = bytearray(data)
+    noted: int | None = 1
+    said = False
+    (offset,) = struct.unpack_from(order + "I", data, 4)
+    for entry in _entries(data, order, offset):
+        tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
+        size = _TYPE_BYTES.get(kind, 1) * count
+        at = _value_offset(data, order, entry, size)
+        if tag == Tag.ORIENTATION:
+            (value,) = struct.unpack_from(order + _TYPE_CODES[kind], data, at)
+            noted, said = orientation.known(value), True
+            sound[entry + 8 : entry + 12] = struct.pack(order + _TYPE_CODES[kind], 1).ljust(
+                4, b"\0"
+            )
+        elif tag == Tag.EXTRA_SAMPLES:
+            sound[at : at + size] = bytes(size)
+        elif tag == _XMP and not said:
+            noted = orientation.of_xmp(data[at : at + size])
+    return bytes(sound), noted
 
 
 _TAGS = frozenset(Tag)

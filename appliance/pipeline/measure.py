@@ -56,6 +56,13 @@ def describe(
     )
 
 
+def extent(mask: NDArray[np.bool_], left: int, top: int) -> tuple[int, int, int, int]:
+    """The least x0, y0, x1, y1 (half-open px of the image) around a mask whose crop begins at
+    column `left`, row `top`."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return left + x, top + y, left + x + width, top + y + height
+
+
 def centroid(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Mean (x, y) of the pixel centres of a mask that is not empty, in pixels of the mask."""
     rows, columns = np.nonzero(mask)

@@ -12,7 +12,7 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.detector.paste import paste
 from mammosono.appliance.pipeline.fusion import of_modality
-from mammosono.appliance.pipeline.measure import describe
+from mammosono.appliance.pipeline.measure import describe, extent
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel
 from mammosono.appliance.pipeline.scoring import (
     breast_score,
@@ -150,9 +150,10 @@ def findings_of(
         label = Label.MALIGNANT if scores[k] >= point and own else Label.BENIGN
         x0, y0, x1, y1 = (float(v) for v in boxes[k])
         lesion = min(float(detections.lesion[k]), 1.0)
+        spacing = image.spacing_within(extent(crop, left, top))
         findings.append(
             describe(
-                crop, left, top, size, image.spacing_mm, (x0, y0, x1, y1), label,
+                crop, left, top, size, spacing, (x0, y0, x1, y1), label,
                 float(scores[k]), lesion,
             )
         )  # fmt: skip

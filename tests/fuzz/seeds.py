@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pydicom
+import tifffile
 from files import (
     PATIENT,
     coloured,
     dicom,
     dicom_bytes,
+    group,
     jpeg,
+    lut,
     picture,
     png,
     tiff,
@@ -48,6 +54,23 @@ def _described(ds: FileDataset) -> None:
     ds.SequenceOfUltrasoundRegions = [ultrasound_region(), ultrasound_region()]
 
 
+def _bent(ds: FileDataset) -> None:
+    """Grey levels by tables, and what an enhanced object says in its functional groups."""
+    ds.VOILUTSequence = [lut(range(0, 65536, 8), bits=16), lut(range(256), bits=8)]
+    ds.ModalityLUTSequence = [lut(range(8191, -1, -1), bits=13)]
+    ds.PresentationLUTShape = "IDENTITY"
+    ds.PerFrameFunctionalGroupsSequence = group(
+        FrameVOILUTSequence=group(WindowCenter=2000, WindowWidth=900, VOILUTFunction="SIGMOID"),
+        PixelMeasuresSequence=group(PixelSpacing=[0.1, 0.1]),
+    )
+
+
+def _turned(ds: FileDataset) -> None:
+    ds.RescaleSlope, ds.RescaleIntercept = -1, 65535
+    ds.WindowCenter, ds.WindowWidth, ds.VOILUTFunction = 30000, 40000, "SIGMOID"
+    ds.ImagerPixelSpacing, ds.EstimatedRadiographicMagnificationFactor = [0.1, 0.1], 1.8
+
+
 def _palette(ds: FileDataset) -> None:
     ds.PhotometricInterpretation = "PALETTE COLOR"
     for channel in ("Red", "Green", "Blue"):
@@ -73,6 +96,27 @@ def _cv(suffix: str, pixels: NDArray[Any], *options: int) -> bytes:
     return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
+def _tiled(pixels: NDArray[Any], orientation: int) -> bytes:
+    out = BytesIO()
+    colour = "rgb" if pixels.ndim == 3 else "minisblack"
+    extra = ["unassalpha"] if pixels.ndim == 3 else None
+    turned = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(
+        out, pixels, tile=(32, 32), photometric=colour, extrasamples=extra, extratags=turned
+    )
+    return out.getvalue()
+
+
+def _profile(orientation: int) -> bytes:
+    """Exif as older ImageMagick writes it into a text chunk, packed."""
+    entry = struct.pack("<HHIHHI", 274, 3, 1, orientation, 0, 0)
+    block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry
+    return zlib.compress(b"\nexif\n%8d\n%s\n" % (len(block), block.hex().encode()))
+
+
+_XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="8"/></x:xmpmeta>'
+
+
 RASTER = [
     png(SMALL),
     png(coloured(DEEP)),
@@ -80,6 +124,11 @@ RASTER = [
     jpeg(SMALL),
     jpeg(coloured(SMALL), orientation=8),
     _cv(".jpg", SMALL, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    with_png_chunk(png(DEEP), b"zTXt", b"Raw profile type exif\0\0" + _profile(6)),
+    with_png_chunk(png(DEEP // 16), b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _XMP),
+    png(np.where(DEEP > 64000, 65535, DEEP // 16).astype(np.uint16)),
+    _tiled(SMALL, orientation=6),
+    _tiled(np.dstack([DEEP] * 4), orientation=3),
     tiff(DEEP),
     tiff(SMALL.astype(np.float32)),
     _cv(".tif", DEEP, cv2.IMWRITE_TIFF_COMPRESSION, 5),
@@ -88,6 +137,9 @@ RASTER = [
 ]
 DICOM = [
     dicom(DEEP, _described),
+    dicom(DEEP, _bent),
+    dicom(DEEP, _turned),
+    dicom(DEEP // 16 << 2, BitsStored=12, HighBit=13),
     dicom(SMALL, _palette),
     dicom(coloured(SMALL)),
     dicom(DEEP, syntax=ImplicitVRLittleEndian),

@@ -87,8 +87,8 @@ REFUSED = {
     "Inf in a TIFF": (float_tiff(np.inf), "no_content"),
     "a data set without the DICOM prefix": (WHOLE[132:], "corrupt_dicom"),
     "pixels shorter than stated": (WHOLE[:-2], "corrupt_dicom"),
-    "pixels longer than stated": (
-        dicom(lambda ds: setattr(ds, "PixelData", ds.PixelData + b"\0\0")),
+    "pixels of two pictures": (
+        dicom(lambda ds: setattr(ds, "PixelData", 2 * ds.PixelData)),
         "corrupt_dicom",
     ),
     "Rows as UL": (dicom(with_value("Rows", "UL", 96)), "corrupt_dicom"),
@@ -217,7 +217,7 @@ def listed(client: httpx.Client) -> list[dict[str, Any]]:
     return studies
 
 
-# docs/bad-inputs.md
+# docs/bad-inputs.md and docs/files.md
 
 TABLE = (DOCS / "bad-inputs.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.MULTILINE)
@@ -225,6 +225,18 @@ ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.MULTILI
 
 def test_every_kind_of_bad_input_has_a_row() -> None:
     assert [int(number) for number, *_ in ROWS] == list(range(1, 25))
+
+
+def test_every_test_and_every_place_of_the_table_of_files_exists() -> None:
+    table = (DOCS / "files.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in table.splitlines() if "`test_" in line]
+    assert len(rows) > 15
+    for *_, places, tests in rows:
+        for place in re.findall(r"`(\w+\.py)`", places):
+            assert list((DOCS.parent / "appliance").rglob(place)), place
+        for module, test in re.findall(r"`(test_\w+)::(test_\w+)`", tests):
+            source = next(TESTS.rglob(f"{module}.py")).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{module}::{test}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"row {row[0]}" for row in ROWS])

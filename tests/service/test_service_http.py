@@ -36,8 +36,6 @@ from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.http.study_routes import PictureResponse
 from mammosono.appliance.output.document import Model, Result
-from mammosono.appliance.security.audit import AuditLog
-from mammosono.appliance.security.audit_events import TRANSFERRED
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.spool import Spool, Study

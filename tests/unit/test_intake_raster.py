@@ -12,7 +12,8 @@ import pytest
 from files import coloured, jpeg, picture, png, tiff, with_png_chunk
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.intake.histogram import COLOURED, FEW_LEVELS
+from mammosono.appliance.intake.colour import COLOURED
+from mammosono.appliance.intake.histogram import FEW_LEVELS
 from mammosono.appliance.intake.raster import SCALED
 from mammosono.appliance.values import Modality
 

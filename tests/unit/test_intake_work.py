@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from files import dicom, picture
+from files import dicom, picture, png_chunk
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
@@ -139,7 +139,18 @@ def boxed(boxes: bytes) -> bytes:
     return dicom(SMALL, edit, syntax=JPEG2000Lossless)
 
 
+def png_bomb(side: int) -> bytes:
+    """A picture of `side` pixels a side, and 512 MiB of zeros behind its rows."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(512)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
 RASTER = {
+    "PNG of a small picture and a gigabyte": png_bomb(72),
+    "PNG of a picture and a gigabyte": png_bomb(2000),
     "TIFF with one strip many times": one_strip_many_times(),
     "TIFF with its strips told many times": one_value_many_times([273] * 2000),
     "TIFF with one private value many times": one_value_many_times(list(range(700, 1200))),

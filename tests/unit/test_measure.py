@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from skimage.measure import regionprops
 
 from mammosono.appliance.output import rle
-from mammosono.appliance.pipeline.measure import contour, describe, feret_diameter
+from mammosono.appliance.pipeline.measure import contour, describe, extent, feret_diameter
 from mammosono.appliance.values import Label
 
 BOX = (10.0, 20.0, 30.0, 60.0)
@@ -125,3 +125,11 @@ def test_an_empty_mask_has_a_defined_answer(shape):
 def test_a_crop_outside_the_image_is_refused():
     with pytest.raises(ValueError, match="outside"):
         finding(np.ones((4, 6), bool), left=297)
+
+
+@given(masks, st.integers(0, 50), st.integers(0, 50))
+def test_the_extent_is_the_least_rectangle_around_the_mask(mask, left, top):
+    rows, columns = np.nonzero(mask)
+    x0, y0, x1, y1 = extent(mask, left, top)
+    assert (x0 - left, y0 - top) == (columns.min(), rows.min())
+    assert (x1 - left, y1 - top) == (columns.max() + 1, rows.max() + 1)

@@ -15,7 +15,14 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.scoring import evidence, image_score
 from mammosono.appliance.pipeline.verdict import NO_BREAST, findings_of, judge
-from mammosono.appliance.values import Label, Modality, Scoring, SourceImage, Verdict
+from mammosono.appliance.values import (
+    Label,
+    Modality,
+    ScaledRegion,
+    Scoring,
+    SourceImage,
+    Verdict,
+)
 
 FRAME = Frame((40, 20, 232, 276), 0.5, GEOMETRY.input_size)
 IMAGE = SourceImage(Modality.MG, np.zeros((300, 260), np.uint8), 8, (0, 255), (0.1, 0.1), "ab" * 32)
@@ -154,3 +161,16 @@ def test_of_the_findings_that_have_pixels_the_first_is_the_one_named():
     masks[0] = 0
     found = findings(replace(what, masks=masks), 0.6)
     assert [f.label for f in found] == [M, B]
+
+
+def test_millimetres_of_a_finding_are_those_of_the_region_it_lies_in():
+    whole = findings(seen((0.1, 0.8), (0.1, 0.7)))
+    first, second = (finding.box for finding in whole)
+    split = int((first[2] + second[0]) / 2)
+    region = ScaledRegion((0, 0, split, IMAGE.height), (0.2, 0.2))
+    scaled = findings(
+        seen((0.1, 0.8), (0.1, 0.7)), image=replace(IMAGE, spacing_mm=None, regions=(region,))
+    )
+    assert scaled[0].area_mm2 == pytest.approx(4 * whole[0].area_mm2)
+    assert scaled[0].diameter_mm == pytest.approx(2 * whole[0].diameter_mm)
+    assert (scaled[1].area_mm2, scaled[1].diameter_mm) == (None, None)

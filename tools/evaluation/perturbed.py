@@ -89,7 +89,7 @@ def resized(factor: float) -> Perturbation:
             image.spacing_mm[0] * back[1],
             image.spacing_mm[1] * back[0],
         )
-        return replace(image, pixels=pixels, spacing_mm=spacing), WayBack(back)
+        return replace(image, pixels=pixels, spacing_mm=spacing, regions=None), WayBack(back)
 
     return Perturbation(f"resolution x {factor:g}", apply)
 

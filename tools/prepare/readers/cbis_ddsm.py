@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
 from mammosono.appliance.intake.decoder_stderr import capture_stderr
+from mammosono.appliance.intake.dicom_grey import as_stored
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
-from mammosono.appliance.intake.transfer_syntax import require_readable_transfer_syntax
 from mammosono.appliance.values import BoolMask, Label, Modality
 from mammosono.tools.data.truth import set_pixels
 from mammosono.tools.prepare.files import read_picture, require_mask, safe_name, stamp_of
@@ -181,10 +181,11 @@ def _pixels(path: Path, what: str) -> NDArray[Any]:
     """As stored. Not through read_image, which refuses a small mask as a picture of nothing."""
     data = path.read_bytes()
     try:
-        require_readable_transfer_syntax(data)
         header = read_header(parse(data, HEADER_KEYWORDS), Modality.MG)
         dataset = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
-        (pixels, _), _ = capture_stderr(lambda: decode_grey(dataset, header))
+        (pixels, _), _ = capture_stderr(
+            lambda: decode_grey(dataset, header, as_stored(header), Modality.MG)
+        )
     except Exception:  # a damaged file fails in every way, see mammosono.appliance.intake
         raise Unreadable("the mask is damaged", what) from None
     return np.asarray(pixels)

@@ -1,0 +1,1 @@
+"""Our pixels held against independent decoders; `make decoders` writes docs/decoders.md."""
