@@ -154,15 +154,14 @@ def _processed(grey: Grey, rng: Generator) -> Grey:
     tissue = np.asarray(grey > 12, np.float32)
     if not tissue.any():
         return grey
-    for least, most in ((0.003, 0.015), (0.015, 0.12)):
-        reach = float(np.exp(rng.uniform(np.log(least), np.log(most)))) * max(grey.shape)
-        whole, weight = (
-            cv2.GaussianBlur(plane, (0, 0), max(reach, 0.7)) for plane in (values * tissue, tissue)
-        )
+    for least, most in ((0.008, 0.03), (0.03, 0.3)):
+        side = round(np.exp(rng.uniform(np.log(least), np.log(most))) * max(grey.shape)) | 1
+        side = max(side, 3)
+        whole, weight = (cv2.blur(plane, (side, side)) for plane in (values * tissue, tissue))
         local = whole / np.maximum(weight, 0.05)
         level = float(local[grey > 12].mean())
         evened = rng.uniform(0, 0.5) * (level - local) + local if least > 0.01 else local
-        values = evened + rng.uniform(1, 2.5) * (values - local)
+        values = np.asarray(evened + rng.uniform(1, 2.5) * (values - local), np.float32)
     share = np.clip(values / 255, 0, 1) ** np.exp(rng.uniform(-0.2, 0.8))
     if rng.random() < 0.4:
         steep, middle = rng.uniform(4, 12), rng.uniform(0.25, 0.6)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from mammosono.appliance.pipeline.kind import CLASSES, look
 from mammosono.tools.kind.augment import OTHER, US, augment
-from mammosono.tools.kind.family import GROUPS, Grey
+from mammosono.tools.kind.family import DISTORTED_GROUP, GROUPS, Grey
 from mammosono.tools.kind.material import PHANTOM, Pictured, spoilt
 from mammosono.tools.kind.network import KindConfig, KindNetwork
 from mammosono.tools.kind.spoil import OF_ULTRASOUND, WAYS, spoil
@@ -63,7 +63,9 @@ class Draws:
     def example(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], int]:
         """The network's input [2, H, W] and the class."""
         kind = int(rng.choice(len(CLASSES), p=CLASS_SHARES))
-        groups = [*self._tree[kind], *(self._spoils if kind == OTHER else ())]
+        groups = list(self._tree[kind])
+        if kind == OTHER:
+            groups += [*self._spoils, DISTORTED_GROUP]  # twice that one: it is the hardest
         group = groups[int(rng.integers(len(groups)))]
         grey = self._spoilt(group, rng) if group in WAYS else self._grey(kind, group, rng)
         return look(augment(grey, kind, rng))[0], kind
