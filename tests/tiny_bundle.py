@@ -14,7 +14,7 @@ from mammosono.appliance.pipeline.denoise.network import STAGE
 from mammosono.engines.bundle import open_bundle, write_manifest
 from mammosono.engines.onnx_engine import OnnxEngine
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
-from mammosono.tools.denoiser.training import DenoiserTraining, write_config
+from mammosono.tools.denoiser.training import DenoiserTraining
 from mammosono.tools.export.graphs import export_denoiser, export_stage
 from mammosono.tools.network.config import NetworkConfig
 from mammosono.tools.network.model import RefinedMaskRcnn
@@ -49,7 +49,7 @@ def drawn_denoiser(seed: int = 2) -> Denoiser:
 def denoiser_run(folder: Path) -> Path:
     """The run folder of the drawn denoiser."""
     folder.mkdir()
-    write_config(folder, DENOISER)
+    checkpoint.write_config(folder, DENOISER)
     state = {"network": drawn_denoiser().state_dict(), "provenance": PROVENANCE}
     checkpoint.save(folder, "best.pt", state)
     return folder

@@ -33,7 +33,7 @@ from mammosono.tools.cli import app  # noqa: E402
 from mammosono.tools.data.index import Record, read_index  # noqa: E402
 from mammosono.tools.denoiser.from_bundle import write_denoiser_run  # noqa: E402
 from mammosono.tools.denoiser.network import DenoiserConfig, predict  # noqa: E402
-from mammosono.tools.denoiser.training import best_denoiser, write_config  # noqa: E402
+from mammosono.tools.denoiser.training import best_denoiser  # noqa: E402
 from mammosono.tools.export import check, rtx  # noqa: E402
 from mammosono.tools.export.export import Goal, export_bundle  # noqa: E402
 from mammosono.tools.export.half_precision import add_half_precision  # noqa: E402
@@ -152,7 +152,7 @@ def test_a_denoiser_that_does_not_fit_the_input_is_refused_and_nothing_is_writte
     run, levels = tmp_path / "denoiser", (1,) * 6
     run.mkdir()
     config = replace(DENOISER, network=DenoiserConfig((2,) * 6, levels, levels))
-    write_config(run, config)
+    checkpoint.write_config(run, config)
     from mammosono.tools.denoiser.network import Denoiser
 
     state = {"network": Denoiser(config.network).state_dict(), "provenance": {}}

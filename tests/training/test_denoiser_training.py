@@ -23,7 +23,7 @@ from typer.testing import CliRunner  # noqa: E402
 from mammosono.engines.bundle import open_bundle, write_manifest  # noqa: E402
 from mammosono.engines.onnx_engine import OnnxEngine  # noqa: E402
 from mammosono.tools.cli import app  # noqa: E402
-from mammosono.tools.denoiser import pictures, training  # noqa: E402
+from mammosono.tools.denoiser import pictures  # noqa: E402
 from mammosono.tools.denoiser import training as material  # noqa: E402
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig, predict  # noqa: E402
 from mammosono.tools.denoiser.pictures import Picture  # noqa: E402
@@ -37,7 +37,7 @@ from mammosono.tools.denoiser.validation import (  # noqa: E402  # noqa: E402
 )
 from mammosono.tools.export.graphs import export_denoiser  # noqa: E402
 from mammosono.tools.export.parity import ParityError, compare_denoiser  # noqa: E402
-from mammosono.tools.training.checkpoint import BadRun  # noqa: E402
+from mammosono.tools.training.checkpoint import BadRun, write_config  # noqa: E402
 
 TINY = DenoiserConfig((4, 6), (1, 1), (1, 1))
 CONFIG = DenoiserTraining(network=TINY, epochs=2, steps=4, batch=2, learning_rate=5e-3)
@@ -129,6 +129,17 @@ def test_stopped_by_ctrl_c_and_resumed_it_ends_as_if_nothing_had_been(
     assert same(weights(tmp_path / "cut", "last.pt"), weights(tmp_path / "whole", "last.pt"))
 
 
+def test_a_run_that_goes_on_keeps_the_best_it_had(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run")
+    assert run.fit(nothing, nothing)
+    again = trainer(tmp_path / "run", replace(CONFIG, epochs=3))
+    assert again.best == run.best
+    again.best = 1000.0  # dB: what comes is worse
+    before = weights(tmp_path / "run")
+    assert again.fit(nothing, nothing)
+    assert same(weights(tmp_path / "run"), before)
+
+
 def test_a_finished_run_is_not_trained_on(tmp_path: Path) -> None:
     trainer(tmp_path / "run").fit(nothing, nothing)
     before = weights(tmp_path / "run", "last.pt")
@@ -169,7 +180,7 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadRun, match=r"config\.json is missing or damaged"):
         best_denoiser(tmp_path)
     trainer(tmp_path / "run").fit(nothing, nothing)
-    training.write_config(tmp_path / "run", replace(CONFIG, network=DenoiserConfig()))
+    write_config(tmp_path / "run", replace(CONFIG, network=DenoiserConfig()))
     with pytest.raises(BadRun, match=r"best\.pt is of another network"):
         best_denoiser(tmp_path / "run")
     (tmp_path / "run" / "best.pt").unlink()

@@ -29,7 +29,7 @@ from mammosono.tools.benchmarks.predict.prediction import bundle_networks  # noq
 from mammosono.tools.cli import app  # noqa: E402
 from mammosono.tools.export import check, rtx  # noqa: E402
 from mammosono.tools.export.kind import add_kind  # noqa: E402
-from mammosono.tools.kind.augment import MG, OTHER, SPOILT, US, augment, spoil  # noqa: E402
+from mammosono.tools.kind.augment import MG, OTHER, US, _cut_out, augment  # noqa: E402
 from mammosono.tools.kind.drawn import DRAWN  # noqa: E402
 from mammosono.tools.kind.family import GROUPS, windowed  # noqa: E402
 from mammosono.tools.kind.found import SOURCES  # noqa: E402
@@ -44,11 +44,13 @@ from mammosono.tools.kind.judge import (  # noqa: E402
 )
 from mammosono.tools.kind.material import Pictured, phantoms, spoilt  # noqa: E402
 from mammosono.tools.kind.network import KindConfig, KindNetwork  # noqa: E402
+from mammosono.tools.kind.spoil import DISTORTED, SPOILT, WAYS, spoil  # noqa: E402
 from mammosono.tools.kind.training import (  # noqa: E402
     Draws,
     KindTrainer,
     KindTraining,
     best_kind,
+    chosen_folds,
     folds,
     validation,
 )
@@ -125,18 +127,55 @@ def test_an_ultrasound_is_never_turned_upside_down():
     assert sum(upright) >= 25  # depth gain alone turns few over
 
 
-@pytest.mark.parametrize("way", SPOILT)
+def test_a_film_cut_out_loses_border_and_label_and_ends_near_the_skin():
+    film = np.zeros((300, 200), np.uint8)
+    film[:4] = film[-4:] = 250
+    film[20:40, 150:180] = 240  # a label
+    film[80:220, :90] = 120
+    alone = _cut_out(film, np.random.default_rng(0))
+    assert alone.max() == 120
+    assert (alone > 0).mean() > 0.6
+
+
+def test_a_picture_without_anything_bright_is_not_cut():
+    dark = np.zeros((50, 40), np.uint8)
+    np.testing.assert_array_equal(_cut_out(dark, np.random.default_rng(0)), dark)
+
+
+@pytest.mark.parametrize("way", [*SPOILT, *DISTORTED])
 def test_a_spoilt_image_is_another_picture(way):
-    film = demo_phantom(Modality.MG, 2).pixels
-    other = spoil(film, way, np.random.default_rng(0))
+    scan = demo_phantom(Modality.US, 2).pixels
+    other = spoil(scan, way, np.random.default_rng(0))
     assert other.dtype == np.uint8
-    assert np.abs(look(other) - look(film)).mean() > 0.05
+    assert np.abs(look(other) - look(scan)).mean() > 0.05
 
 
 def test_as_a_detector_gives_it_air_is_brighter_than_tissue():
     film = np.where(RAMP > 100, 150, 0).astype(np.uint8)
     raw = spoil(film, "for processing", np.random.default_rng(0))
     assert raw[:, :90].min() > raw[:, 110:].max()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_tiles_keep_the_grey_levels_of_the_picture(seed):
+    grey = np.arange(150 * 150, dtype=np.uint32).reshape(150, 150).astype(np.uint8)
+    laid = spoil(grey, "tiles", np.random.default_rng(seed))
+    whole = grey[: laid.shape[0], : laid.shape[1]]
+    assert (laid != whole).any()
+    np.testing.assert_array_equal(np.sort(laid, axis=None), np.sort(whole, axis=None))
+
+
+def test_the_corners_beside_a_fan_are_black():
+    fan = spoil(np.full((200, 300), 200, np.uint8), "fan", np.random.default_rng(0))
+    corners = [fan[y, x] for y in (0, -1) for x in (0, -1)]
+    assert corners == [0] * 4
+    assert fan[fan.shape[0] // 2, fan.shape[1] // 2] == 200
+
+
+def test_no_mammogram_is_made_a_fan():
+    fans = [one for one in spoilt(pictured()) if one.name == "fan"]
+    scans = [one for one in pictured() if one.kind == US]
+    assert len(fans) == -(-len(scans) // 4)
 
 
 # Draws
@@ -172,9 +211,20 @@ def test_every_group_is_left_out_once_and_every_hospital_that_has_a_like():
     assert "phantom" not in out
 
 
-def test_spoilt_images_keep_their_split():
+def test_a_fold_is_chosen_by_what_it_leaves_out():
+    every = dict(enumerate(folds(pictured()), start=1))
+    assert chosen_folds(pictured(), ()) == every
+    assert chosen_folds(pictured(), ["scenes"]) == {1: every[1]}
+    assert chosen_folds(pictured(), ["MG-b", "scenes"]) == {1: every[1], 2: every[2]}
+    with pytest.raises(ValueError, match="no fold leaves out cats: there are MG-a"):
+        chosen_folds(pictured(), ["cats"])
+
+
+def test_spoilt_images_keep_their_split_and_their_group():
     found = spoilt(pictured())
-    assert {one.name for one in found} == set(SPOILT)
+    assert {(one.group, one.name) for one in found} == {
+        (group, way) for group, ways in WAYS.items() for way in ways
+    }
     assert {one.split for one in found} == {"train", "val"}
 
 
@@ -262,7 +312,9 @@ def test_the_least_probability_lets_99_in_100_of_each_hospital_pass():
     many[:2, 0] = 0.1, 0.2
     few = np.tile(np.float32([0.6, 0.2, 0.2]), (20, 1))
     least = choose_least([(MG, many), (MG, few), (US, np.float32([[0, 1, 0]]))])
-    assert least == {"MG": pytest.approx(0.3), "US": 0.5}
+    assert least == {"MG": 0.25, "US": 0.5}  # 0.3 would do for mammograms
+    low = choose_least([(MG, many / 2), (US, np.float32([[0, 1, 0]]))])
+    assert low["MG"] == pytest.approx(0.5 * 0.4)
     assert passed(many, MG, least).mean() >= 0.99
     assert passed(few, MG, least).all()
 

@@ -14,7 +14,8 @@ from mammosono.tools.commands.shared import Index, Json
 from mammosono.tools.console import bar, fail, refusals
 
 if TYPE_CHECKING:
-    from mammosono.tools.kind.training import KindTrainer, Step
+    from mammosono.tools.kind.training import KindTrainer
+    from mammosono.tools.training.small import Step
 
 Debian = Annotated[
     Path,
@@ -38,6 +39,14 @@ def train_kind(
             "training, in RUN/without-N: for evaluate-kind --run.",
         ),
     ] = False,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only the fold that leaves out this group of families or this hospital, not the "
+            "network of all; may be given more than once.",
+        ),
+    ] = None,
     debian: Debian = Path("/"),
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything drawn.")] = 0,
 ) -> None:
@@ -45,15 +54,15 @@ def train_kind(
 
     It learns from the index's images, phantoms, drawings and the pictures in installed packages.
     Ctrl-C stops with a checkpoint; the same command goes on. The run folder gets config.json,
-    last.pt, best.pt and curves.csv.
+    last.pt, best.pt and curves.csv. A finished fold says how it did on all that it left out, its
+    training pictures as well.
     """
     console = Console()
     with refusals():
         from mammosono.tools.data.index import read_index, split_hash
-        from mammosono.tools.kind.judge import settle
-        from mammosono.tools.kind.material import Amounts, material, missing
-        from mammosono.tools.kind.training import KindTrainer, KindTraining
-        from mammosono.tools.kind.training import folds as folds_of
+        from mammosono.tools.kind.judge import as_rich, held_out, settle
+        from mammosono.tools.kind.material import Amounts, material, missing, spoilt
+        from mammosono.tools.kind.training import KindTrainer, KindTraining, chosen_folds
 
         for line in missing(debian):
             console.print(f"Not learned from: {line}", highlight=False)
@@ -66,10 +75,10 @@ def train_kind(
             "images": len(records),
             "other": len([one for one in pictures if one.group]),
         }
-        runs = [(out, ())] + [
-            (out / f"without-{k}", fold)
-            for k, fold in enumerate(folds_of(pictures) if folds else [], start=1)
-        ]
+        runs: list[tuple[Path, tuple[str, ...]]] = [] if fold else [(out, ())]
+        if folds or fold:
+            chosen = chosen_folds(pictures, fold or ())
+            runs += [(out / f"without-{k}", names) for k, names in chosen.items()]
         for run, without in runs:
             config = KindTraining(epochs=epochs, seed=seed, without=without)
             run.mkdir(parents=True, exist_ok=True)
@@ -79,6 +88,9 @@ def train_kind(
                 return
             least = settle(run, pictures)
             console.print(f"least probability of its own kind: {least}", highlight=False)
+            if without:
+                rows = held_out(run, [*pictures, *spoilt(pictures)])
+                console.print(as_rich(rows, "left out of training"))
     console.print("Trained. Next: mammosono-tools add-kind", highlight=False)
 
 

@@ -15,8 +15,9 @@ from mammosono.tools.commands.shared import Index, Sources
 from mammosono.tools.console import bar, fail, refusals
 
 if TYPE_CHECKING:
-    from mammosono.tools.denoiser.training import DenoiserTrainer, Step
+    from mammosono.tools.denoiser.training import DenoiserTrainer
     from mammosono.tools.network.config import TrainConfig
+    from mammosono.tools.training.small import Step
 
 
 class Preset(str, Enum):
@@ -320,7 +321,7 @@ def _fit(trainer: DenoiserTrainer, console: Console) -> bool:
         task = progress.add_task("", total=1.0)
 
         def show_step(step: Step) -> None:
-            text = f"epoch {step.epoch}, noise left {step.left:.4f}"
+            text = f"epoch {step.epoch}, noise left {step.loss:.4f}"
             progress.update(task, completed=step.share, description=text)
 
         def show_epoch(epoch: int, figures: dict[str, float]) -> None:

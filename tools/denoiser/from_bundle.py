@@ -12,8 +12,8 @@ from onnx.numpy_helper import to_array
 from mammosono.appliance.values import Modality
 from mammosono.engines.bundle import open_bundle, read_stage
 from mammosono.tools.denoiser.network import Denoiser, DenoiserConfig
-from mammosono.tools.denoiser.training import DenoiserTraining, write_config
-from mammosono.tools.training.checkpoint import save
+from mammosono.tools.denoiser.training import DenoiserTraining
+from mammosono.tools.training.checkpoint import save, write_config
 
 
 def write_denoiser_run(bundle: Path, run: Path) -> dict[str, Any]:

@@ -1,8 +1,4 @@
-"""Augmentation for the kind network: what differs between scanners, hospitals and ways of sending.
-
-And pictures that a program spoils: breast images inverted, as a detector gives them, or cut down to
-a scrap. They are not what their slot says either.
-"""
+"""Augmentation for the kind network: how scanners, hospitals and ways of sending differ."""
 
 from __future__ import annotations
 
@@ -16,35 +12,18 @@ from mammosono.appliance.pipeline.kind import CLASSES
 from mammosono.tools.kind.family import Grey
 
 MG, US, OTHER = (CLASSES.index(name) for name in ("MG", "US", "other"))
-SPOILT_GROUP = "spoilt"
-SPOILT = ("inverted", "for processing", "scrap")
-
-
-def spoil(grey: Grey, way: str, rng: Generator) -> Grey:
-    """A breast image made something else. way: of SPOILT."""
-    if way == "inverted":
-        return 255 - grey
-    if way == "for processing":
-        # Detector values fall exponentially with what the rays pass: air bright, tissue dark.
-        thickness = grey.astype(np.float32) / 255
-        signal = np.exp(-rng.uniform(1.5, 5) * (0.35 * (thickness > 0.06) + thickness))
-        low = float(rng.choice([0.0, signal.min()]))
-        return np.asarray(255 * (signal - low) / max(float(signal.max()) - low, 1e-6), np.uint8)
-    side = rng.uniform(0.06, 0.16)
-    height, width = (max(int(side * n), 8) for n in grey.shape)
-    y, x = (
-        int(rng.integers(0, n - m + 1)) for n, m in zip(grey.shape, (height, width), strict=True)
-    )
-    part = grey[y : y + height, x : x + width]
-    return np.asarray(cv2.resize(part, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def augment(grey: Grey, kind: int, rng: Generator) -> Grey:
-    """Another picture of the same kind. kind: index in CLASSES."""
+    """Another picture of the same kind. kind: index in CLASSES.
+
+    Other things are at times changed as a breast image would be, so that no trace of it tells.
+    """
     grey = _turned(_cropped(grey, kind, rng), kind, rng)
-    if kind == US:
+    way = kind if kind != OTHER else int(rng.choice(3, p=(0.3, 0.2, 0.5)))
+    if way == US:
         grey = _scanner(grey, rng)
-    elif kind == MG:
+    elif way == MG:
         grey = _film(grey, rng)
     grey = _levels(grey, kind, rng)
     grey = _resolution(grey, rng)
@@ -80,7 +59,7 @@ def _turned(grey: Grey, kind: int, rng: Generator) -> Grey:
 
 
 def _scanner(grey: Grey, rng: Generator) -> Grey:
-    """Depth gain, sector, side-by-side pictures."""
+    """Depth gain, a spread image, side-by-side pictures, a machine's screen around."""
     height, width = grey.shape
     if rng.random() < 0.4:
         knots = np.exp(rng.normal(0, 0.35, 5))
@@ -88,7 +67,7 @@ def _scanner(grey: Grey, rng: Generator) -> Grey:
         grey = np.asarray(np.clip(grey * gain, 0, 255), np.uint8)
     if rng.random() < 0.2:
         y, x = np.mgrid[:height, :width].astype(np.float32)
-        apex = rng.uniform(0.5, 2.0) * height
+        apex = rng.uniform(1.2, 3.0) * height  # a linear probe that steers its beams apart
         angle = np.arctan2(np.abs(x - width / 2), y + apex)
         radius = np.hypot(x - width / 2, y + apex)
         outside = (angle > np.arctan2(width / 2, apex + rng.uniform(0.1, 0.7) * height)) | (
@@ -98,19 +77,29 @@ def _scanner(grey: Grey, rng: Generator) -> Grey:
     if rng.random() < 0.06:
         second = cv2.resize(grey[:, ::-1], (width, height))
         grey = np.hstack([grey, np.zeros((height, 6), np.uint8), np.asarray(second, np.uint8)])
+    if rng.random() < 0.12:
+        top, bottom, left, right = (rng.uniform(0, 0.35, 4) * max(height, width)).astype(int)
+        grey = np.pad(grey, ((top, bottom), (left, right)))
+        for _ in range(rng.integers(1, 6)):
+            _mark(grey, rng)
     return grey
 
 
 def _film(grey: Grey, rng: Generator) -> Grey:
-    """A small breast on a large detector, a muscle painted out, background that is not black,
-    bright rims, labels, sharpened detector pictures."""
+    """The breast alone or small on a large detector, a muscle painted out, a detector's contrast,
+    background that is not black, bright rims, labels."""
+    digital = rng.random() < 0.4
+    if digital or rng.random() < 0.15:
+        grey = _cut_out(grey, rng)
+    if digital or rng.random() < 0.2:
+        grey = _processed(grey, rng)
     if rng.random() < 0.12:  # some archives keep the breast alone
         reach = rng.uniform(0.15, 0.5, 2) * grey.shape
         left = rng.random() < 0.5
         x = 0 if left else grey.shape[1]
         corner = [[x, 0], [x + (1 if left else -1) * int(reach[1]), 0], [x, int(reach[0])]]
         cv2.fillPoly(grey, [np.array(corner, np.int32)], 0)
-    if rng.random() < 0.35:
+    if rng.random() < (0.15 if digital else 0.35):
         wide, high = (
             rng.uniform(0, most, 2) * n
             for most, n in zip((0.9, 0.3), grey.shape[::-1], strict=True)
@@ -122,10 +111,7 @@ def _film(grey: Grey, rng: Generator) -> Grey:
     height, width = grey.shape
     if rng.random() < 0.25:
         grey = np.maximum(grey, np.uint8(rng.integers(0, 45)))
-    if rng.random() < 0.2:
-        soft = cv2.GaussianBlur(grey, (0, 0), rng.uniform(2, 15)).astype(np.float32)
-        grey = np.asarray(np.clip(grey + rng.uniform(0.2, 1) * (grey - soft), 0, 255), np.uint8)
-    if rng.random() < 0.2:  # only the breast is left, as some viewers send it
+    if rng.random() < 0.1:  # only the breast is left, as some viewers send it
         level = float(np.percentile(grey, 20)) + 8
         grey = np.where(cv2.medianBlur(grey, 5) > level, grey, 0).astype(np.uint8)
     if rng.random() < 0.2:
@@ -137,6 +123,51 @@ def _film(grey: Grey, rng: Generator) -> Grey:
     if rng.random() < 0.3:
         _box(grey, int(rng.integers(150, 256)), rng)
     return grey
+
+
+def _cut_out(grey: Grey, rng: Generator) -> Grey:
+    """As a detector's picture is stored: film borders and labels are gone, all round the breast is
+    black, and the picture ends near its skin."""
+    soft = cv2.blur(grey, (5, 5))
+    level = cv2.threshold(soft, 0, 255, cv2.THRESH_OTSU)[0]
+    inside = np.asarray(soft > rng.uniform(0.35, 0.8) * level, np.uint8)
+    rim = 1 + min(grey.shape) // 50
+    for edge in (inside[:rim], inside[-rim:], inside[:, :rim], inside[:, -rim:]):
+        edge[:] = 0
+    found = cv2.connectedComponentsWithStats(inside)
+    x, y, wide, high, area = found[2][1:][found[2][1:, 4].argmax()] if found[0] > 1 else [0] * 5
+    if area < 0.05 * grey.size:
+        return grey
+    breast = np.asarray(found[1] == 1 + found[2][1:, 4].argmax(), np.uint8)
+    alone = grey * cv2.morphologyEx(breast, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    before = (rng.uniform(0, 0.08, 2) * (high, wide)).astype(int)
+    after = (rng.uniform(0, 0.08, 2) * (high, wide)).astype(int)
+    rows = slice(max(y - before[0], 0), y + high + after[0])
+    columns = slice(max(x - before[1], 0), x + wide + after[1])
+    return np.ascontiguousarray(alone[rows, columns])
+
+
+def _processed(grey: Grey, rng: Generator) -> Grey:
+    """A detector's processing: large differences evened out, small ones raised, a steep curve, or
+    a dark one."""
+    values = grey.astype(np.float32)
+    tissue = np.asarray(grey > 12, np.float32)
+    if not tissue.any():
+        return grey
+    for least, most in ((0.008, 0.03), (0.03, 0.3)):
+        side = round(np.exp(rng.uniform(np.log(least), np.log(most))) * max(grey.shape)) | 1
+        side = max(side, 3)
+        whole, weight = (cv2.blur(plane, (side, side)) for plane in (values * tissue, tissue))
+        local = whole / np.maximum(weight, 0.05)
+        level = float(local[grey > 12].mean())
+        evened = rng.uniform(0, 0.5) * (level - local) + local if least > 0.01 else local
+        values = np.asarray(evened + rng.uniform(1, 2.5) * (values - local), np.float32)
+    share = np.clip(values / 255, 0, 1) ** np.exp(rng.uniform(-0.2, 0.8))
+    if rng.random() < 0.4:
+        steep, middle = rng.uniform(4, 12), rng.uniform(0.25, 0.6)
+        low, high = (1 / (1 + np.exp(-steep * (end - middle))) for end in (0, 1))
+        share = (1 / (1 + np.exp(-steep * (share - middle))) - low) / (high - low)
+    return np.asarray(255 * share * tissue, np.uint8)
 
 
 def _box(grey: Grey, shade: int, rng: Generator) -> None:

@@ -20,6 +20,9 @@ GROUPS = (
     "spoilt",
 )  # fmt: skip
 """What is left out of training together: families so alike that one would give the other away."""
+SPOILT_GROUP = GROUPS[-1]
+DISTORTED_GROUP = "distorted"
+"""Of breast images; never left out, and no kind that a device meets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from mammosono.appliance.pipeline.kind import CLASSES
 from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.index import Record
-from mammosono.tools.kind.augment import OTHER, SPOILT, SPOILT_GROUP, spoil
+from mammosono.tools.kind.augment import OTHER, US
 from mammosono.tools.kind.drawn import DRAWN
 from mammosono.tools.kind.family import Family, Grey, stored
 from mammosono.tools.kind.found import SOURCES, pictures
+from mammosono.tools.kind.spoil import OF_ULTRASOUND, WAYS, spoil
 
 PHANTOM = "phantom"
 VAL = 5
@@ -149,12 +150,14 @@ def _one_by_one(
 
 
 def spoilt(pictures: Sequence[Pictured]) -> list[Pictured]:
-    """Every fourth of the breast images in each way that a program spoils one."""
-    return [
-        Pictured(
-            spoil(one.grey, way, np.random.default_rng(k)), OTHER, way, SPOILT_GROUP, one.split
-        )
-        for way in SPOILT
-        for k, one in enumerate(each for each in pictures if each.kind != OTHER)
-        if k % 4 == 0
-    ]
+    """Every fourth of each kind of breast image in each way that a program spoils one."""
+    found: list[Pictured] = []
+    for kind in range(OTHER):
+        own = [one for one in pictures if one.kind == kind][::4]
+        for group, ways in WAYS.items():
+            for way in ways:
+                if kind == US or way not in OF_ULTRASOUND:
+                    for number, one in enumerate(own):
+                        grey = spoil(one.grey, way, np.random.default_rng((kind, number)))
+                        found.append(Pictured(grey, OTHER, way, group, one.split))
+    return found

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +18,9 @@ from mammosono.tools.data.folds import Fold, refold
 from mammosono.tools.data.index import Record, select, split_hash
 from mammosono.tools.network.config import NetworkConfig, TrainConfig, train_config
 from mammosono.tools.network.model import RefinedMaskRcnn
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError)
 """What torch raises for files that are not whole; half a file makes it seek before the start."""
@@ -50,7 +53,7 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def write_config(folder: Path, config: TrainConfig, **marks: Any) -> None:
+def write_config(folder: Path, config: DataclassInstance, **marks: Any) -> None:
     """Print the whole configuration into the run folder, and beside it what the run is of."""
     temporary = folder / ".config.json.part"
     temporary.write_text(json.dumps({**asdict(config), **marks}, indent=2) + "\n")
