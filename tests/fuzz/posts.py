@@ -22,6 +22,10 @@ ALLOWED = (503, 507)
 SAMPLE_EVERY = 50
 
 
+FILE = "Roe^Richard"
+"""Name of the posted file: the answer shows it to who posted it, the log never."""
+
+
 @dataclass
 class Posted:
     """answers: how often each status with its code. wrong: what no post may be answered with.
@@ -66,7 +70,8 @@ def post(
     finally:
         if alive(appliance.web):
             appliance.stop()
-    posted.identity_told |= PATIENT in log.read_text(errors="replace")
+    logged = log.read_text(errors="replace")
+    posted.identity_told |= PATIENT in logged or FILE in logged
     posted.seconds = time.monotonic() - started
     return posted
 
@@ -74,7 +79,7 @@ def post(
 def _one(client: httpx.Client, number: int, posted: Posted) -> None:
     rng = random.Random(-1 - number)
     part = rng.choice(("mammogram", "ultrasound", "ultrasound", "ultrasound"))
-    file = (f"{PATIENT}.png", damaged(number, WHOLE), "image/png")
+    file = (f"{FILE}.png", damaged(number, WHOLE), "image/png")
     request = client.build_request("POST", "/v1/studies?wait=200", files=[(part, file)])
     body = request.read()
     if number % 3 == 0:

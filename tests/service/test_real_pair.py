@@ -108,7 +108,7 @@ def test_the_service_answers_the_same_for_the_same_bytes(
     document: dict[str, Any], pair: tuple[Record, Record], client: httpx.Client
 ) -> None:
     names = ("mammogram", "ultrasound")
-    files = [(n, r.image.read_bytes()) for n, r in zip(names, pair, strict=True)]
+    files = [(n, (r.image.name, r.image.read_bytes())) for n, r in zip(names, pair, strict=True)]
     response = client.post("/v1/studies", files=files, params={"wait": 300})
     assert response.status_code == 200, response.text
     assert without_run(response.json()) == without_run(document)

@@ -606,7 +606,7 @@ def test_what_was_said_of_a_file_is_kept_with_it_and_older_spools_know_nothing(
         database.executescript(f"{MIGRATIONS[0]} {MIGRATIONS[1]} PRAGMA user_version = 2;")
         columns = "study_id, owner, posted, status"
         database.execute(f"INSERT INTO studies ({columns}) VALUES ('s', 'cathy', 0, 'queued')")
-        database.execute("INSERT INTO images VALUES (1, 0, 'MG', 'ab', 1)")
+        database.execute("INSERT INTO images VALUES (1, 0, 'MG', ?, 1)", ["ab" * 32])
     database.close()
     spool = world.spool()
     assert spool.get("s").images[0].posted == Posted()
