@@ -62,14 +62,15 @@ NOBODY = Identity()
 def compare(a: Identity, b: Identity) -> Agreement:
     """Whether two files are of one patient, as far as they say.
 
-    Different: by ID (under issuers that can be compared), birth date, sex or name. A name alone
-    does not count where ID and birth date are the same: women marry. Same: by ID, name, study or
-    accession number. Unknown: nothing that both of them state tells.
+    Different: by ID (under issuers that can be compared), birth date, sex or name. Where ID and
+    birth date are the same, a name that has a word of the other is none other: women marry. Same:
+    by ID, name, study or accession number. Unknown: nothing that both of them state tells.
     """
     ids = _same_id(a, b)
     birth = _equal(a.birth_date, b.birth_date)
     name = same_name(a.name, b.name)
-    if False in (ids, birth, _equal(a.sex, b.sex)) or (name is False and not (ids and birth)):
+    renamed = ids and birth and _share_a_word(a.name, b.name)
+    if False in (ids, birth, _equal(a.sex, b.sex)) or (name is False and not renamed):
         return Agreement.DIFFERENT
     return Agreement.SAME if ids or name or a.events & b.events else Agreement.UNKNOWN
 
@@ -95,10 +96,19 @@ def _same(a: tuple[str, str], b: tuple[str, str]) -> bool | None:
     return None if a[1] and b[1] and a[1] != b[1] else a[0] == b[0]
 
 
+def under_two_issuers(a: Identity, b: Identity) -> bool:
+    """Whether both have an ID, of issuers that say nothing of each other's patients, and nothing
+    else tells whether they are one patient's."""
+    if a.patient_id is None or b.patient_id is None:
+        return False
+    return _same(a.patient_id, b.patient_id) is None and compare(a, b) is Agreement.UNKNOWN
+
+
 def same_name(a: Name, b: Name) -> bool | None:
     """Whether one name has all the words of the other, an initial for a word included: names come
-    shortened, not invented. A single word out of several tells nothing."""
-    alphabets = [_same_words(x, y) for x, y in zip(a, b, strict=False) if x and y]
+    shortened, not invented. A single word out of several tells nothing, nor do two scripts."""
+    pairs = [(x, y) for x, y in zip(a, b, strict=False) if _scripts(x) & _scripts(y)]
+    alphabets = [_same_words(x, y) for x, y in pairs]
     return True if True in alphabets else False if False in alphabets else None
 
 
@@ -107,6 +117,15 @@ def _same_words(a: Words, b: Words) -> bool | None:
     if not all(any(_stands_for(word, other) for other in more) for word in fewer):
         return "".join(a) == "".join(b)  # Mc Donald, McDonald
     return None if len(fewer) == 1 < len(more) else True
+
+
+def _share_a_word(a: Name, b: Name) -> bool:
+    return any(set(x) & set(y) for x, y in zip(a, b, strict=False))
+
+
+def _scripts(words: Words) -> set[str]:
+    """Latin, Cyrillic, CJK: a group that is meant for one of them may hold another."""
+    return {unicodedata.name(letter, "").split(" ")[0] for word in words for letter in word}
 
 
 def _stands_for(word: str, other: str) -> bool:
@@ -131,9 +150,9 @@ def _words(group: str) -> Words:
 
 
 def id_of(written: str) -> str | None:
-    """Of a patient ID: case, blanks and leading zeros do not count."""
-    plain = re.sub(r"[\s\0]+", "", _folded(written)).lstrip("0")
-    return plain if re.sub(r"[\W_]+", "", plain) not in {"", *_NO_NAMES} else None
+    """Of a patient ID: case, blanks, dashes and the like, and leading zeros do not count."""
+    plain = re.sub(r"[\W_]+", "", _folded(written)).lstrip("0")
+    return plain if plain not in {"", *_NO_NAMES} else None
 
 
 def issuer_of(written: str) -> str:

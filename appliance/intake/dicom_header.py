@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import CorruptDicom, ModalityMismatch, MultiFrame, UnsupportedDicom
 from mammosono.appliance.intake.dicom_numbers import stated
+from mammosono.appliance.intake.dicom_values import texts
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Effect, Modality
 
 HEADER_KEYWORDS = (
+    "SOPClassUID",
     "Modality",
     "PresentationIntentType",
     "BurnedInAnnotation",
@@ -40,6 +43,11 @@ FOR_PROCESSING = Caution(
     Effect.NO_NEGATIVE,
 )
 BURNED_IN = Caution("burned_in_text", "The device has drawn text into the picture.")
+
+# PS3.4 B.5: mammography, its projections, CR and DX stored "For Processing".
+_RAW_CLASSES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("1.2.1", "13.1.5", "1.1.1")
+)
 
 # Only these are repeated in an answer: anything else in that field may be a name.
 _KNOWN_MODALITIES = frozenset(
@@ -116,12 +124,17 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[Caution, ...]:
         raise ModalityMismatch(
             f"The file's modality is {named}, not {modality.value}; post it where it belongs."
         )
-    raw = ds.get("PresentationIntentType") == "FOR PROCESSING"
-    if raw and MODALITIES[modality].physics is Physics.PROJECTION:
+    if _is_raw(ds) and MODALITIES[modality].physics is Physics.PROJECTION:
         warnings += (FOR_PROCESSING,)
     if ds.get("BurnedInAnnotation") == "YES":
         warnings += (BURNED_IN,)
     return warnings
+
+
+def _is_raw(ds: Dataset) -> bool:
+    """By its intent, in whatever letters, or by its SOP class."""
+    intents = [re.sub(r"[\W_]+", "", text.upper()) for text in texts(ds, "PresentationIntentType")]
+    return "FORPROCESSING" in intents or bool(_RAW_CLASSES & {*texts(ds, "SOPClassUID")})
 
 
 def _require_one_frame(ds: Dataset) -> None:

@@ -56,6 +56,8 @@ _MODIFIER_CODES = {
 # Modifiers of a view that still shows the whole breast.
 _WHOLE = ("nipple in profile", "infra-mammary fold")
 
+# Beside R, L and B, people write them out.
+_SIDE_WORDS = {"LEFT": "L", "RIGHT": "R", "BOTH": "B", "BILATERAL": "B"}
 _SIDE = ("AnatomicRegionModifierSequence", "PrimaryAnatomicStructureModifierSequence")
 _SIDE_CODES = {
     "24028007": "R", "G-A100": "R", "73056007": "R", "T-04020": "R",
@@ -87,6 +89,7 @@ def contradicts_itself(header: Description) -> bool:
 
 def _sides(header: Description) -> set[str]:
     written = header.texts("ImageLaterality", "Laterality", "FrameLaterality")
+    written = [_SIDE_WORDS.get(text.upper(), text.upper()) for text in written]
     return {*written, *_known(_SIDE_CODES, _anatomy_codes(header))} - {"U"}
 
 

@@ -6,6 +6,7 @@ docs/scope.md has the same table, with the cautions that come from the picture i
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ SCOPE_KEYWORDS = (
     "AnatomicRegionSequence",
     "BreastImplantPresent",
     "PartialView",
+    "PartialViewCodeSequence",
     "EstimatedRadiographicMagnificationFactor",
     "PaddleDescription",
     "ContrastBolusAgent",
@@ -43,16 +45,23 @@ _OTHER_MODE_BITS = 0x0002 | 0x0040
 _TISSUE_CHARACTERISATION_BIT = 0x0200
 # C.8.5.5.1.1 and .2: Region Spatial Format, Region Data Type.
 _M_MODE, _SPECTRAL, _WAVEFORM = "2", "3", "4"
-_FLOW_TYPES = ("2", "3", "4")
+_FLOW_TYPES = ("2", "3", "4", "5", "6", "7")
+
+_TISSUE_TYPES = frozenset(("ELASTICITY", "ATTENUATION", "SOUND_SPEED", "TISSUE_CHARACTERIZATION"))
 
 _SPECIMEN_VIEWS = ("127457009", "G-8310")
 _BREAST_CODES = frozenset(
     ("76752008", "T-04000", "80248007", "T-04030", "73056007", "T-04020", "63762007", "T-04080",
      "24142002", "T-04100")
 )  # fmt: skip
-_BREAST_WORDS = re.compile("BREAST|MAMM|BRUST|SEIN|SENO|PECHO|NIPPLE")
-_ANY_PART = frozenset(("", "OTHER", "UNKNOWN", "NONE", "NA", "SMALLPART", "SMALLPARTS",
-                       "SUPERFICIAL", "SOFTTISSUE", "SPECIMEN"))  # fmt: skip
+_BREAST_WORDS = re.compile(
+    "BREAST|BRST|MAM[AMO]|BRUST|SEIN|SENO|PECHO|BORST|BRYST|BROST|PIERS|NIPPLE"
+)
+_ANY_PART = frozenset(("", "OTHER", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "NONE", "NA", "DEFAULT",
+                       "GENERAL", "US", "MG", "SMALLPART", "SMALLPARTS", "SUPERFICIAL",
+                       "SOFTTISSUE", "SPECIMEN"))  # fmt: skip
+_OF_THE_VIEW = ("PaddleDescription", "ImageType", "SeriesDescription")
+_CONTRAST_WORDS = r"CESM|CEDM|CEM|RECOMBINED|SUBTRACTION|CEUS"
 _NOTHING_GIVEN = frozenset(("", "NONE", "NO", "NA", "NATIVE", "UNKNOWN", "NOCONTRAST", "0"))
 
 
@@ -80,14 +89,12 @@ def _is_magnified(header: Description) -> bool:
     return (
         "magnified" in view_modifiers(header)
         or any(_number(factor) >= _LEAST_MAGNIFICATION for factor in factors)
-        or _has_word(header, r"MAG|MAGNIFIED|MAGNIFICATION", "PaddleDescription", "ImageType")
+        or _has_word(header, r"MAG|MAGNIFIED|MAGNIFICATION", *_OF_THE_VIEW)
     )
 
 
 def _is_spot(header: Description) -> bool:
-    return "spot" in view_modifiers(header) or _has_word(
-        header, r"SPOT", "PaddleDescription", "ImageType"
-    )
+    return "spot" in view_modifiers(header) or _has_word(header, r"SPOT", *_OF_THE_VIEW)
 
 
 def _is_part_of_breast(header: Description) -> bool:
@@ -96,6 +103,7 @@ def _is_part_of_breast(header: Description) -> bool:
     return (
         bool(parts & view_modifiers(header))
         or _says(header, "PartialView", "YES")
+        or bool(header.items("PartialViewCodeSequence"))
         or bool({"AT", "CV"} & {*header.texts("ViewPosition")})
     )
 
@@ -119,7 +127,8 @@ def _has_contrast(header: Description) -> bool:
     return (
         any(_letters(agent) not in _NOTHING_GIVEN for agent in agents)
         or bool(header.items("ContrastBolusAgentSequence"))
-        or _has_word(header, r"CESM|CEDM|CEM|RECOMBINED|SUBTRACTION|CONTRAST|CEUS", "ImageType")
+        or _has_word(header, _CONTRAST_WORDS + "|CONTRAST", "ImageType")
+        or _has_word(header, _CONTRAST_WORDS, "SeriesDescription")
         or _says(header, "DataType", "PERFUSION")
     )
 
@@ -137,16 +146,22 @@ def _has_flow(header: Description) -> bool:
         or _says(header, "UltrasoundColorDataPresent", "1")
         or any(text.startswith("FLOW_") for text in header.texts("DataType"))
         or _says(header, "DataType", "TISSUE_VELOCITY")
-        or _has_word(header, r"\w*DOPPLER\w*", "ImageType", "SeriesDescription", "ProtocolName")
+        or _has_word(
+            header, r"\w*DOPPLER\w*|CFM|CFI", "ImageType", "SeriesDescription", "ProtocolName"
+        )
     )
 
 
 def _is_elastogram(header: Description) -> bool:
     return (
         _mode(header, _TISSUE_CHARACTERISATION_BIT)
-        or any(text in ("ELASTICITY", "ATTENUATION") for text in header.texts("DataType"))
+        or bool(_TISSUE_TYPES & {*header.texts("DataType")})
         or _has_word(
-            header, r"\w*ELASTO?\w*|SWE|STRAIN", "ImageType", "SeriesDescription", "ProtocolName"
+            header,
+            r"\w*ELASTO?\w*|SWE|STRAIN|SHEAR|ARFI",
+            "ImageType",
+            "SeriesDescription",
+            "ProtocolName",
         )
     )
 
@@ -194,7 +209,10 @@ def _has_word(header: Description, pattern: str, *keywords: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.upper())
+    """Capitals, without accents."""
+    apart = unicodedata.normalize("NFKD", text)
+    bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", "", bare.upper())
 
 
 def _number(text: str) -> float:

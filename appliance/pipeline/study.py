@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
-from mammosono.appliance.identity import Agreement, Identity, compare
+from mammosono.appliance.identity import Agreement, Identity, compare, under_two_issuers
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage
 
@@ -18,6 +18,12 @@ MOST_DAYS_APART = 180
 PATIENT_UNCONFIRMED = Caution(
     "patient_unconfirmed",
     "Not every image says whose it is; check that all of them are of one patient.",
+)
+ISSUERS_DIFFER = Caution(
+    "issuers_differ",
+    "Two images have patient IDs of two issuers, and nothing tells that they are of one patient; a "
+    "negative cannot be given.",
+    Effect.NO_NEGATIVE,
 )
 SIDES_DIFFER = Caution(
     "sides_differ",
@@ -47,8 +53,11 @@ def study_cautions(images: Sequence[SourceImage]) -> tuple[Caution, ...]:
         )
     named = any(identity.known for identity in identities)
     days = [identity.taken for identity in identities if identity.taken]
+    unconfirmed = named and not _all_confirmed(identities)
+    two_issuers = any(under_two_issuers(a, b) for a, b in combinations(identities, 2))
     found = {
-        PATIENT_UNCONFIRMED: named and not _all_confirmed(identities),
+        PATIENT_UNCONFIRMED: unconfirmed,
+        ISSUERS_DIFFER: unconfirmed and two_issuers,
         SIDES_DIFFER: _sides_differ(images),
         DAYS_APART: bool(days) and (max(days) - min(days)).days > MOST_DAYS_APART,
     }

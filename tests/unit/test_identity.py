@@ -58,7 +58,9 @@ def item(**elements: Any) -> Dataset:
         ({"PatientName": "Doe^Jane^Mary"}, SAME),
         ({"PatientName": "Doe, Jane"}, SAME),
         ({"PatientName": "Doe-Smith^Jane"}, SAME),
+        ({"PatientID": "47-11"}, SAME),
         ({"PatientName": "Smith^Jane"}, SAME),  # married
+        ({"PatientName": "Smith^Mary"}, DIFFERENT),
         ({"PatientName": "Smith^Jane", "PatientBirthDate": None}, DIFFERENT),
         ({"PatientName": "Smith^Mary", "PatientID": None}, DIFFERENT),
         ({"PatientName": "Doe^Mary", "PatientBirthDate": "19900101"}, DIFFERENT),
@@ -102,6 +104,8 @@ def test_one_study_or_order_is_of_one_patient(stated, agreement):
         ("Yamada^Hanako=山田^花子", "YAMADA^HANAKO", True),
         ("=山田^花子", "Yamada^Hanako=山田^花子", True),
         ("=山田^花子", "=鈴木^花子", False),
+        ("Yamada^Hanako", "山田^花子", None),
+        ("Ivanova^Anna", "Иванова^Анна", None),
         ("Doe^Jane^Ann", "Doe^Jane^Mary", False),
         ("Doe^Jane", "Doe^Janet", False),
         ("Doe^Jane", "Doe", None),

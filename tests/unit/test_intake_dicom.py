@@ -19,6 +19,7 @@ from files import (
     with_transfer_syntax,
 )
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import Decoder
@@ -295,12 +296,13 @@ def test_pixel_spacing_goes_before_the_spacing_at_the_detector() -> None:
         ({"ImageLaterality": "L", "Laterality": "R", "ViewPosition": "CC"}, (None, "CC")),
         ({"ImageLaterality": "B"}, (None, None)),
         ({"ImageLaterality": "", "ViewPosition": ""}, (None, None)),
-        ({"ImageLaterality": "LEFT", "ViewPosition": "CC VIEW"}, (None, None)),
+        ({"ImageLaterality": "LEFT", "ViewPosition": "CC VIEW"}, (Laterality.LEFT, None)),
+        ({"ImageLaterality": "LINKS"}, (None, None)),
         ({"ViewPosition": ["CC", "MLO"]}, (None, None)),
         ({}, (None, None)),
     ],
 )
-def test_side_and_view_are_known_where_the_file_says_them_as_the_standard_has_it(
+def test_side_and_view_are_known_where_the_file_says_them_plainly(
     elements: dict[str, Any], said: tuple[Laterality | None, str | None]
 ) -> None:
     image = read(GREY8, modality="MG", **elements)
@@ -333,6 +335,20 @@ def test_a_missing_modality_is_told() -> None:
 def test_raw_detector_values_and_burnt_in_text_are_told() -> None:
     told = {"PresentationIntentType": "FOR PROCESSING", "BurnedInAnnotation": "YES"}
     assert read(GREY8, modality="MG", **told).warnings == (FOR_PROCESSING, BURNED_IN)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"PresentationIntentType": "For Processing"},
+        {"PresentationIntentType": ["FOR_PROCESSING", ""]},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.5"},
+    ],
+)
+def test_raw_detector_values_are_told_by_any_letters_and_by_the_class_alone(stated) -> None:
+    with disable_value_validation():
+        assert read(GREY8, modality="MG", **stated).warnings == (FOR_PROCESSING,)
 
 
 def raw_element(keyword: str, vr: str, value: Any) -> Callable[[FileDataset], None]:

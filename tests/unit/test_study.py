@@ -14,6 +14,7 @@ from mammosono.appliance.identity import Identity, name_of
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.study import (
     DAYS_APART,
+    ISSUERS_DIFFER,
     MOST_DAYS_APART,
     PATIENT_UNCONFIRMED,
     SIDES_DIFFER,
@@ -74,6 +75,23 @@ def test_where_one_is_named_and_another_not_it_is_read_with_a_warning(identities
     assert (PATIENT_UNCONFIRMED.text in reading.warnings) == unconfirmed
     assert (PATIENT_UNCONFIRMED.code in reading.reasons) == unconfirmed
     assert reading.verdict is Verdict.NEGATIVE
+
+
+@pytest.mark.parametrize(
+    ("film", "echo", "verdict"),
+    [
+        ({}, {}, Verdict.INDETERMINATE),
+        ({"name": JANE.name}, {"name": JANE.name}, Verdict.NEGATIVE),
+        ({"events": frozenset("1")}, {"events": frozenset("1")}, Verdict.NEGATIVE),
+        ({"patient_id": ("4711", "")}, {}, Verdict.NEGATIVE),
+    ],
+)
+def test_ids_of_two_issuers_alone_are_never_negative(film, echo, verdict):
+    here = Identity(patient_id=("4711", "clinic"))
+    there = Identity(patient_id=("4711", "practice"))
+    reading = read(image(MG, replace(here, **film)), image(US, replace(there, **echo)))
+    assert reading.verdict is verdict
+    assert (ISSUERS_DIFFER.code in reading.reasons) == (verdict is Verdict.INDETERMINATE)
 
 
 def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels():
