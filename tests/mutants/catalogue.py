@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 HTTP = "appliance/http"
 QUEUE = "appliance/studies/queue.py"
+CLIENT = "appliance/workstation"
 READER = "appliance/studies/reader_process"
 SECURITY = "appliance/security"
 SPOOL = "appliance/studies/spool"
+STUDY = "appliance/pipeline/study.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +96,87 @@ ACCESS = (
         "test_events_tell_a_workstation_of_its_own_studies_and_end_with_its_token",
     ),
     mutant(
+        "a stream ends with its very token, whoever has its name by then",
+        f"{SECURITY}/access.py",
+        "        token = self._token(who.token)\n",
+        "        every = self._tokens.all()\n"
+        "        token = next((one for one in every if one.name == who.name), None)\n",
+        "test_the_stream_of_a_token_that_was_replaced_under_its_name_ends",
+    ),
+    mutant(
+        "a session ends with its very token",
+        f"{SECURITY}/access.py",
+        "for token in self._tokens.all() if token.sha256 == sha256), None)",
+        "for token in self._tokens.all()), None)",
+        "test_a_session_ends_with_its_very_token",
+    ),
+    mutant(
+        "who waits for a study gets nothing once the token is revoked",
+        f"{HTTP}/study_routes.py",
+        "    if not access.is_current(who):",
+        "    if False:",
+        "test_who_waits_for_a_study_gets_nothing_once_the_token_is_revoked",
+    ),
+    mutant(
+        "a cookie's name is bound to the port",
+        f"{SECURITY}/access.py",
+        '    name = f"{COOKIE}-{server[1]}"',
+        "    name = COOKIE",
+        "test_the_cookie_is_not_the_token_and_its_name_is_bound_to_the_port",
+    ),
+    mutant(
+        "a token opens nothing as a cookie",
+        f"{SECURITY}/sessions.py",
+        "        session_id = secrets.token_urlsafe(ID_BYTES)\n"
+        "        session = Session(key_of(session_id), token, self._clock() + LONGEST_S)\n",
+        "        session_id = secrets.token_urlsafe(ID_BYTES)\n"
+        "        session = Session(key_of(session_id), token, self._clock() + LONGEST_S)\n"
+        "        self._sessions[token] = session\n",
+        "test_the_cookie_is_not_the_token_and_its_name_is_bound_to_the_port",
+    ),
+    mutant(
+        "a session ends when it is signed out of",
+        f"{SECURITY}/access.py",
+        "            self._sessions.end(key_of(session_id))",
+        "            pass",
+        "test_after_sign_out_the_session_is_dead_and_the_token_is_not",
+    ),
+    mutant(
+        "a session ends after a working day",
+        f"{SECURITY}/sessions.py",
+        "return session if session is not None and self._clock() < session.ends else None",
+        "return session",
+        "test_a_session_ends_after_a_working_day_however_it_is_used",
+    ),
+    mutant(
         "a token file that vanishes lets nobody in",
         f"{SECURITY}/tokens.py",
-        "            self._version = self._version and _VANISHED",
-        "            self._version = None",
+        "        return self._used or self._is_recorded()",
+        "        return self._version is not None",
         "test_the_first_token_closes_the_appliance_and_the_last_one_revoked_does_not_open_it",
     ),
     mutant(
         "a token file that cannot be read lets nobody in",
         f"{SECURITY}/tokens.py",
-        "            raise StorageFailed(_UNREADABLE) from None",
-        "            self._tokens, self._version = (), None",
+        "        except (OSError, ValueError, KeyError, TypeError, RecursionError):\n"
+        "            raise StorageFailed(_UNREADABLE) from None\n",
+        "        except (OSError, ValueError, KeyError, TypeError, RecursionError):\n"
+        "            self._tokens, self._version = (), None\n",
         "test_a_file_that_cannot_be_read_lets_nobody_in",
+    ),
+    mutant(
+        "a token file that is lost lets nobody in at the next start",
+        f"{SECURITY}/tokens.py",
+        "        return self._used or self._is_recorded()",
+        "        return self._used",
+        "test_a_token_file_that_is_lost_lets_nobody_in_at_the_next_start",
+    ),
+    mutant(
+        "the first token is recorded",
+        f"{SECURITY}/tokens.py",
+        "        self.remember()\n",
+        "",
+        "test_a_token_file_that_is_lost_lets_nobody_in_at_the_next_start",
     ),
     mutant(
         "only hashes of tokens are kept, for the owner's eyes",
@@ -115,11 +186,60 @@ ACCESS = (
         "test_the_file_holds_the_hash_and_is_nobody_else_s",
     ),
     mutant(
+        "folders of the spool are nobody else's",
+        f"{SPOOL}/files.py",
+        "        folder.mkdir(mode=0o700, exist_ok=True)",
+        "        folder.mkdir(exist_ok=True)",
+        "test_all_that_the_service_writes_is_nobody_else_s",
+    ),
+    mutant(
+        "the list of studies is nobody else's",
+        f"{SPOOL}/schema.py",
+        "    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))\n",
+        "",
+        "test_all_that_the_service_writes_is_nobody_else_s",
+    ),
+    mutant(
+        "posted files are nobody else's",
+        f"{HTTP}/form.py",
+        "    return os.open(path, flags, 0o600)",
+        "    return os.open(path, flags, 0o644)",
+        "test_all_that_the_service_writes_is_nobody_else_s",
+    ),
+    mutant(
+        "pictures are nobody else's",
+        f"{SPOOL}/spool.py",
+        "                picture.chmod(0o600)",
+        "                picture.chmod(0o644)",
+        "test_all_that_the_service_writes_is_nobody_else_s",
+    ),
+    mutant(
+        "what a group may read is said",
+        f"{SECURITY}/permissions.py",
+        "OTHERS = 0o077",
+        "OTHERS = 0o007",
+        "test_what_others_may_read_or_change_is_said_at_the_start_and_by_doctor",
+    ),
+    mutant(
+        "what others may read is said at the start",
+        f"{HTTP}/app.py",
+        "        if others := permissions.exposed(settings):",
+        "        if others := []:",
+        "test_what_others_may_read_or_change_is_said_at_the_start_and_by_doctor",
+    ),
+    mutant(
         "nothing older than TLS 1.2",
         f"{SECURITY}/tls.py",
         "ssl.TLSVersion.TLSv1_2",
         "ssl.TLSVersion.TLSv1",
         "test_nothing_older_than_tls_1_2_is_spoken",
+    ),
+    mutant(
+        "TLS 1.2 with authenticated encryption alone",
+        f"{SECURITY}/tls.py",
+        "    context.set_ciphers(TLS_1_2_SUITES)\n",
+        "",
+        "test_tls_1_2_is_spoken_with_forward_secrecy_and_authenticated_encryption_alone",
     ),
     mutant(
         "a client shows a certificate where that is asked",
@@ -161,7 +281,7 @@ ACCESS = (
     mutant(
         "a cookie changes nothing for another site",
         f"{SECURITY}/access.py",
-        "        if by_cookie and request.method not in _SAFE and not same_origin(request):",
+        "        if request.method not in _SAFE and not same_origin(request):",
         "        if False:",
         "test_a_cookie_changes_nothing_for_another_site",
     ),
@@ -185,7 +305,7 @@ AUDIT = (
     mutant(
         "a new audit log is in its folder after a power cut",
         f"{SECURITY}/audit.py",
-        "        if size == 0:\n            sync(self._file.parent)\n",
+        "            if head.events == 0:\n                sync(self._file.parent)\n",
         "",
         "test_what_was_acknowledged_outlives_a_power_cut_at_any_moment",
     ),
@@ -213,9 +333,44 @@ AUDIT = (
     mutant(
         "deletions are in the audit log",
         f"{HTTP}/study_routes.py",
-        "    await audit.deleted(who, study)\n",
+        "    await audit.deleted(who, study_id, done=True)\n",
         "",
         "test_the_audit_log_tells_all_that_was_done_and_is_unbroken",
+    ),
+    mutant(
+        "a deletion that failed is in the audit log",
+        f"{HTTP}/study_routes.py",
+        "        await audit.deleted(who, study_id, done=False)\n",
+        "",
+        "test_a_study_that_is_not_deleted_whole_is_no_204_and_the_audit_log_says_so",
+    ),
+    mutant(
+        "the end of the audit log is held against its record",
+        f"{SECURITY}/audit.py",
+        "            return head, head.fault or difference(head, tail)",
+        "            return head, head.fault",
+        "test_a_log_that_is_not_as_it_was_left_is_found",
+    ),
+    mutant(
+        "a lost record of the audit log's end shows",
+        f"{SECURITY}/audit.py",
+        "        if number_of(tail.last) is not None:",
+        "        if False:",
+        "test_a_log_that_is_not_as_it_was_left_is_found",
+    ),
+    mutant(
+        "what was found wrong with the audit log stays known",
+        f"{SECURITY}/audit.py",
+        "            return head, head.fault or difference(head, tail)",
+        "            return head, difference(head, tail)",
+        "test_what_was_found_stays_known_though_the_log_goes_on",
+    ),
+    mutant(
+        "a crash between a line of the audit log and its record is no alarm",
+        f"{SECURITY}/audit_head.py",
+        "    if tail.begin == head.size and previous_of(tail.last) == head.sha256:",
+        "    if False:",
+        "test_a_crash_between_the_line_and_its_record_is_no_alarm",
     ),
 )
 
@@ -267,8 +422,8 @@ INPUT = (
     ),
     mutant(
         "a DICOM codestream of another size is not decoded",
-        "appliance/intake/dicom_pixels.py",
-        "    if read_size(codestream) != (header.rows, header.columns):",
+        "appliance/intake/dicom_codestream.py",
+        "    if size != (rows, columns):",
         "    if False:",
         "test_a_codestream_of_another_size_is_refused_before_it_is_decoded",
     ),
@@ -296,16 +451,153 @@ INPUT = (
     mutant(
         "a head has a deadline",
         f"{HTTP}/connection.py",
-        "            transport.abort()\n        else:\n            self._expect_head()",
-        "            transport.abort()",
+        "        super().connection_made(transport)\n        self._expect_head()\n",
+        "        super().connection_made(transport)\n",
         "test_a_client_that_does_not_finish_its_head_is_cut_off",
     ),
     mutant(
         "connections are bounded",
-        f"{HTTP}/connection.py",
-        "        if len(self.connections) > MOST_CONNECTIONS:",
-        "        if False:",
+        f"{HTTP}/listener.py",
+        "            if self._places.take(client):",
+        "            if self._places.take(client) or True:",
         "test_one_connection_too_many_is_cut_and_the_others_live",
+    ),
+    mutant(
+        "one address gets no more than its share",
+        f"{HTTP}/places.py",
+        "        return taken < self.total and held < self._share * left_by_others",
+        "        return taken < self.total",
+        "test_520_idle_connections_of_one_address_shut_out_no_other",
+        "test_eight_trickling_uploads_of_one_address_hold_up_no_other",
+    ),
+    mutant(
+        "connections are counted before their TLS handshake",
+        f"{HTTP}/server.py",
+        "                sock=ListeningSocket(each, self._places),",
+        "                sock=each if self.config.ssl else ListeningSocket(each, self._places),",
+        "test_700_connections_that_never_begin_their_tls_handshake_shut_out_no_other",
+    ),
+    mutant(
+        "there are no more connections than files for them",
+        f"{HTTP}/listener.py",
+        "    most = min(MOST_CONNECTIONS, (soft - OTHER_FILES) // FILES_OF_CONNECTION)",
+        "    most = MOST_CONNECTIONS",
+        "test_there_are_no_more_connections_than_files_for_them",
+    ),
+    mutant(
+        "a TLS handshake has a deadline",
+        f"{HTTP}/server.py",
+        "                ssl_handshake_timeout=HANDSHAKE_S if self.config.ssl else None,",
+        "                ssl_handshake_timeout=None,",
+        "test_a_tls_handshake_that_is_not_finished_is_cut_off",
+    ),
+    mutant(
+        "one token gets no more than its share of the places for uploads",
+        f"{HTTP}/upload_slots.py",
+        "client_of(who.address) if who.name == LOCAL else who.name",
+        '""',
+        "test_eight_trickling_uploads_of_one_token_hold_up_no_other",
+    ),
+    mutant(
+        "who gave back a place for an upload waits behind the others",
+        f"{HTTP}/upload_slots.py",
+        "                self._waiting.sort(key=lambda each: each.client == client)\n",
+        "",
+        "test_who_trickles_again_and_again_waits_behind_the_others",
+    ),
+    mutant(
+        "a body has a least rate",
+        f"{HTTP}/pace.py",
+        "        left = PATIENCE_S + received / LEAST_RATE - waited",
+        "        left = 3600.0",
+        "test_a_trickle_is_cut_off_long_before_the_time_for_a_whole_body",
+    ),
+    mutant(
+        "a body has a deadline",
+        f"{HTTP}/upload_slots.py",
+        "asyncio.wait_for(read_form(request, folder), self._upload_s)",
+        "asyncio.wait_for(read_form(request, folder), 3600)",
+        "test_a_body_that_trickles_is_cut_off_and_gives_its_place_back",
+    ),
+    mutant(
+        "an upload is written in a thread",
+        f"{HTTP}/form.py",
+        "            await in_thread(parser.write, chunk)\n",
+        "            parser.write(chunk)\n",
+        "test_while_the_disk_takes_its_time_over_an_upload_the_others_are_answered",
+    ),
+    mutant(
+        "health does not wait for the audit log",
+        f"{SECURITY}/audit_writer.py",
+        "asyncio.to_thread(self._log.fault, wait=False)",
+        "asyncio.to_thread(self._log.fault, wait=True)",
+        "test_health_is_told_while_the_audit_log_waits_for_the_disk",
+    ),
+    mutant(
+        "health writes nothing",
+        f"{SPOOL}/spool.py",
+        "            if not os.access(self.incoming, os.W_OK):",
+        '            (self.incoming / "probe").touch()\n'
+        '            (self.incoming / "probe").unlink()\n'
+        "            if not os.access(self.incoming, os.W_OK):",
+        "test_health_writes_nothing",
+    ),
+    mutant(
+        "a head is bounded",
+        f"{HTTP}/request_head.py",
+        "    if size > MAX_HEAD_BYTES:",
+        "    if False:",
+        "test_headers_that_are_too_large_are_refused_though_they_arrive_at_once",
+    ),
+    mutant(
+        "a request of two lengths is refused",
+        f"{HTTP}/request_head.py",
+        '        if b"content-length" in names:',
+        "        if False:",
+        "test_what_could_be_understood_in_two_ways_is_refused_and_nothing_behind_it_is_answered",
+    ),
+    mutant(
+        "a request of another version of HTTP is refused",
+        f"{HTTP}/request_head.py",
+        '    if scope["http_version"] not in ("1.0", "1.1"):',
+        "    if False:",
+        "test_what_could_be_understood_in_two_ways_is_refused_and_nothing_behind_it_is_answered",
+    ),
+    mutant(
+        "nothing behind a refused head is answered",
+        f"{HTTP}/request_head.py",
+        '        response.headers["Connection"] = "close"\n',
+        "",
+        "test_what_could_be_understood_in_two_ways_is_refused_and_nothing_behind_it_is_answered",
+    ),
+    mutant(
+        "of a file's name only what shows is kept",
+        f"{HTTP}/form.py",
+        'cleaned(sent.decode("utf-8", "replace"))',
+        'sent.decode("utf-8", "replace")',
+        "test_the_name_of_a_file_means_nothing",
+    ),
+    mutant(
+        "two patients are refused",
+        STUDY,
+        "    if any(compare(a, b) is Agreement.DIFFERENT for a, b in combinations(identities, 2)):",
+        "    if False:",
+        "test_two_patients_are_refused_over_http",
+    ),
+    mutant(
+        "who the two patients are is not said",
+        STUDY,
+        '            "The files name two patients; post the images of one patient as a study."',
+        '            "".join(f"{identity.name}{identity.patient_id}" for identity in identities)',
+        "test_two_patients_are_refused_over_http",
+        "test_nothing_of_who_is_kept_or_logged",
+    ),
+    mutant(
+        "an image that is there twice is refused",
+        STUDY,
+        "    _require_each_once(images)\n",
+        "",
+        "test_an_image_twice_is_refused",
     ),
     mutant(
         "an answer has to be taken",
@@ -327,6 +619,65 @@ INPUT = (
         "import hashlib\n",
         "import hashlib\nimport urllib.request\n",
         "test_the_service_asks_nobody_on_the_network",
+    ),
+)
+
+WORKSTATION = (
+    mutant(
+        "an answer is bounded",
+        f"{CLIENT}/client.py",
+        "            if len(body) > MOST_ANSWER_BYTES:",
+        "            if False:",
+        "test_what_is_no_appliance_is_said_so_in_one_line_and_held_in_little_memory",
+    ),
+    mutant(
+        "an answer has a deadline",
+        f"{CLIENT}/client.py",
+        "            if time.monotonic() > deadline:",
+        "            if False:",
+        "test_what_is_no_appliance_is_said_so_in_one_line_and_held_in_little_memory",
+    ),
+    mutant(
+        "an answer is not unfolded",
+        f"{CLIENT}/client.py",
+        '        if response.headers.get("Content-Encoding", "identity").lower() != "identity":',
+        "        if False:",
+        "test_what_is_no_appliance_is_said_so_in_one_line_and_held_in_little_memory",
+    ),
+    mutant(
+        "a redirect is not followed",
+        f"{CLIENT}/client.py",
+        "            base_url=url, headers=headers,",
+        "            follow_redirects=True, base_url=url, headers=headers,",
+        "test_a_redirect_is_never_followed_with_the_token",
+    ),
+    mutant(
+        "control characters of a server reach nobody",
+        f"{CLIENT}/client.py",
+        "        return printable(value)\n",
+        "        return value\n",
+        "test_control_characters_of_a_server_reach_nobody",
+    ),
+    mutant(
+        "two people under one patient ID make no pair",
+        f"{CLIENT}/pairing.py",
+        "    if identities and not one_person(identities):",
+        "    if False:",
+        "test_two_people_under_one_patient_id_are_left_and_the_folder_says_why",
+    ),
+    mutant(
+        "a header is not unfolded",
+        f"{CLIENT}/identity.py",
+        "        if self._bytes > _MOST_BYTES or self._reads > _MOST_READS:",
+        "        if False:",
+        "test_a_header_that_would_unfold_is_not_unfolded",
+    ),
+    mutant(
+        "a file's name is one plain line in the log of a watched folder",
+        "appliance/commands/workstation.py",
+        " {printable(line)}",
+        " {line}",
+        "test_watch_writes_any_file_name_as_one_plain_line",
     ),
 )
 
@@ -436,6 +787,20 @@ DISK = (
         "test_the_database_syncs_every_commit",
     ),
     mutant(
+        "a pinned bundle is opened and no other",
+        "engines/bundle.py",
+        "    if sha256 is not None and bundle.sha256 != sha256:",
+        "    if False:",
+        "test_a_pinned_bundle_is_opened_and_no_other",
+    ),
+    mutant(
+        "the hash of a bundle covers its files",
+        "engines/bundle.py",
+        "    if hashlib.sha256(data).hexdigest() != file.sha256:",
+        "    if False:",
+        "test_the_hash_of_a_bundle_covers_its_manifest_and_every_file",
+    ),
+    mutant(
         "pictures are drawn by the model that read the study",
         QUEUE,
         "                raise StudyNotRead(_REPLACED)",
@@ -493,8 +858,8 @@ FIRE = (
     mutant(
         "every study is read with its own images",
         QUEUE,
-        "i.sha256) for i in study.images",
-        "i.sha256) for i in spool.list(limit=1000)[-1].images",
+        "            for i in study.images\n",
+        "            for i in spool.list(limit=1000)[-1].images\n",
         "test_what_was_acknowledged_is_settled_once_whoever_is_killed",
     ),
     mutant(
@@ -531,6 +896,20 @@ LEAKS = (
         "test_no_log_line_tells_whose_it_is",
     ),
     mutant(
+        "a console prints no control character",
+        "appliance/commands/kit.py",
+        "                yield Segment(printable_lines(segment.text), segment.style)",
+        "                yield segment",
+        "test_whatever_a_console_prints_moves_no_cursor",
+    ),
+    mutant(
+        "a server's words are one plain line",
+        "appliance/commands/kit.py",
+        "    typer.echo(printable(f",
+        "    typer.echo((f",
+        "test_a_server_s_words_cannot_write_to_the_terminal",
+    ),
+    mutant(
         "the audit log tells no study's id",
         f"{SECURITY}/audit_events.py",
         '"ParticipantObjectID": hashlib.sha256(study_id.encode()).hexdigest()[:16],',
@@ -560,4 +939,4 @@ LEAKS = (
     ),
 )
 
-MUTANTS = (*ACCESS, *AUDIT, *BROWSER, *INPUT, *DISK, *READING, *FIRE, *LEAKS)
+MUTANTS = (*ACCESS, *AUDIT, *BROWSER, *INPUT, *WORKSTATION, *DISK, *READING, *FIRE, *LEAKS)

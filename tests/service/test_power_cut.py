@@ -72,6 +72,13 @@ class Day:
         self.spool.delete(study_id)
         self.said.deleted.add(study_id)
 
+    def begin_log_anew(self) -> None:
+        """The one time that a log is made where its record's folder is there already, which syncs
+        the folder of both when it is made."""
+        self.said.events = 0
+        self._log.begin_anew(lambda events, _: {"before": events})
+        self.said.events = 1
+
     def pass_by(self) -> None:
         self.start()
         self.post("a", b"film")
@@ -86,6 +93,7 @@ class Day:
         self.end()
         self.start()
         self.read()
+        self.begin_log_anew()
         self.delete("a")
 
 

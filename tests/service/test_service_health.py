@@ -25,8 +25,9 @@ ROUTES = ["/healthz", "/readyz", "/v2/health/ready", "/metrics"]
 
 
 def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of the last write of every file."""
-    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    """Size and time of the last write of every file, and of every folder: of one that was made and
+    removed again its folder tells."""
+    found = {path: path.stat() for path in folder.rglob("*")}
     return {path: (status.st_size, status.st_mtime_ns) for path, status in found.items()}
 
 
