@@ -196,7 +196,8 @@ class StudyQueue:
         return study
 
     async def picture(self, study: Study, name: str) -> Path:
-        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead."""
+        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead, or
+        UnknownStudy if the study is deleted meanwhile."""
         if study.status is not Status.DONE:
             raise StudyNotRead("Ask for pictures when the status of the study is done.")
         with self.broadcast.subscribe(study.number) as changed:
@@ -209,6 +210,7 @@ class StudyQueue:
                     await asyncio.wait_for(changed.wait(), PICTURES_S)
                 path = self.storage.spool.picture(study, name)
         if path is None:
+            await self.storage(Spool.again, study)
             raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
         return path
 

@@ -357,3 +357,28 @@ def test_pictures_of_a_model_that_came_meanwhile_are_not_kept(
             await queue.picture(study, "mask_0.png")
 
     run(tmp_path, test)
+
+
+def test_who_waits_for_the_pictures_of_a_study_that_is_deleted_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_queue, "PICTURES_S", 0.5)
+
+    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        await read_well(job, on_outcome)
+        return False
+
+    async def draw_slowly(job: StudyJob, on_outcome: OnOutcome) -> bool:
+        await asyncio.sleep(2)
+        return False
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        reader.script = [read_undrawn, draw_slowly]
+        study = await queue.wait(await take(queue, "s"), 30)
+        waiting = asyncio.ensure_future(queue.picture(study, "mask_0.png"))
+        await asyncio.sleep(0.1)
+        await queue.delete("s", None)
+        with pytest.raises(UnknownStudy):
+            await waiting
+
+    run(tmp_path, test)
