@@ -76,8 +76,8 @@ def test_denoising_in_training_has_the_peak_of_the_significant_bits(
 
     monkeypatch.setattr(samples, "denoise", remove)
     made = record(tmp_path)
-    grey = cv2.imread(str(made.image), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 16
-    grey[0, 0] = 4095
+    grey = cv2.imread(str(made.image), cv2.IMREAD_GRAYSCALE).astype(np.float64)
+    grey = grey / grey.max() * 4095
     for pixels in (grey.astype(np.uint16), (grey // 16).astype(np.uint8)):
         image = store(tmp_path, "peak.png", pixels)
         load_sample(replace(made, image=image), INPUT, denoised=True)
