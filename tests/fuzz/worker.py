@@ -69,7 +69,7 @@ def talk(count: int, first: int, folder: Path) -> tuple[Counter[str], dict[int, 
 
 
 def _serve(server: Server) -> None:
-    with contextlib.suppress(OSError):  # its socket is closed at the end; before that it shows
+    with contextlib.suppress(OSError, ValueError):  # its socket is closed at the end
         server.serve()
 
 

@@ -185,7 +185,7 @@ def test_a_picture_that_is_work_without_end_is_refused_soon(data: bytes) -> None
 
 def test_as_many_elements_as_a_rich_file_has_are_read() -> None:
     rich = head(0x0008, 0x1140, b"SQ") + UNDEFINED + ITEM * 10_000 + END_OF_SEQUENCE
-    rich += head(0x0008, 0x0016, b"LO") * 10_000
+    rich += head(0x0008, 0x0012, b"LO") * 10_000
     image = read_image(with_elements(rich, EXPLICIT), Modality.US)
     assert np.array_equal(image.pixels, SMALL)
 
