@@ -312,13 +312,14 @@ def test_who_waits_for_a_study_is_told_at_once_when_the_service_ends(tmp_path: P
 # Whose pictures they are
 
 
+async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
+    await read_well(job, on_outcome)
+    return False
+
+
 def test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other(
     tmp_path: Path,
 ) -> None:
-    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
-        await read_well(job, on_outcome)
-        return False
-
     async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
         reader.script = [read_undrawn, read_undrawn]
         one = await queue.wait(await take(queue, "one", b"1"), 30)
@@ -338,10 +339,6 @@ def test_pictures_of_a_model_that_came_meanwhile_are_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_queue, "PICTURES_S", 0.5)
-
-    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
-        await read_well(job, on_outcome)
-        return False
 
     async def read_by_another(job: StudyJob, on_outcome: OnOutcome) -> bool:
         async def change(outcome: Outcome) -> None:
@@ -363,10 +360,6 @@ def test_who_waits_for_the_pictures_of_a_study_that_is_deleted_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_queue, "PICTURES_S", 0.5)
-
-    async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
-        await read_well(job, on_outcome)
-        return False
 
     async def draw_slowly(job: StudyJob, on_outcome: OnOutcome) -> bool:
         await asyncio.sleep(2)
