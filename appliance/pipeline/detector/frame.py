@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.modality import MODALITIES
+from mammosono.appliance.pipeline.detector.area import area_mean
 from mammosono.appliance.pipeline.detector.boxes import Boxes, clip
 from mammosono.appliance.values import Modality
 
@@ -53,10 +54,9 @@ class Frame:
         """The working image [h, w] in the image's own units, area-reduced to network scale."""
         x0, y0, x1, y1 = self.crop
         height, width = self.working_size
-        part = pixels[y0:y1, x0:x1].astype(np.float32)
-        if part.shape == (height, width):
-            return part
-        return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA))
+        if (y1 - y0, x1 - x0) == (height, width):
+            return pixels[y0:y1, x0:x1].astype(np.float32)
+        return area_mean(pixels, self.crop, (height, width))
 
     def place(self, working: NDArray[np.float32]) -> NDArray[np.float32]:
         """The working image on the network's canvas [H, W], zero outside."""
