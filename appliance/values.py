@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -128,6 +128,8 @@ class SourceImage:
         modifiers behind it, if known.
     laterality_from, view_from: who says so. name: as of Posted.
     identity: whose it is as the file says.
+    coarseness: px of the picture as posted, along a side, that one of `pixels` stands for; it has
+        its own size in `posted_size` where that is more than 1, or where the pixels were let go of.
     """
 
     modality: Modality
@@ -144,6 +146,14 @@ class SourceImage:
     view_from: Origin | None = None
     name: str | None = None
     regions: tuple[ScaledRegion, ...] | None = None
+    coarseness: int = 1
+    posted_size: tuple[int, int] | None = None
+
+    def without_pixels(self) -> SourceImage:
+        """The same, but for the pixels, which are let go of."""
+        return replace(
+            self, pixels=np.empty((0, 0), self.pixels.dtype), posted_size=(self.height, self.width)
+        )
 
     def spacing_within(self, box: tuple[int, int, int, int]) -> Spacing | None:
         """The spacing of what lies in `box` (x0, y0, x1, y1, half-open px): in the regions, if
@@ -159,11 +169,11 @@ class SourceImage:
 
     @property
     def height(self) -> int:
-        return int(self.pixels.shape[0])
+        return int((self.posted_size or self.pixels.shape)[0])
 
     @property
     def width(self) -> int:
-        return int(self.pixels.shape[1])
+        return int((self.posted_size or self.pixels.shape)[1])
 
 
 def _contains(outer: tuple[int, int, int, int], inner: tuple[int, int, int, int]) -> bool:

@@ -18,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from service_bench import FakeReader, png
 
+from mammosono.appliance.pipeline.prepare import Reduced
 from mammosono.appliance.pipeline.verdict import NO_BREAST
 from mammosono.appliance.values import (
     Finding,
@@ -48,11 +49,14 @@ class ToldReader(FakeReader):
         self.says = {Modality.MG: Verdict.POSITIVE, Modality.US: Verdict.NEGATIVE}
         self.findings = 1
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
+    def pictures(self, image: SourceImage) -> Pictures:
+        return Pictures(image.pixels, cv2.blur(image.pixels, (3, 3)))
+
+    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading:
         super().read(images)
+        images = [each.image if isinstance(each, Reduced) else each for each in images]
         read = readings.reading(*(self._see(index, image) for index, image in enumerate(images)))
-        drawn = tuple(Pictures(i.pixels, cv2.blur(i.pixels, (3, 3))) for i in images)
-        return replace(read, pictures=drawn)
+        return replace(read, pictures=tuple(self.pictures(i) for i in images if i.pixels.size))
 
     def _see(self, index: int, image: SourceImage) -> ImageReading:
         verdict, size = self.says[image.modality], (image.height, image.width)

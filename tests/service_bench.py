@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from mammosono.appliance.errors import ModelFault, ModelUnavailable
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
+from mammosono.appliance.pipeline.detector.frame import Frame
+from mammosono.appliance.pipeline.prepare import Reduced
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.reader_process.__main__ import obey, opened
 from mammosono.appliance.studies.reader_process.job import (
@@ -80,16 +82,24 @@ class FakeReader:
         self.closed = False
         self.threads: set[str] = set()
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
+    def reduce(self, image: SourceImage) -> Reduced:
+        whole = Frame((0, 0, image.width, image.height), 1.0, (image.height, image.width))
+        nothing = np.zeros((1, 1), np.uint8)
+        return Reduced(image.without_pixels(), whole, nothing.astype(np.float32), nothing)
+
+    def pictures(self, image: SourceImage) -> Pictures:
+        shown = (image.pixels >> (image.bits - 8)).astype(np.uint8)
+        return Pictures(shown, cv2.blur(shown, (3, 3)))
+
+    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading:
+        images = [each.image if isinstance(each, Reduced) else each for each in images]
         self.threads.add(threading.current_thread().name)
         assert self.gate.wait(60)
         if self.broken:
             raise ModelFault("The model answered NaN; post the study again.")
         self.readings += 1
         seen = readings.reading(*(_read(index, image) for index, image in enumerate(images)))
-        shown = [(i.pixels >> (i.bits - 8)).astype(np.uint8) for i in images]
-        pictures = tuple(Pictures(pixels, cv2.blur(pixels, (3, 3))) for pixels in shown)
-        return replace(seen, pictures=pictures)
+        return replace(seen, pictures=tuple(self.pictures(i) for i in images if i.pixels.size))
 
     def close(self) -> None:
         self.closed = True

@@ -196,7 +196,7 @@ async def get_picture(
     study = await queue.storage(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
-    path = await queue.picture(study, picture_name(kind, index))
+    path = await queue.picture(study, index, picture_name(kind, index))
     await audit.viewed(who, study)
     return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 

@@ -16,21 +16,30 @@ __all__ = ["read_image"]
 
 
 def read_image(
-    data: bytes, modality: Modality, limits: Limits = Limits(), posted: Posted = BYTES_ALONE
+    data: bytes | bytearray,
+    modality: Modality,
+    limits: Limits = Limits(),
+    posted: Posted = BYTES_ALONE,
+    *,
+    sha256: str | None = None,
+    coarse: bool = False,
 ) -> SourceImage:
     """Decode a PNG, JPEG, TIFF or DICOM file posted as `modality`.
 
+    data: a bytearray is given away: it becomes the pixels, or is emptied, and no copy is made.
+    sha256: of `data`, if it is known. coarse: a large film of JPEG 2000 may come at half its
+        resolution (see SourceImage.coarseness); all other pictures come whole.
     Pure: same bytes, same picture. Every failure is one IntakeError of appliance.errors whose
     text is one line without identity; whatever a decoder raises ends as CorruptImage or
     CorruptDicom.
     """
     limits.admit_file(len(data))
     format_ = sniff(data)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = sha256 or hashlib.sha256(data).hexdigest()
     try:
         if format_ is Format.DICOM:
-            return as_posted(read_dicom(data, modality, limits, sha256), posted)
-        return as_posted(read_raster(data, format_, modality, limits, sha256), posted)
+            return as_posted(read_dicom(data, modality, limits, sha256, coarse), posted)
+        return as_posted(read_raster(bytes(data), format_, modality, limits, sha256), posted)
     except IntakeError:
         raise
     except MemoryError:

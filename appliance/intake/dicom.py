@@ -17,7 +17,7 @@ from mammosono.appliance.intake.dicom_grey import (
 )
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
-from mammosono.appliance.intake.dicom_parse import parse
+from mammosono.appliance.intake.dicom_parse import Buffer, parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, scale
 from mammosono.appliance.intake.dicom_values import Description
@@ -43,23 +43,30 @@ from mammosono.appliance.values import Modality, SourceImage
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
+_COARSE_FROM_PX = 3000
+"""Longer side of a picture that is at least three times as large as any network's canvas."""
+
 _OF_THE_FRAME = (*SPACING_KEYWORDS, *GREY_KEYWORDS)
 _PICTURE = (*HEADER_KEYWORDS, *_OF_THE_FRAME, *GROUP_KEYWORDS)
 _DESCRIPTION = (*IDENTITY_KEYWORDS, *VIEW_KEYWORDS, *SCOPE_KEYWORDS)
 
 
-def read_dicom(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
+def read_dicom(
+    data: Buffer, modality: Modality, limits: Limits, sha256: str, coarse: bool = False
+) -> SourceImage:
     """Grey as the file says it is shown; bright = dense; signed values shifted up to unsigned.
 
     What is linear is applied to the window and not to the pixels. The window is the file's first;
     without one, all levels for pixels of up to 8 bits and robust percentiles for deeper ones.
     Raises an IntakeError, or whatever pydicom and its codecs raise on a damaged file.
     """
-    image, _ = capture_stderr(lambda: _read(data, modality, limits, sha256))
+    image, _ = capture_stderr(lambda: _read(data, modality, limits, sha256, coarse))
     return image
 
 
-def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> SourceImage:
+def _read(
+    data: Buffer, modality: Modality, limits: Limits, sha256: str, coarse: bool
+) -> SourceImage:
     ds = parse(data, _PICTURE, (*LUT_KEYWORDS, *GROUP_KEYWORDS))
     header = read_header(ds, modality)
     limits.admit_picture(header.columns, header.rows)
@@ -68,10 +75,10 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     millimetres = scale(said, modality)
     description = Description(data, _DESCRIPTION)
     laterality, view = laterality_and_view(description)
-    pixels, warnings = decode_grey(
-        parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header, greys, modality
-    )
-
+    stored = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
+    coarse = coarse and max(header.rows, header.columns) >= _COARSE_FROM_PX
+    decoded = decode_grey(data, stored, header, greys, modality, coarse)
+    pixels = decoded.pixels
     histogram = cumulative_histogram(pixels)
     require_content(histogram)
     pixels, histogram = without_marks(pixels, histogram)
@@ -98,11 +105,13 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
             *cautions(description, modality),
             *greys.warnings,
             *millimetres.warnings,
-            *warnings,
+            *decoded.warnings,
             *(note for note, holds in notes.items() if holds),
         ),
         laterality=laterality,
         view=view,
         identity=identity(description),
         regions=millimetres.regions,
+        coarseness=decoded.coarseness,
+        posted_size=None if decoded.coarseness == 1 else (header.rows, header.columns),
     )

@@ -23,7 +23,7 @@ _J2K_TILE = b"\xff\x90\0\x0a"  # SOT
 _MAX_TILE_PARTS, _MOST_OWN_ZEROS = 100_000, 2
 _JP2_START = b"\0\0\0\x0cjP  "  # of the file format (annex I); a signature of 4 bytes follows
 _BOX_HEAD_BYTES, _MAX_BOXES = 8, 1000
-_END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000; never within their data
+END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000; never within their data
 _TAILS = (b"\0" * 64, b"\xaa" * 64, b"\x55" * 64)
 
 
@@ -46,20 +46,20 @@ def checked(codestream: bytes, rows: int, columns: int, syntax: UID) -> bytes:
         size, data_at = (frame.height, frame.width), frame.scan_offset
     if size != (rows, columns):
         raise CorruptDicom(LENGTH)
-    end = codestream.find(_END, data_at)
+    end = codestream.find(END, data_at)
     if end >= 0:
-        return codestream[: end + len(_END)]
+        return codestream[: end + len(END)]
     if syntax in JPEG2000_SYNTAXES:
-        return codestream[: _tile_parts_end(codestream, data_at)] + _END
+        return codestream[: _tile_parts_end(codestream, data_at)] + END
     return codestream.rstrip(b"\0")
 
 
 def decode_whole(codestream: bytes, decode: Callable[[bytes], NDArray[Any]]) -> NDArray[Any]:
     """What `decode` makes of the codestream; one that lost its end marker is decoded with several
     tails, which differ in the picture if anything else was lost. Raises CorruptDicom."""
-    if codestream.endswith(_END):
+    if codestream.endswith(END):
         return decode(codestream)
-    first, *others = (decode(codestream + tail + _END) for tail in _TAILS)
+    first, *others = (decode(codestream + tail + END) for tail in _TAILS)
     if any(not np.array_equal(first, other) for other in others):
         raise CorruptDicom(_DAMAGED)
     return first

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.intake.dicom_parse import parse
+from mammosono.appliance.intake.dicom_parse import Buffer, parse
 
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _LONGEST_TEXT = 1024
@@ -19,7 +19,7 @@ _LONGEST_SEQUENCE_BYTES = 2**14  # of which pydicom makes 2000 items at most
 class Description:
     """The header's top level, and the items in the functional groups of its one frame."""
 
-    def __init__(self, data: bytes, keywords: Collection[str]) -> None:
+    def __init__(self, data: Buffer, keywords: Collection[str]) -> None:
         """data: the whole file. Never raises."""
         try:
             self.top: Dataset = parse(data, (*keywords, *_FUNCTIONAL_GROUPS))

@@ -21,6 +21,9 @@ _MIN_SPAN_LEVELS = 2
 _WINDOW_PERCENTILES = (0.1, 99.9)
 _FEW_LEVELS = 16
 
+# A picture whose statistics stay what they are when its pixels are averaged by fours.
+_MANY_LEVELS, _ORDINARY_PERCENTILES, _LEAST_OF_RANGE = 256, (1.0, 99.0), 0.5
+
 _BIN_LEVELS = 64
 _MOST_MARKED, _MOST_RIMS = 0.05, 0.005
 _RIM_MARGIN, _FEWEST = 4, 2e-6
@@ -87,6 +90,15 @@ def _end_of_content(bins: NDArray[np.float64]) -> int:
     rim = rims / (top - middle - 1)
     content = np.flatnonzero(bins[: middle + 1] > max(_RIM_MARGIN * rim, _FEWEST))
     return int(content[-1]) if len(content) else last
+
+
+def is_ordinary(histogram: Histogram) -> bool:
+    """Whether no rule hangs on single pixels: many levels, and content that takes at least half of
+    the range, so that nothing at its ends can be marks."""
+    levels = np.flatnonzero(np.diff(histogram, prepend=0.0))
+    low, high = percentiles(histogram, _ORDINARY_PERCENTILES)
+    spread = float(levels[-1] - levels[0])
+    return len(levels) >= _MANY_LEVELS and high - low >= _LEAST_OF_RANGE * spread
 
 
 def percentiles(histogram: Histogram, percents: tuple[float, float]) -> tuple[float, float]:

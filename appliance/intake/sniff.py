@@ -14,7 +14,7 @@ class Format(Enum):
     DICOM = "DICOM"
 
 
-def sniff(data: bytes) -> Format:
+def sniff(data: bytes | bytearray) -> Format:
     """The format of `data`.
 
     Raises UnsupportedFormat, or CorruptDicom for a bare data set without the DICOM prefix.
@@ -34,7 +34,7 @@ def sniff(data: bytes) -> Format:
     raise UnsupportedFormat("The file is no PNG, JPEG, TIFF or DICOM; export it as one of these.")
 
 
-def _looks_like_a_bare_data_set(data: bytes) -> bool:
+def _looks_like_a_bare_data_set(data: bytes | bytearray) -> bool:
     """Begins with an element of group 2 or 8, explicit (a VR) or implicit (a small length)."""
     if len(data) < 8 or data[:2] not in (b"\x02\0", b"\x08\0"):
         return False

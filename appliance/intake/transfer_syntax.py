@@ -56,7 +56,7 @@ _DAMAGED = "The DICOM file's meta information is damaged or says a thing twice; 
 _UID_PATTERN = re.compile(r"[0-9.]{1,64}")
 
 
-def require_readable_transfer_syntax(data: bytes) -> tuple[UID, int]:
+def require_readable_transfer_syntax(data: bytes | bytearray | memoryview) -> tuple[UID, int]:
     """The transfer syntax UID of a DICOM file, and the byte offset of its data set.
 
     Raises CorruptDicom without one, or if the meta group is damaged or says a thing twice;
@@ -74,7 +74,7 @@ def require_readable_transfer_syntax(data: bytes) -> tuple[UID, int]:
     return syntax, data_set_at
 
 
-def _transfer_syntax_uid(data: bytes) -> tuple[str, int]:
+def _transfer_syntax_uid(data: bytes | bytearray | memoryview) -> tuple[str, int]:
     """The meta group is always explicit VR little endian (PS3.10, 7.1)."""
     offset, stated = _META_OFFSET, None
     seen: set[int] = set()
@@ -93,7 +93,7 @@ def _transfer_syntax_uid(data: bytes) -> tuple[str, int]:
             raise CorruptDicom(_DAMAGED)
         seen.add(element)
         if element == _TRANSFER_SYNTAX_UID:
-            stated = data[offset : offset + length].rstrip(b"\0 ").decode("ascii", "replace")
+            stated = bytes(data[offset : offset + length]).rstrip(b"\0 ").decode("ascii", "replace")
         offset += length
     if stated is None:
         raise CorruptDicom("The DICOM file names no transfer syntax; export it as a Part 10 file.")

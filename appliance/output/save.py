@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.render import grey_png, mask_png, overlay_png
 from mammosono.appliance.output.report import html_report
-from mammosono.appliance.values import Reading
+from mammosono.appliance.values import ImageReading, Pictures, Reading
 
 
 class PictureKind(str, Enum):
@@ -38,10 +39,16 @@ def save_reading(folder: Path, study_id: str, reading: Reading) -> None:
 def save_pictures(folder: Path, reading: Reading) -> None:
     """Write the pictures of every image, PNG of the image's size as posted. Raises OSError."""
     for image, pictures in zip(reading.images, reading.pictures, strict=True):
-        for kind, png in (
-            (PictureKind.ORIGINAL, grey_png(pictures.original)),
-            (PictureKind.DENOISED, grey_png(pictures.denoised)),
-            (PictureKind.OVERLAY, overlay_png(pictures, image)),
-            (PictureKind.MASK, mask_png(image)),
-        ):
-            (folder / picture_name(kind, image.index)).write_bytes(png)
+        save_image(folder, image, pictures)
+
+
+def save_image(folder: Path, image: ImageReading, pictures: Pictures) -> None:
+    """Write the pictures of one image. Raises OSError."""
+    drawn: dict[PictureKind, Callable[[], bytes]] = {
+        PictureKind.ORIGINAL: lambda: grey_png(pictures.original),
+        PictureKind.DENOISED: lambda: grey_png(pictures.denoised),
+        PictureKind.OVERLAY: lambda: overlay_png(pictures, image),
+        PictureKind.MASK: lambda: mask_png(image),
+    }
+    for kind, png in drawn.items():
+        (folder / picture_name(kind, image.index)).write_bytes(png())

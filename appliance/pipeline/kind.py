@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.modality import MODALITIES
+from mammosono.appliance.pipeline.detector.area import area_mean
+from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Caution, Effect, ImageKind, Modality, SourceImage
 from mammosono.engines.bundle import Bundle
 from mammosono.engines.interface import Engine
@@ -40,6 +42,17 @@ class KindModel:
 
     stage: str
     least: Mapping[Modality, float]
+
+
+def reduced(pixels: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
+    """The picture [H, W] in its window, its longer side at most what `look` looks at."""
+    shrink = CELL * max(SIZE) / max(pixels.shape)
+    if shrink >= 1:
+        return to_grey(pixels, window)
+    height, width = pixels.shape
+    within = max(round(height * shrink), 1), max(round(width * shrink), 1)
+    levels = to_grey(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype), window)
+    return np.rint(area_mean(pixels, (0, 0, width, height), within, levels)).astype(np.uint8)
 
 
 def look(grey: NDArray[np.uint8], size: tuple[int, int] = SIZE) -> NDArray[np.float32]:

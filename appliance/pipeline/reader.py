@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -12,20 +13,32 @@ from typing import Protocol
 from mammosono.appliance.errors import ModelFault
 from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.detector.detector import Detections
+from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.fusion import fuse, reasons
 from mammosono.appliance.pipeline.kind import kind_of, mismatches
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
-from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
+from mammosono.appliance.pipeline.prepare import (
+    Prepared,
+    Reduced,
+    RemoveNoise,
+    denoiser,
+    pictures,
+    prepare,
+    reduce,
+    source,
+)
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.study import study_cautions
 from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
     Caution,
+    DenoiseRecord,
     ImageKind,
     ImageReading,
     Label,
     Modality,
     ModelInfo,
+    Pictures,
     Reading,
     SourceImage,
     Verdict,
@@ -44,7 +57,11 @@ class ImageReader(Protocol):
     @property
     def model(self) -> ModelInfo: ...
 
-    def read(self, images: Sequence[SourceImage]) -> Reading: ...
+    def reduce(self, image: SourceImage) -> Reduced: ...
+
+    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading: ...
+
+    def pictures(self, image: SourceImage) -> Pictures: ...
 
 
 class Reader:
@@ -77,25 +94,43 @@ class Reader:
     def model(self) -> ModelInfo:
         return self._model.info
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
+    def reduce(self, image: SourceImage) -> Reduced:
+        """What is seen of an image, so that its pixels need not be kept for the rest of its study.
+        Raises ModalityNotRead."""
+        return reduce(image, self._model, Stopwatch())
+
+    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading:
         """Read a study of at least one image; once more, if the engine is lost meanwhile.
 
+        Images with their pixels have `pictures` of them in the reading; a study of which one was
+        reduced before has none.
         Raises ModelFault if the network fails or answers with NaN, and ModalityNotRead if the
         bundle has no network for one of the images: that is never a "negative". Raises
         PatientsDiffer or RepeatedImage if the images do not belong together.
         """
-        for image in images:
+        for image in map(source, images):
             self._model.of(image.modality)
         cautions = study_cautions(images)
-        try:
+        with self._faults():
             return self._read_again_if_lost(images, cautions)
+
+    def pictures(self, image: SourceImage) -> Pictures:
+        """The pictures of one image, as `read` has them. Raises ModelFault and ModalityNotRead."""
+        with self._faults():
+            return pictures(image, prepare(image, self._model, self._denoise, Stopwatch()))
+
+    @staticmethod
+    @contextmanager
+    def _faults() -> Iterator[None]:
+        try:
+            yield
         except EngineLost as error:
             raise ModelFault(f"the engine was lost twice over this study: {error}") from error
         except EngineError as error:
             raise ModelFault(str(error)) from error
 
     def _read_again_if_lost(
-        self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]
+        self, images: Sequence[SourceImage | Reduced], cautions: tuple[Caution, ...]
     ) -> Reading:
         try:
             return self._read(images, cautions)
@@ -103,33 +138,42 @@ class Reader:
             logger.warning("the engine was lost; the study is read again by a new one")
         return self._read(images, cautions)
 
-    def _read(self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]) -> Reading:
-        """While the network reads one image the next is already denoised."""
+    def _read(
+        self, given: Sequence[SourceImage | Reduced], cautions: tuple[Caution, ...]
+    ) -> Reading:
+        """While the network reads one image the next, and no other, is already denoised."""
         watch = Stopwatch()
-        seen: list[tuple[Prepared, Detections]] = []
+        images = [source(image) for image in given]
+        frames: list[Frame] = []
+        denoised: list[DenoiseRecord] = []
+        detections: list[Detections] = []
         kinds: list[ImageKind | None] = []
+        drawn: list[Pictures] = []
+        draws = not any(isinstance(image, Reduced) for image in given)
         with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
-            coming = [
-                ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
-            ]
-            try:
-                for image, future in zip(images, coming, strict=True):
-                    prepared = future.result()
-                    seen.append((prepared, self._detect(image, prepared, watch)))
-                    kinds.append(self._kind(prepared, watch))
-            finally:
-                for future in coming:  # where one failed, nobody waits for the others
-                    future.cancel()
+
+            def begin(place: int) -> Future[Prepared]:
+                return ahead.submit(prepare, given[place], self._model, self._denoise, watch)
+
+            coming = begin(0)
+            for place, image in enumerate(images):
+                prepared = coming.result()
+                if place + 1 < len(images):
+                    coming = begin(place + 1)
+                frames.append(prepared.frame)
+                denoised.append(prepared.denoise)
+                detections.append(self._detect(image, prepared, watch))
+                kinds.append(self._kind(prepared, watch))
+                if draws:
+                    with watch.lap("frame"):
+                        drawn.append(pictures(image, prepared))
             with watch.lap("findings"):
-                frames = [prepared.frame for prepared, _ in seen]
                 doubts = mismatches(images, kinds, self._model.kind)
-                judged, breasts = judge_study(
-                    images, frames, [d for _, d in seen], self._model, doubts
-                )
+                judged, breasts = judge_study(images, frames, detections, self._model, doubts)
                 readings = tuple(
-                    self._reading(index, image, prepared, detections, judgement, kind)
-                    for index, (image, (prepared, detections), judgement, kind) in enumerate(
-                        zip(images, seen, judged, kinds, strict=True)
+                    self._reading(index, image, place, record, found, judgement, kind)
+                    for index, (image, place, record, found, judgement, kind) in enumerate(
+                        zip(images, frames, denoised, detections, judged, kinds, strict=True)
                     )
                 )
         verdicts: dict[Modality, list[Verdict]] = {}
@@ -138,7 +182,7 @@ class Reader:
         fused = fuse(verdicts, self._protocol, cautions)
         return Reading(
             fused.verdict, fused.decided_by, fused.incomplete, readings,
-            tuple(prepared.pictures for prepared, _ in seen), self.model, watch.milliseconds(),
+            tuple(drawn), self.model, watch.milliseconds(),
             breasts, tuple(c.text for c in cautions), reasons(fused, readings, cautions),
         )  # fmt: skip
 
@@ -149,24 +193,24 @@ class Reader:
         )
 
     def _kind(self, prepared: Prepared, watch: Stopwatch) -> ImageKind | None:
-        if self._model.kind is None:
+        if self._model.kind is None or prepared.shown is None:
             return None
         with watch.lap("kind"):
-            return kind_of(self._engine, self._model.kind, prepared.pictures.original)
+            return kind_of(self._engine, self._model.kind, prepared.shown)
 
     def _reading(
-        self, index: int, image: SourceImage, prepared: Prepared, detections: Detections,
-        judgement: Judgement, kind: ImageKind | None,
+        self, index: int, image: SourceImage, place: Frame, denoised: DenoiseRecord,
+        detections: Detections, judgement: Judgement, kind: ImageKind | None,
     ) -> ImageReading:  # fmt: skip
         own = self._model.of(image.modality)
-        findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
+        findings = findings_of(image, place, detections, own, judgement.malignant_from)
         cautions = judgement.cautions
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
         if judgement.score >= judgement.malignant_from and not outlined:
             cautions = (*cautions, NO_REGION)
         return ImageReading(
             index, image.modality, image.width, image.height, image.sha256,
-            judgement.verdict, judgement.score, findings, prepared.denoise,
+            judgement.verdict, judgement.score, findings, denoised,
             tuple(c.text for c in cautions), image.spacing_mm, image.laterality, image.view,
             judgement.evidence, kind, tuple(c.code for c in cautions),
             image.laterality_from, image.view_from, image.name,

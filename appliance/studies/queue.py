@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -26,9 +27,9 @@ from mammosono.appliance.output.problem import Problem, from_error, from_unexpec
 from mammosono.appliance.security.audit_writer import AuditWriter
 from mammosono.appliance.studies.broadcast import Broadcast
 from mammosono.appliance.studies.reader_process.job import (
+    Drawing,
     Outcome,
     StoredFile,
-    StudyDone,
     StudyJob,
     StudyRefused,
 )
@@ -90,7 +91,7 @@ class StudyQueue:
         self._audit = audit
         self.metrics = metrics
         self._pending = asyncio.Event()
-        self._undrawn: dict[int, Study] = {}
+        self._undrawn: dict[tuple[int, int], Study] = {}
         self._last_reading_s = 1.0
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = self._failed = False
@@ -195,24 +196,30 @@ class StudyQueue:
         self.broadcast.publish(study)
         return study
 
-    async def picture(self, study: Study, name: str) -> Path:
-        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead, or
-        UnknownStudy if the study is deleted meanwhile."""
+    async def picture(self, study: Study, index: int, name: str) -> Path:
+        """The file of a picture of one of its images; drawn now if nobody has looked at it before.
+        Raises StudyNotRead, or UnknownStudy if the study is deleted meanwhile."""
         if study.status is not Status.DONE:
             raise StudyNotRead("Ask for pictures when the status of the study is done.")
         with self.broadcast.subscribe(study.number) as changed:
             path = self.storage.spool.picture(study, name)
             if path is None:
                 self._require_same_model(study)
-                self._undrawn[study.number] = study
+                self._undrawn[study.number, index] = study
                 self._pending.set()
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(changed.wait(), PICTURES_S)
+                    await asyncio.wait_for(self._drawn(study, index, changed), PICTURES_S)
                 path = self.storage.spool.picture(study, name)
         if path is None:
             await self.storage(Spool.again, study)
             raise StudyNotRead("The pictures are being drawn; ask again in a few seconds.")
         return path
+
+    async def _drawn(self, study: Study, index: int, changed: asyncio.Event) -> None:
+        """Returns once the image is drawn, or cannot be: others of the study may be before it."""
+        while (study.number, index) in self._undrawn:
+            await changed.wait()
+            changed.clear()
 
     def _require_same_model(self, study: Study) -> None:
         """Raises StudyNotRead if another model is there now: its pictures would be of other
@@ -283,8 +290,8 @@ class StudyQueue:
             await self._read(study)
             return True
         if self._undrawn:
-            _, study = self._undrawn.popitem()
-            await self._draw(study)
+            (_, index), study = next(iter(self._undrawn.items()))
+            await self._draw(study, index)
             return True
         return False
 
@@ -292,7 +299,6 @@ class StudyQueue:
         """Ends with the study settled or queued again, whatever fails meanwhile."""
         started = time.monotonic()
         unsettled: list[Outcome] = []
-        drawn = False
 
         async def settle(outcome: Outcome) -> None:
             unsettled.append(outcome)
@@ -302,7 +308,7 @@ class StudyQueue:
                 unsettled.clear()
 
         try:
-            drawn = await self.reader.read(await self._job(study), settle)
+            await self.reader.read(self._job(study), settle)
         except ReaderLost as error:
             self.metrics.lost()
             if not unsettled:
@@ -316,10 +322,6 @@ class StudyQueue:
                 await self._fail(study, problem.document())
         for outcome in unsettled:
             await self._settle(study, outcome, started, self._insist)
-        if drawn:
-            self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
-            await self._attach(study)
-        await self._discard(study)
 
     async def _settle(
         self, study: Study, outcome: Outcome, started: float, storage: StoreOutcome
@@ -356,16 +358,17 @@ class StudyQueue:
         else:
             await self._fail(study, from_error(error, f"/v1/studies/{study.study_id}").document())
 
-    async def _draw(self, study: Study) -> None:
-        """Read a study again for its pictures alone: the model that read it draws the same ones."""
-        readers: list[str] = []
+    async def _draw(self, study: Study, index: int) -> None:
+        """Draw one image of a study by the model that read it."""
+        started = time.monotonic()
 
-        async def note_reader(outcome: Outcome) -> None:
-            if isinstance(outcome, StudyDone):
-                readers.append(_reader_of(outcome.result))
+        async def ignore(outcome: Outcome) -> None:
+            """It is the result that is here."""
 
         try:
-            drawn = await self.reader.read(await self._job(study), note_reader)
+            folder = await self._insist(Spool.drawing, study)
+            drawing = Drawing(index, study.result, folder)
+            drawn = await self.reader.read(replace(self._job(study), drawing=drawing), ignore)
         except ReaderLost:
             drawn = False
         except ModelUnavailable:
@@ -373,19 +376,20 @@ class StudyQueue:
         except Exception as error:
             from_unexpected(error)  # to the log
             drawn = False
-        if drawn and readers == [_reader_of(study.result)]:
+        if drawn:
+            self.metrics.drawn(time.monotonic() - started)
             await self._attach(study)
-        else:
-            await self._publish(study)
+        del self._undrawn[study.number, index]
+        await self._publish(study)
         await self._discard(study)
 
-    async def _job(self, study: Study) -> StudyJob:
+    def _job(self, study: Study) -> StudyJob:
         spool = self.storage.spool
         images = tuple(
             StoredFile(i.modality, spool.upload_path(i.sha256), i.sha256, i.posted)
             for i in study.images
         )
-        return StudyJob(study.study_id, images, await self._insist(Spool.drawing, study))
+        return StudyJob(study.study_id, images)
 
     async def _attach(self, study: Study) -> None:
         """Keep the pictures; without room for them they are drawn again when they are asked for."""
@@ -393,7 +397,6 @@ class StudyQueue:
             await self.storage(Spool.attach, study)
         except StorageError as error:
             logger.warning("pictures cannot be kept: %s", error)
-        await self._publish(study)
 
     async def _discard(self, study: Study) -> None:
         with contextlib.suppress(StorageError):  # removed at the next start

@@ -16,6 +16,8 @@ import numpy as np
 from fuzz.mutate import damaged
 from fuzz.seeds import WHOLE
 from mammosono.appliance.errors import IntakeError
+from mammosono.appliance.pipeline.detector.frame import Frame
+from mammosono.appliance.pipeline.prepare import Reduced
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.reader_process.job import StoredFile
@@ -46,8 +48,7 @@ def outcome_of(file: Path) -> str:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            (image,) = decode([posted(file)], Stopwatch())
-            check(image)
+            decode([posted(file)], checked, Stopwatch())
         except IntakeError as refusal:
             return refusal.code if "\n" not in str(refusal) else "wrong: a refusal of several lines"
         except AssertionError as error:
@@ -59,6 +60,13 @@ def outcome_of(file: Path) -> str:
 
 def posted(file: Path) -> StoredFile:
     return StoredFile(Modality.US, file, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def checked(image: SourceImage) -> Reduced:
+    """In the place of what a reader sees of it."""
+    check(image)
+    whole = Frame((0, 0, image.width, image.height), 1.0, (image.height, image.width))
+    return Reduced(image.without_pixels(), whole, np.zeros((1, 1), np.float32), None)
 
 
 def check(image: SourceImage) -> None:

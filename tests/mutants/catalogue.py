@@ -595,7 +595,7 @@ INPUT = (
     mutant(
         "an image that is there twice is refused",
         STUDY,
-        "    _require_each_once(images)\n",
+        "    _require_each_once(given)\n",
         "",
         "test_an_image_twice_is_refused",
     ),
@@ -685,7 +685,7 @@ DISK = (
     mutant(
         "an image that is read is the one that was posted",
         f"{READER}/work.py",
-        "    if hashlib.sha256(data).hexdigest() != file.sha256:",
+        "    if count != len(data) or hashlib.sha256(data).hexdigest() != file.sha256:",
         "    if False:",
         "test_a_posted_file_that_changed_on_the_disk_is_never_read_and_can_be_posted_again",
     ),
@@ -805,7 +805,7 @@ DISK = (
         QUEUE,
         "                raise StudyNotRead(_REPLACED)",
         "                pass",
-        "test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other",
+        "test_pictures_are_drawn_by_the_model_that_read_them_and_by_no_other",
     ),
     mutant(
         "a file that resists its deletion is said",

@@ -15,6 +15,7 @@ from fake_reading import RUBBISH
 
 from mammosono.appliance.errors import ModelUnavailable, ReaderLost, StorageFull
 from mammosono.appliance.studies.reader_process.job import (
+    Drawing,
     Opening,
     Outcome,
     StoredFile,
@@ -57,23 +58,28 @@ def is_ready(process: ReaderProcess) -> bool:
         return False
 
 
-async def read(process: ReaderProcess, folder: Path, name: str = "s") -> tuple[list[Outcome], bool]:
+async def read(
+    process: ReaderProcess, folder: Path, name: str = "s", drawing: Drawing | None = None
+) -> tuple[list[Outcome], bool]:
     outcomes: list[Outcome] = []
 
     async def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
-    job = StudyJob(name, (StoredFile(Modality.MG, folder / "film", "0" * 64),), folder)
+    job = StudyJob(name, (StoredFile(Modality.MG, folder / "film", "0" * 64),), drawing)
     return outcomes, await process.read(job, keep)
 
 
-def test_a_study_is_answered_and_then_its_pictures_are_there(tmp_path: Path) -> None:
+def test_a_study_is_answered_and_drawn_when_it_is_looked_at(tmp_path: Path) -> None:
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         (outcome,), drawn = await read(process, tmp_path)
         assert isinstance(outcome, StudyDone)
         assert outcome.verdict is Verdict.NEGATIVE
         assert outcome.result == b'{"id":"s","timings_ms":{"total":1.0}}'
+        assert not drawn
+        assert not (tmp_path / "mask_0.png").exists()
+        _, drawn = await read(process, tmp_path, drawing=Drawing(0, outcome.result, tmp_path))
         assert drawn
         assert (tmp_path / "mask_0.png").exists()
         assert process.model.name == "fake"
@@ -129,7 +135,7 @@ def test_an_answer_that_is_none_never_becomes_a_result(tmp_path: Path, answer: s
             outcomes.append(outcome)
 
         with pytest.raises(ReaderLost):
-            await process.read(StudyJob(answer, (), tmp_path), keep)
+            await process.read(StudyJob(answer, ()), keep)
         assert outcomes == []
 
     run(test)
@@ -144,7 +150,7 @@ def test_a_process_that_ends_while_its_outcome_is_stored_is_a_lost_reader(tmp_pa
                 await asyncio.sleep(0.005)
 
         with pytest.raises(ReaderLost):
-            await process.read(StudyJob("die while drawing", (), tmp_path), slow_disk)
+            await process.read(StudyJob("die while drawing", ()), slow_disk)
 
     run(test, Patience(start=60, study=60, ping=0.05, answer=60, retry=(0.5, 0.5)))
 
@@ -184,7 +190,7 @@ def test_a_result_stands_though_the_reader_dies_over_the_pictures(tmp_path: Path
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         with pytest.raises(ReaderLost):
-            await process.read(StudyJob("die while drawing", (), tmp_path), keep)
+            await process.read(StudyJob("die while drawing", ()), keep)
         assert len(outcomes) == 1
 
     run(test)
@@ -197,7 +203,7 @@ def test_an_outcome_that_cannot_be_kept_does_not_reach_the_next_study(tmp_path: 
     async def test(process: ReaderProcess) -> None:
         await ready(process)
         with pytest.raises(StorageFull):
-            await process.read(StudyJob("first", (), tmp_path), refuse)
+            await process.read(StudyJob("first", ()), refuse)
         await ready(process, starts=2)
         (outcome,), _ = await read(process, tmp_path, "second")
         assert isinstance(outcome, StudyDone)

@@ -66,10 +66,19 @@ class Child:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
-    def read(self, folder: Path, **files: Path) -> dict[str, Any]:
+    def read(self, **files: Path) -> dict[str, Any]:
         images = [stored(Modality(name), path).document() for name, path in files.items()]
-        self.say(read="s", images=images, pictures=str(folder))
-        return self.hear()
+        self.say(read="s", images=images, result=None)
+        answer = self.hear()
+        if "done" in answer:
+            assert self.hear() == {"drawn": None}
+        return answer
+
+    def draw(self, folder: Path, result: dict[str, Any], index: int, **files: Path) -> Any:
+        images = [stored(Modality(name), path).document() for name, path in files.items()]
+        self.say(read="s", images=images, result=result, index=index, pictures=str(folder))
+        assert self.hear() == {"done": result, "verdict": result["verdict"]}
+        return self.hear()["drawn"]
 
     def end(self) -> int:
         assert self.process.stdin is not None
@@ -96,9 +105,10 @@ def test_the_process_answers_what_the_reader_answers(
     child: Child, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     mammogram, ultrasound = pair
-    answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
-    images = decode([stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)], Stopwatch())
+    answer = child.read(MG=mammogram, US=ultrasound)
+    files = [stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)]
     with Reader.open(options=ONE_THREAD) as reader:
+        images = decode(files, reader.reduce, Stopwatch())
         wanted = Result.of("s", reader.read(images)).document()
 
     timings = answer["done"].pop("timings_ms")
@@ -106,12 +116,32 @@ def test_the_process_answers_what_the_reader_answers(
     assert answer["done"] == json.loads(json.dumps(wanted))
     assert answer["verdict"] == wanted["verdict"]
 
-    assert child.hear() == {"drawn": "s"}
-    names = {picture_name(kind, index) for index in (0, 1) for kind in PictureKind}
-    assert {path.name for path in tmp_path.iterdir()} == names
-    original = cv2.imread(str(tmp_path / "original_0.png"), cv2.IMREAD_UNCHANGED)
-    posted = read_image(mammogram.read_bytes(), Modality.MG).pixels
-    assert np.array_equal(original, posted)
+
+def test_an_image_is_drawn_alone_as_the_reader_draws_it(
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    files = dict(zip(("MG", "US"), pair, strict=True))
+    result = child.read(**files)["done"]
+    assert child.draw(tmp_path, result, 1, **files) == "s"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        picture_name(kind, 1) for kind in PictureKind
+    }
+    image = read_image(pair[1].read_bytes(), Modality.US)
+    with Reader.open(options=ONE_THREAD) as reader:
+        pictures = reader.pictures(image)
+    original = cv2.imread(str(tmp_path / "original_1.png"), cv2.IMREAD_UNCHANGED)
+    denoised = cv2.imread(str(tmp_path / "denoised_1.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(original, image.pixels)
+    assert np.array_equal(denoised, pictures.denoised)
+
+
+def test_findings_of_another_model_are_not_drawn(
+    child: Child, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    result = child.read(US=pair[1])["done"]
+    result["model"]["sha256"] = "cd" * 32
+    assert child.draw(tmp_path, result, 0, US=pair[1]) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_file_is_refused_by_its_place_and_the_next_study_is_read(
@@ -119,17 +149,16 @@ def test_a_bad_file_is_refused_by_its_place_and_the_next_study_is_read(
 ) -> None:
     bad = tmp_path / PATIENT
     bad.write_bytes(png(np.zeros((80, 80), np.uint8))[:-30])
-    refused = child.read(tmp_path, US=bad)["refused"]
+    refused = child.read(US=bad)["refused"]
     assert (refused["status"], refused["code"]) == (422, "corrupt_image")
     assert refused["detail"].startswith("ultrasound 1: ")
     assert refused["instance"] == "/v1/studies/s"
     assert PATIENT not in json.dumps(refused)
-    assert "done" in child.read(tmp_path, US=pair[1])
-    child.hear()
+    assert "done" in child.read(US=pair[1])
 
 
 def test_a_file_that_is_gone_is_an_answer_and_names_no_path(child: Child, tmp_path: Path) -> None:
-    refused = child.read(tmp_path, US=tmp_path / "gone")["refused"]
+    refused = child.read(US=tmp_path / "gone")["refused"]
     assert (refused["status"], refused["code"]) == (503, "storage_damaged")
     assert "gone" not in json.dumps(refused)
 
@@ -139,7 +168,7 @@ def test_a_file_that_is_not_the_posted_one_is_refused_before_it_is_decoded(
 ) -> None:
     film, scan = (stored(m, path) for m, path in zip(Modality, pair, strict=True))
     swapped = {**film.document(), "path": scan.document()["path"]}
-    child.say(read="s", images=[scan.document(), swapped], pictures=str(tmp_path))
+    child.say(read="s", images=[scan.document(), swapped], result=None)
     refused = child.hear()["refused"]
     assert (refused["status"], refused["code"]) == (503, "storage_damaged")
     assert refused["detail"].startswith("mammogram 1: ")
@@ -148,8 +177,8 @@ def test_a_file_that_is_not_the_posted_one_is_refused_before_it_is_decoded(
 def test_pictures_that_cannot_be_written_leave_the_result(
     child: Child, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    assert "done" in child.read(tmp_path / "no such folder", US=pair[1])
-    assert child.hear() == {"drawn": None}
+    result = child.read(US=pair[1])["done"]
+    assert child.draw(tmp_path / "no such folder", result, 0, US=pair[1]) is None
 
 
 def test_it_says_that_it_lives(child: Child) -> None:
@@ -173,10 +202,9 @@ def test_a_study_beyond_the_memory_it_may_take_is_refused_and_the_next_is_read(
         cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
     )
     images = [stored(Modality.MG, tmp_path / "large.png").document()] * 4
-    child.say(read="s", images=images, pictures=str(tmp_path))
+    child.say(read="s", images=images, result=None)
     assert child.hear()["refused"]["code"] in ("image_too_large", "corrupt_image", "internal")
-    assert "done" in child.read(tmp_path, US=pair[1])
-    child.hear()
+    assert "done" in child.read(US=pair[1])
     child.end()
 
 
@@ -198,7 +226,7 @@ def test_a_reader_worn_by_damaged_files_makes_room_for_another_before_it_refuses
     codes = []
     with suppress(BrokenPipeError, json.JSONDecodeError):  # it is gone
         while len(codes) < 100:
-            codes.append(child.read(tmp_path, US=tmp_path / "damaged")["refused"]["code"])
+            codes.append(child.read(US=tmp_path / "damaged")["refused"]["code"])
     assert child.process.wait(60) == 0
     assert set(codes) == {"corrupt_dicom"}
     with suppress(BrokenPipeError):
@@ -210,7 +238,7 @@ def test_it_ends_with_the_service_even_by_kill(tmp_path: Path, busy: bool) -> No
     """A stand-in for the service starts it, gives it a file that never comes, and is killed."""
     file = tmp_path / "file"
     os.mkfifo(file)
-    order = {"read": "s", "images": [stored_nowhere(file)], "pictures": str(tmp_path)}
+    order = {"read": "s", "images": [stored_nowhere(file)], "result": None}
     start = (
         "import subprocess, sys, json, time\n"
         "p = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"

@@ -474,8 +474,8 @@ def test_a_picture_deleted_after_it_was_found_is_not_found(
 ) -> None:
     find = StudyQueue.picture
 
-    async def find_and_lose(queue: StudyQueue, of: Study, name: str) -> Path:
-        path = await find(queue, of, name)
+    async def find_and_lose(queue: StudyQueue, of: Study, index: int, name: str) -> Path:
+        path = await find(queue, of, index, name)
         path.unlink()
         return path
 

@@ -32,8 +32,6 @@ from mammosono.appliance.errors import (
 from mammosono.appliance.studies import queue as study_queue
 from mammosono.appliance.studies.queue import StudyQueue
 from mammosono.appliance.studies.reader_process.job import (
-    Outcome,
-    StudyDone,
     StudyJob,
     StudyRefused,
 )
@@ -106,7 +104,7 @@ async def picture_in_time(queue: StudyQueue, study: Study) -> Path:
     """As a client asks that is told to come again."""
     while True:
         try:
-            return await queue.picture(study, "mask_0.png")
+            return await queue.picture(study, 0, "mask_0.png")
         except StudyNotRead:
             await asyncio.sleep(0.02)
 
@@ -147,8 +145,8 @@ def test_a_study_is_read_though_the_disk_refuses_it_for_a_while(
         study = await queue.wait(await take(queue, "s"), 30)
         assert study.status is Status.DONE
         assert len(reader.jobs) == 1  # the result that could not be stored was kept
-        await until(lambda: disk.refused > 0)
         assert (await picture_in_time(queue, study)).read_bytes() == b"mask"
+        await until(lambda: disk.refused > 0)
 
     run(tmp_path, test)
 
@@ -267,12 +265,13 @@ def test_a_study_deleted_while_it_is_read_is_counted_nowhere_and_leaves_nothing(
         await take(queue, "s")
         await take(queue, "t")
         await queue.wait(await take(queue, "u"), 30)
-        await until(lambda: not any((tmp_path / "spool" / "drawing").iterdir()))
+        assert not any((tmp_path / "spool" / "pictures").glob("*"))
         counted = queue.metrics.exposition({}, 0, True).decode()
         assert 'mammosono_studies_total{outcome="negative"} 1.0' in counted
         assert "corrupt_image" not in counted
-        audit = (tmp_path / "audit.jsonl").read_text().splitlines()
-        assert sum('"EventActionCode":"U"' in line for line in audit) == 1
+        log = tmp_path / "audit.jsonl"
+        await until(lambda: log.exists() and '"EventActionCode":"U"' in log.read_text())
+        assert log.read_text().count('"EventActionCode":"U"') == 1
 
     run(tmp_path, test)
 
@@ -312,46 +311,38 @@ def test_who_waits_for_a_study_is_told_at_once_when_the_service_ends(tmp_path: P
 # Whose pictures they are
 
 
-async def read_undrawn(job: StudyJob, on_outcome: OnOutcome) -> bool:
-    await read_well(job, on_outcome)
-    return False
-
-
-def test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other(
+def test_pictures_are_drawn_by_the_model_that_read_them_and_by_no_other(
     tmp_path: Path,
 ) -> None:
     async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
-        reader.script = [read_undrawn, read_undrawn]
         one = await queue.wait(await take(queue, "one", b"1"), 30)
         other = await queue.wait(await take(queue, "other", b"2"), 30)
-        assert (await queue.picture(one, "mask_0.png")).read_bytes() == b"mask"
+        assert (await queue.picture(one, 0, "mask_0.png")).read_bytes() == b"mask"
 
         reader.model = replace(reader.model, sha256="cd" * 32)
         with pytest.raises(StudyNotRead, match="replaced"):
-            await queue.picture(other, "mask_0.png")
-        assert len(reader.jobs) == 3  # nothing was read for it
-        assert (await queue.picture(one, "mask_0.png")).read_bytes() == b"mask"
+            await queue.picture(other, 0, "mask_0.png")
+        assert len(reader.jobs) == 3  # nothing was drawn for it
+        assert (await queue.picture(one, 0, "mask_0.png")).read_bytes() == b"mask"
 
     run(tmp_path, test)
 
 
-def test_pictures_of_a_model_that_came_meanwhile_are_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(study_queue, "PICTURES_S", 0.5)
-
-    async def read_by_another(job: StudyJob, on_outcome: OnOutcome) -> bool:
-        async def change(outcome: Outcome) -> None:
-            assert isinstance(outcome, StudyDone)
-            await on_outcome(replace(outcome, result=outcome.result.replace(b"abab", b"cdcd")))
-
-        return await read_well(job, change)
-
+def test_nothing_is_drawn_before_somebody_looks_and_then_that_image_alone(tmp_path: Path) -> None:
     async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
-        reader.script = [read_undrawn, read_by_another]
-        study = await queue.wait(await take(queue, "s"), 30)
-        with pytest.raises(StudyNotRead):
-            await queue.picture(study, "mask_0.png")
+        spool = await opened(queue)
+        uploads = [upload(spool, b"1"), upload(spool, b"2")]
+        study = await queue.wait(await queue.take("s", uploads, "ward-1"), 30)
+        assert [job.drawing for job in reader.jobs] == [None]
+        await queue.picture(study, 1, "mask_1.png")
+        drawing = reader.jobs[-1].drawing
+        assert drawing is not None
+        assert (drawing.index, drawing.result) == (1, study.result)
+        assert queue.storage.spool.picture(study, "mask_0.png") is None
+
+        await queue.picture(study, 0, "mask_0.png")
+        await queue.picture(study, 1, "mask_1.png")
+        assert len(reader.jobs) == 3  # what was drawn is kept beside what is drawn later
 
     run(tmp_path, test)
 
@@ -366,9 +357,9 @@ def test_who_waits_for_the_pictures_of_a_study_that_is_deleted_is_told_so(
         return False
 
     async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
-        reader.script = [read_undrawn, draw_slowly]
+        reader.script = [read_well, draw_slowly]
         study = await queue.wait(await take(queue, "s"), 30)
-        waiting = asyncio.ensure_future(queue.picture(study, "mask_0.png"))
+        waiting = asyncio.ensure_future(queue.picture(study, 0, "mask_0.png"))
         await asyncio.sleep(0.1)
         await queue.delete("s", None)
         with pytest.raises(UnknownStudy):

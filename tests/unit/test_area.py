@@ -31,9 +31,7 @@ def test_it_is_the_area_reduction_of_the_books(
 ) -> None:
     pixels = picture(seed, *sides, dtype)
     height, width = (max(int(side / b), 1) for side, b in zip(sides, by, strict=True))
-    wanted = cv2.resize(
-        pixels.astype(np.float64), (width, height), interpolation=cv2.INTER_AREA
-    )
+    wanted = cv2.resize(pixels.astype(np.float64), (width, height), interpolation=cv2.INTER_AREA)
     ours = area_mean(pixels, (0, 0, sides[1], sides[0]), (height, width))
     np.testing.assert_allclose(ours, wanted, atol=1e-5 * np.iinfo(dtype).max)
 
@@ -68,11 +66,12 @@ def test_the_largest_sums_do_not_overflow() -> None:
     assert (area_mean(white, (0, 0, 12_000, 70), (1, 3)) == 65535).all()
 
 
-def test_no_copy_of_the_picture_is_made() -> None:
+@pytest.mark.parametrize("levels", [None, np.zeros(65536, np.uint8)], ids=["as it is", "levels"])
+def test_no_copy_of_the_picture_is_made(levels: NDArray[Any] | None) -> None:
     film = np.zeros((4096, 3328), np.uint16)
     tracemalloc.start()
     try:
-        area_mean(film, (0, 0, 3328, 4096), (896, 576), np.zeros(65536, np.uint8))
+        area_mean(film, (0, 0, 3328, 4096), (896, 576), levels)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

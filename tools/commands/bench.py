@@ -52,10 +52,37 @@ def bench(
             dir_okay=False,
         ),
     ] = None,
+    exam: Annotated[
+        bool,
+        typer.Option(
+            "--exam",
+            help="Read an exam of four films and eight stills at their real size, in four "
+            "encodings, in the reader's own process.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKOUT",
+            help="With --exam: another version's checkout, read in turns with this one, both with "
+            "its bundle (or --bundle).",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
+    reduction: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="With --exam: sides of the pictures, divided by N."),
+    ] = 1,
     source: Sources = None,
     as_json: Json = False,
 ) -> None:
     """Time a pair on this machine step by step, the network's speed, and a peer beside it."""
+    if exam:
+        _exam(bundle, against, runs, reduction, as_json)
+        return
+    if against is not None or reduction != 1:
+        fail("--against and --reduction go with --exam")
     if predict is not None:
         _predict(bundle, data, source, as_json)
         return
@@ -75,6 +102,21 @@ def bench(
 
         with bar(Console(stderr=True), "rounds") as progress:
             measured = run_bench(bundle, runs, peer, progress)
+    if as_json:
+        say_json(json.dumps(as_dict(measured), indent=2, allow_nan=False))
+    else:
+        Console().print(as_rich(measured), highlight=False)
+
+
+def _exam(
+    bundle: Path | None, against: Path | None, runs: int, reduction: int, as_json: bool
+) -> None:
+    with refusals():
+        from mammosono.tools.benchmarks.exam.measure import run_exam_bench
+        from mammosono.tools.benchmarks.exam.table import as_dict, as_rich
+
+        with bar(Console(stderr=True), "exams") as progress:
+            measured = run_exam_bench(against, bundle, runs, progress, reduction)
     if as_json:
         say_json(json.dumps(as_dict(measured), indent=2, allow_nan=False))
     else:

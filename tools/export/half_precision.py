@@ -124,8 +124,8 @@ def parity_tensors(bundle: Bundle) -> dict[str, NDArray[Any]]:
             remove = denoiser(recorder, model, 1)
             prepared = prepare(phantom_image(case), model, remove, Stopwatch())
             Detector(recorder, own.geometry, own.stages).detect(prepared.canvas, EVERY)
-            if model.kind is not None:
-                kind_of(recorder, model.kind, prepared.pictures.original)
+            if model.kind is not None and prepared.shown is not None:
+                kind_of(recorder, model.kind, prepared.shown)
             for stage in bundle.networks[own.network].stages.values():
                 if stage in denoisers and stage != own.denoiser:
                     continue

@@ -85,7 +85,7 @@ class Subject:
                 if image.modality in model.modalities
             ]
         canvases = [(modality, each.canvas) for modality, each in prepared]
-        looks = [look(each.pictures.original) for _, each in prepared]
+        looks = [look(each.shown) for _, each in prepared if each.shown is not None]
         return cls(bundle, model, graphs, mixed, canvases, engine.noisy, looks)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammosono.appliance.modality import MODALITIES
-from mammosono.appliance.pipeline.detector.area import area_mean
+from mammosono.appliance.pipeline.detector.area import Rect, area_mean
 from mammosono.appliance.pipeline.detector.boxes import Boxes, clip
 from mammosono.appliance.values import Modality
 
@@ -50,10 +50,12 @@ class Frame:
         scale = min(self.scale, 1.0)
         return max(round((y1 - y0) * scale), 1), max(round((x1 - x0) * scale), 1)
 
-    def cut(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    def cut(self, pixels: NDArray[Any], coarseness: int = 1) -> NDArray[np.float32]:
         """The working image [h, w] in the image's own units, area-reduced to network scale."""
         x0, y0, x1, y1 = self.crop
         height, width = self.working_size
+        if coarseness > 1:
+            return area_mean(pixels, on_coarse_grid(self.crop, coarseness, pixels), (height, width))
         if (y1 - y0, x1 - x0) == (height, width):
             return pixels[y0:y1, x0:x1].astype(np.float32)
         return area_mean(pixels, self.crop, (height, width))
@@ -89,15 +91,27 @@ class Frame:
         return clip((boxes - corner) * np.float32(self.scale), self.input_size)
 
 
-def frame(pixels: NDArray[Any], modality: Modality, input_size: tuple[int, int]) -> Frame:
+def on_coarse_grid(box: Rect, coarseness: int, pixels: NDArray[Any]) -> Rect:
+    """A box of the image as posted in coarse `pixels`, of which (x, y) stands for what lies around
+    the middle of the image's pixel (coarseness x, coarseness y)."""
+    height, width = pixels.shape
+    x0, y0, x1, y1 = ((end - 0.5) / coarseness + 0.5 for end in box)
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+
+
+def frame(
+    pixels: NDArray[Any], modality: Modality, input_size: tuple[int, int],
+    size: tuple[int, int] | None = None,
+) -> Frame:  # fmt: skip
     """The frame of an image [height, width]: mammograms are cropped to the breast first.
 
     A mass takes 6 % of a film's long side; what the crop saves goes into its pixels.
+    size: of the image as posted, if `pixels` are coarser.
     """
-    height, width = pixels.shape
+    height, width = size or pixels.shape
     crop, found = (0, 0, width, height), True
     if MODALITIES[modality].cropped:
-        region = breast_box(pixels)
+        region = breast_box(pixels, (height, width))
         found = region is not None
         crop = region or crop
     x0, y0, x1, y1 = crop
@@ -105,15 +119,18 @@ def frame(pixels: NDArray[Any], modality: Modality, input_size: tuple[int, int])
     return Frame(crop, scale, input_size, found)
 
 
-def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
+def breast_box(
+    pixels: NDArray[Any], size: tuple[int, int] | None = None
+) -> tuple[int, int, int, int] | None:
     """Bounding box x0, y0, x1, y1 of the breast with a small rim, or None if there is none.
 
     The largest bright region of a thumbnail after an opening that cuts labels and film edges off.
+    size: as of `frame`.
     """
-    height, width = pixels.shape
+    height, width = size or pixels.shape
     shrink = _SEARCH_SIDE / max(height, width)
-    size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
-    thumb = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = (max(round(width * shrink), 1), max(round(height * shrink), 1))
+    thumb = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA).astype(np.float32)
     if not _smooth(thumb).var() > _MIN_STRUCTURE * thumb.var():
         return None  # nothing, or nothing but noise, which the stretch below would make a breast
     low, high = np.percentile(thumb, (0.5, 99.5))
@@ -136,9 +153,9 @@ def breast_box(pixels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     # Where the breast reaches the rim that was cut off, it reaches the film's edge.
     x0 = 0 if x <= rim else x - margin
     y0 = 0 if y <= rim else y - margin
-    x1 = size[0] if x + w >= size[0] - rim else x + w + margin
-    y1 = size[1] if y + h >= size[1] - rim else y + h + margin
-    fx, fy = width / size[0], height / size[1]
+    x1 = small[0] if x + w >= small[0] - rim else x + w + margin
+    y1 = small[1] if y + h >= small[1] - rim else y + h + margin
+    fx, fy = width / small[0], height / small[1]
     return (
         int(max(x0, 0) * fx),
         int(max(y0, 0) * fy),

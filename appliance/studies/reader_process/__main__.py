@@ -19,15 +19,15 @@ from typing import IO, Any, TypeVar
 from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import from_error, from_unexpected
-from mammosono.appliance.output.save import save_pictures
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.studies.reader_process.work import decode
+from mammosono.appliance.studies.reader_process.work import decode, draw
 from mammosono.engines.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
+_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES = -3, 2**20
 
 Say = Callable[[dict[str, Any]], None]
 T = TypeVar("T", bound=ImageReader)
@@ -36,6 +36,7 @@ T = TypeVar("T", bound=ImageReader)
 def main() -> None:
     """Serve until standard input ends."""
     _end_with_the_service()
+    _give_back_memory()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     say = _speaker()
     orders = (json.loads(line) for line in sys.stdin)
@@ -84,10 +85,15 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
     if "ping" in order:
         say({"pong": order["ping"]})
         return True
+    if order["result"] is not None:
+        document = order["result"]
+        say({"done": document, "verdict": document["verdict"]})
+        say({"drawn": order["read"] if _drawn(order, reader) else None})
+        return True
     watch = Stopwatch()
     files = [StoredFile.of(image) for image in order["images"]]
     try:
-        reading = reader.read(decode(files, watch))
+        reading = reader.read(decode(files, reader.reduce, watch))
         timings = {**reading.timings_ms, **watch.milliseconds()}
         result = Result.of(order["read"], replace(reading, timings_ms=timings))
     except ApplianceError as error:
@@ -98,14 +104,23 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
         say({"refused": from_unexpected(error).document()})
         return True
     say({"done": result.document(), "verdict": reading.verdict.value})
-    try:
-        save_pictures(Path(order["pictures"]), reading)
-    except OSError as error:  # a full disk: the result stands, the pictures can be drawn later
-        logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
-        say({"drawn": None})
-    else:
-        say({"drawn": order["read"]})
+    say({"drawn": None})
     return True
+
+
+def _drawn(order: dict[str, Any], reader: ImageReader) -> bool:
+    """The pictures of one image; nobody may ever look at the others."""
+    folder, index = Path(order["pictures"]), order["index"]
+    file = StoredFile.of(order["images"][index])
+    try:
+        return draw(folder, file, index, Result.parse(order["result"]), reader)
+    except OSError as error:  # a full disk: the result stands, they can be drawn later
+        logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
+    except ApplianceError as error:
+        logging.getLogger(__name__).warning("pictures cannot be drawn: %s", error.code)
+    except Exception as error:
+        from_unexpected(error)  # to the log
+    return False
 
 
 def _speaker() -> Say:
@@ -126,6 +141,12 @@ def _limit_memory(limit: int | None) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         # The soft limit alone: the engine's worker, a child of this process, lifts its own.
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def _give_back_memory() -> None:
+    """Have what holds a film given back to the system as soon as it is freed. By itself the C
+    library keeps blocks of up to 32 MiB in its heap once one of that size was freed."""
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def _data_bytes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,19 +57,35 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """Of an image of a study that was read, at which somebody looks.
+
+    result: the study's document. pictures: an empty folder for `picture_name` files.
+    """
+
+    index: int
+    result: bytes
+    pictures: Path
+
+
+@dataclass(frozen=True, slots=True)
 class StudyJob:
-    """A study to be read. pictures: an empty folder for `picture_name` files."""
+    """A study to be read; or, if it was read before, one image of it to be drawn."""
 
     study_id: str
     images: tuple[StoredFile, ...]
-    pictures: Path
+    drawing: Drawing | None = None
 
     def document(self) -> dict[str, Any]:
         """The order as sent to the process."""
+        order = {"read": self.study_id, "images": [image.document() for image in self.images]}
+        if self.drawing is None:
+            return {**order, "result": None}
         return {
-            "read": self.study_id,
-            "images": [image.document() for image in self.images],
-            "pictures": str(self.pictures),
+            **order,
+            "result": json.loads(self.drawing.result),
+            "index": self.drawing.index,
+            "pictures": str(self.drawing.pictures),
         }
 
 

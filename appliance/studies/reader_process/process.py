@@ -115,9 +115,10 @@ class ReaderProcess:
         return self._process.pid if self._process else None
 
     async def read(self, job: StudyJob, on_outcome: Callable[[Outcome], Awaitable[None]]) -> bool:
-        """Have a study read; `on_outcome` is awaited as soon as there is one.
+        """Have a study read, or an image of it drawn; `on_outcome` is awaited as soon as there is
+        one.
 
-        Returns once the pictures are drawn, True if they all are. Raises ReaderLost if the process
+        True once the image's pictures are drawn. Raises ReaderLost if the process
         dies or takes too long, whether before the outcome or after, ModelUnavailable if none runs.
         """
         async with self._busy:

@@ -172,24 +172,26 @@ class Spool:
             return self._records.requeue(study, begun=begun)
 
     def drawing(self, study: Study) -> Path:
-        """A new empty folder in which the study's pictures can be drawn, for `attach`."""
+        """A new empty folder in which pictures of the study can be drawn, for `attach`."""
         folder = self._folder / "drawing" / str(study.number)
         with self._disk_errors():
             files.empty(folder)
         return folder
 
     def attach(self, study: Study) -> bool:
-        """Keep the pictures of `drawing`, all at once; False if the study was deleted meanwhile."""
+        """Keep the pictures of `drawing` beside those of other images; False if the study was
+        deleted meanwhile."""
         drawn, pictures = self._folder / "drawing" / str(study.number), self._pictures(study)
         with self._disk_errors():
             if not self._records.exists(study):
                 files.remove(drawn)
                 return False
-            files.remove(pictures)
+            files.make_folder(pictures.parent)
+            files.make_folder(pictures)
             for picture in drawn.iterdir():
                 picture.chmod(0o600)
-            files.make_folder(pictures.parent)
-            drawn.replace(pictures)
+                picture.replace(pictures / picture.name)
+            files.remove(drawn)
         return True
 
     def discard(self, study: Study) -> None:

@@ -108,7 +108,10 @@ def _dicom(drawn: Drawn, encoding: Encoding) -> FileDataset:
     meta.MediaStorageSOPClassUID = UID(_CLASSES[drawn.modality])
     meta.MediaStorageSOPInstanceUID = generate_uid()
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    ds.SOPClassUID, ds.SOPInstanceUID = (
+        meta.MediaStorageSOPClassUID,
+        meta.MediaStorageSOPInstanceUID,
+    )
     ds.Modality, ds.PatientID, ds.PatientName = drawn.modality.value, "phantom", "Phantom"
     if drawn.modality is Modality.MG:
         ds.PresentationIntentType = "FOR PRESENTATION"

@@ -17,7 +17,8 @@ _ROWS = 64
 
 
 def lossless_jpeg(grey: NDArray[Any], bits: int) -> bytes:
-    """grey: uint8 or uint16 [height, width]; each pixel is predicted by its left neighbour."""
+    """grey: uint8 or uint16 [height, width], of at most 15 bits; predicted by the left
+    neighbour."""
     height, width = grey.shape
     counts = bytes(_CATEGORIES if length == _CODE_BITS else 0 for length in range(1, 17))
     return b"".join(
@@ -43,7 +44,7 @@ def _differences(grey: NDArray[Any], bits: int) -> Iterator[NDArray[np.int32]]:
 
 
 def _packed(differences: Iterator[NDArray[np.int32]]) -> Iterator[bytes]:
-    """Each as its category's code and as many bits as the category says; ones fill the last byte."""
+    """Each as its category's code and as many bits as that says; ones fill the last byte."""
     left = np.zeros(0, np.uint8)
     for each in differences:
         sizes = np.frexp(np.abs(each).astype(np.float64))[1]

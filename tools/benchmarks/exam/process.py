@@ -28,11 +28,15 @@ _RESET_PEAK = "5"  # proc(5), clear_refs
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """seconds: of processor, from the order to the document. drawing: from there to the pictures.
-    peak: bytes above the idle process, until the document. document: the result."""
+    """Seconds of processor: from the order to the document; drawing, from there to the pictures,
+    if they are drawn with each reading; looking, for all pictures, if they are when asked for.
+
+    peak: bytes above the idle process, until the document. document: the result.
+    """
 
     seconds: float
     drawing: float
+    looking: float
     peak: int
     document: Mapping[str, Any]
 
@@ -52,28 +56,44 @@ class ReaderChild:
             env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         )  # fmt: skip
         text = str(bundle.resolve()) if bundle else None
-        self._say({"open": dict(bundle=text, options=options, runtime=runtime, memory_bytes=None)})
+        opening = {"bundle": text, "options": options, "runtime": runtime, "memory_bytes": None}
+        self._say({"open": opening})
         answer = self._hear()
         if "ready" not in answer:
             self.close()
             raise ValueError(f"the reader cannot be opened: {answer.get('unavailable')}")
         self.model: Mapping[str, Any] = answer["ready"]
-        self._idle = self._status("VmRSS")
+        self._idle, self._warm = self._status("VmRSS"), False
 
-    def read(self, files: Sequence[ExamFile], pictures: Path) -> Reading:
-        """pictures: a folder for the exam's; one that draws none while it reads is asked to."""
+    def read(self, files: Sequence[ExamFile], pictures: Path, look: bool = False) -> Reading:
+        """pictures: a folder for the exam's. look: one that draws none while it reads is asked to.
+
+        Memory is counted from the process as its first exam left it: what its networks need once
+        is no part of an exam.
+        """
         pictures.mkdir(parents=True, exist_ok=True)
-        order = {"read": "exam", "images": [_image(each) for each in files]}
+        order = {"read": "exam", "images": [_image(each) for each in files], "result": None}
+        order["pictures"] = str(pictures)
         Path(f"/proc/{self._child.pid}/clear_refs").write_text(_RESET_PEAK)
         started = self._processor_seconds()
-        self._say({**order, "pictures": str(pictures)})
+        self._say(order)
         answer = self._hear()
         done, peak = self._processor_seconds(), self._status("VmHWM") - self._idle
         if "done" not in answer:
             raise ValueError(f"an exam was refused: {answer['refused']['detail']}")
-        self._hear()
+        draws = self._hear()["drawn"] is not None
         drawn = self._processor_seconds()
-        return Reading(done - started, drawn - done, peak, answer["done"])
+        self._idle = self._idle if self._warm else self._status("VmRSS")
+        self._warm = True
+        if not draws and look:
+            for index in range(len(files)):
+                self._say({**order, "result": answer["done"], "index": index})
+                self._hear()
+                if self._hear()["drawn"] is None:
+                    raise ValueError("the pictures of an exam could not be drawn")
+            looked = self._processor_seconds() - drawn
+            return Reading(done - started, 0.0, looked, peak, answer["done"])
+        return Reading(done - started, drawn - done, 0.0, peak, answer["done"])
 
     def close(self) -> None:
         self._pipe(self._child.stdin).close()

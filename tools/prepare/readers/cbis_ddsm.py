@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
@@ -183,12 +182,12 @@ def _pixels(path: Path, what: str) -> NDArray[Any]:
     try:
         header = read_header(parse(data, HEADER_KEYWORDS), Modality.MG)
         dataset = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
-        (pixels, _), _ = capture_stderr(
-            lambda: decode_grey(dataset, header, as_stored(header), Modality.MG)
+        decoded, _ = capture_stderr(
+            lambda: decode_grey(data, dataset, header, as_stored(header), Modality.MG)
         )
     except Exception:  # a damaged file fails in every way, see mammosono.appliance.intake
         raise Unreadable("the mask is damaged", what) from None
-    return np.asarray(pixels)
+    return decoded.pixels
 
 
 _Rois = list[tuple[Label, list[Path]]]
