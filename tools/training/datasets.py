@@ -135,13 +135,15 @@ class Draws(Dataset[Example]):
         *,
         balance: float = 0.5,
         scanner: bool = False,
+        patch: tuple[int, int] | None = None,
     ) -> None:
-        """scanner: augmented by what differs between scanners, too."""
+        """scanner: augmented by what differs between scanners, too. patch: (height, width) of
+        the piece of the canvas that a draw is, in place of all of it."""
         self.samples = samples
         self.input_size = input_size
         self.percentiles = percentiles
         self.weights = draw_weights(samples, phantom_share, balance)
-        self.scanner = scanner
+        self.scanner, self.patch = scanner, patch
         self.donors: dict[Modality, list[Sample]] = {}
         for sample in samples:
             self.donors.setdefault(sample.modality, []).append(sample)
@@ -159,7 +161,7 @@ class Draws(Dataset[Example]):
         if self.scanner:
             alike = self.donors[sample.modality]
             donor = alike[int(rng.integers(len(alike)))]
-        return augment(sample, self.input_size, self.percentiles, rng, donor)
+        return augment(sample, self.input_size, self.percentiles, rng, donor, self.patch)
 
 
 def stack_images(examples: Sequence[Example], mean: float, std: float) -> Tensor:
