@@ -22,6 +22,11 @@ _FAILED = (
 )
 _LOCKED = "Another program holds the list of studies; end it, or wait until it has ended."
 _DAMAGED = "The list of studies, studies.db, cannot be read; call the technician. Files stay."
+_UNREADABLE = (
+    *("malformed", "not a database"),
+    # Tables that are not those of its version.
+    *("no such table", "no such column", "duplicate column", "already exists"),
+)
 FULL_BYTES = 64 * 1024
 """With less than this SQLite cannot make the files that it needs beside the database."""
 
@@ -49,7 +54,7 @@ def _storage_error(said: str, folder: Path | None) -> StorageFull | StorageFaile
         return StorageFull(_FULL)
     if "locked" in said:
         return StorageFailed(_LOCKED)
-    if "malformed" in said or "not a database" in said:
+    if any(words in said for words in _UNREADABLE):
         return StorageDamaged(_DAMAGED)
     return StorageFailed(_FAILED)
 

@@ -23,7 +23,7 @@ from mammosono.appliance.errors import (
     StudyConflict,
     UnknownStudy,
 )
-from mammosono.appliance.studies.spool import files
+from mammosono.appliance.studies.spool import files, seal
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.appliance.studies.spool.files import disk_errors
 from mammosono.appliance.studies.spool.records import Records
@@ -48,6 +48,7 @@ _NOT_DELETED = (
     "Not all of the study is deleted: delete it again until it is unknown; files that outlive it "
     "are removed by the appliance."
 )
+_NO_LINKS = "Put the folder back; to use another disk, move all of the state: MAMMOSONO_STATE."
 _DAMAGED = "The study was damaged on the disk; post the images again under the same id."
 
 
@@ -179,12 +180,15 @@ class Spool:
         return folder
 
     def attach(self, study: Study) -> bool:
-        """Keep the pictures of `drawing`, all at once; False if the study was deleted meanwhile."""
-        drawn, pictures = self._folder / "drawing" / str(study.number), self._pictures(study)
+        """Keep the pictures of `drawing`, all at once, as those of the study's result; False if it
+        has none, or was deleted meanwhile."""
+        drawn = self._folder / "drawing" / str(study.number)
         with self._disk_errors():
-            if not self._records.exists(study):
+            result = self._records.result_of(study.number)
+            if result is None:
                 files.remove(drawn)
                 return False
+            pictures = self._pictures(study.number, result)
             files.remove(pictures)
             for picture in drawn.iterdir():
                 picture.chmod(0o600)
@@ -198,8 +202,8 @@ class Spool:
             files.remove(self._folder / "drawing" / str(study.number))
 
     def picture(self, study: Study, name: str) -> Path | None:
-        """The file of that name among the study's pictures, if they are drawn."""
-        path = self._pictures(study) / name
+        """The file of that name among the pictures of the study's result, if they are drawn."""
+        path = self._pictures(study.number, seal.sha256(study.result)) / name
         return path if path.is_file() else None
 
     def upload_path(self, sha256: str) -> Path:
@@ -336,7 +340,8 @@ class Spool:
                 with self._disk_errors():
                     # What can be drawn again first: if it resists, the study is still there, and
                     # can be deleted again.
-                    files.remove(self._pictures(study))
+                    for pictures in self._folder.glob(f"pictures/{study.number}-*"):
+                        files.remove(pictures)
                     # Then the row: a file without a row is removed later, a row without its file
                     # is a loss.
                     self._records.delete(study)
@@ -374,6 +379,9 @@ class Spool:
     def _start(self, monotonic: Callable[[], float]) -> None:
         """Connect and tidy up; leaves no handle open if it raises."""
         with self._disk_errors():
+            for name in ("incoming", "uploads", "drawing", "pictures", "unclaimed"):
+                if (self._folder / name).is_symlink():  # what it leads to is not ours to remove
+                    raise StorageFailed(f"spool/{name} is a link. {_NO_LINKS}")
             files.empty(self._folder / "drawing")
             for folder in (self.incoming, self._folder / "uploads"):
                 files.make_folder(folder)
@@ -442,11 +450,16 @@ class Spool:
                 files.move(path, self._folder / "unclaimed" / path.name)
         numbers = {str(n) for n in self._records.numbers()}
         for path in self._folder.glob("pictures/*"):
-            if path.name not in numbers:
+            number, _, result = path.name.partition("-")
+            if number not in numbers:
                 files.try_to_remove(path)
+            elif not result and (sealed := self._records.result_of(int(number))):
+                path.replace(self._pictures(int(number), sealed))  # as earlier versions named it
 
-    def _pictures(self, study: Study) -> Path:
-        return self._folder / "pictures" / str(study.number)
+    def _pictures(self, number: int, result: str) -> Path:
+        """By the result that they belong to as well: another copy of the list of studies may know
+        another study by the same number. result: its SHA-256."""
+        return self._folder / "pictures" / f"{number}-{result[:16]}"
 
 
 def _as_read(image: Upload | StoredImage) -> tuple[object, ...]:
