@@ -815,6 +815,13 @@ DISK = (
         "test_pictures_are_never_those_of_another_study_that_had_its_number",
     ),
     mutant(
+        "a list of studies that is put back has its files again",
+        f"{SPOOL}/spool.py",
+        "            if path.name in hashes:  # the right list of studies was put back",
+        "            if False:",
+        "test_a_list_of_studies_that_is_put_back_has_its_files_again",
+    ),
+    mutant(
         "nothing is removed behind a link in the spool",
         f"{SPOOL}/spool.py",
         "                if (self._folder / name).is_symlink():",

@@ -472,6 +472,23 @@ def test_an_older_database_costs_no_posted_file(
     assert f"{len(kept)} posted files" in caplog.text
 
 
+def test_a_list_of_studies_that_is_put_back_has_its_files_again(world: World) -> None:
+    spool = world.spool()
+    taken = take(spool, "s", b"film")
+    world.kill()
+    database = world.folder / "studies.db"
+    kept = database.rename(world.folder.parent / "kept.db")
+    for log in world.folder.glob("studies.db-*"):
+        log.unlink()
+    assert world.spool().unclaimed_files() == 1
+    world.kill()
+    kept.replace(database)
+    spool = world.spool()
+    assert spool.get("s").number == taken.number
+    assert spool.upload_path(taken.images[0].sha256).read_bytes() == b"film"
+    assert spool.unclaimed_files() == 0
+
+
 def drawn(spool: Spool, study_id: str) -> Study:
     """Read, with a result and a picture of its own."""
     take(spool, study_id, study_id.encode())

@@ -444,7 +444,11 @@ class Spool:
         know at all are kept in unclaimed/."""
         with contextlib.suppress(OSError):  # what resists is tried again by `retain`
             self._remove_leaving()
-        hashes = self._records.hashes().union(self._records.leaving())
+        hashes = self._records.hashes()
+        for path in self._folder.glob("unclaimed/*"):
+            if path.name in hashes:  # the right list of studies was put back
+                files.move(path, self.upload_path(path.name))
+        hashes.update(self._records.leaving())
         for path in self._folder.glob("uploads/*/*"):
             if path.name not in hashes:
                 files.move(path, self._folder / "unclaimed" / path.name)
