@@ -822,6 +822,20 @@ DISK = (
         "test_a_list_of_studies_that_is_put_back_has_its_files_again",
     ),
     mutant(
+        "no study is taken into a list that was taken away",
+        f"{SPOOL}/spool.py",
+        '            if _identity(self._folder / "studies.db") != self._list_file:',
+        "            if False:",
+        "test_no_study_is_taken_into_a_list_that_was_taken_away_from_the_service",
+    ),
+    mutant(
+        "a disk without inodes is full",
+        f"{SPOOL}/files.py",
+        "    if state.f_files and state.f_favail < LEAST_FILES:",
+        "    if False:",
+        "test_without_inodes_the_disk_is_full_and_room_is_made",
+    ),
+    mutant(
         "nothing is removed behind a link in the spool",
         f"{SPOOL}/spool.py",
         "                if (self._folder / name).is_symlink():",

@@ -472,6 +472,39 @@ def test_an_older_database_costs_no_posted_file(
     assert f"{len(kept)} posted files" in caplog.text
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_no_study_is_taken_into_a_list_that_was_taken_away_from_the_service(
+    world: World, how: str
+) -> None:
+    spool = world.spool()
+    take(spool, "before", b"before")
+    database, kept = world.folder / "studies.db", world.folder.parent / "kept.db"
+    database.rename(kept)
+    if how == "replaced":
+        database.write_bytes(kept.read_bytes())
+    for call in (lambda: take(spool, "s", b"s"), lambda: take(spool, "before", b"before")):
+        with pytest.raises(StorageFailed, match="moved or replaced"):
+            call()
+    with pytest.raises(StorageFailed, match="moved or replaced"):
+        spool.check()
+    kept.replace(database)
+    spool.check()
+    assert take(spool, "s", b"s").status is Status.QUEUED
+
+
+def test_without_inodes_the_disk_is_full_and_room_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.free_bytes(tmp_path) > 0
+    real = os.statvfs(tmp_path)
+    for counted, left, full in ((1000, 63, True), (1000, 64, False), (0, 0, False)):
+        fields = list(real)
+        fields[5], fields[7] = counted, left  # f_files, f_favail
+        state = os.statvfs_result(fields)
+        monkeypatch.setattr("os.statvfs", lambda _, state=state: state)
+        assert (files.free_bytes(tmp_path) == 0) is full
+
+
 def test_a_list_of_studies_that_is_put_back_has_its_files_again(world: World) -> None:
     spool = world.spool()
     taken = take(spool, "s", b"film")

@@ -27,6 +27,8 @@ _UNREADABLE = (
     # Tables that are not those of its version.
     *("no such table", "no such column", "duplicate column", "already exists"),
 )
+LEAST_FILES = 64
+"""About as many as one study with its pictures makes."""
 FULL_BYTES = 64 * 1024
 """With less than this SQLite cannot make the files that it needs beside the database."""
 
@@ -84,8 +86,11 @@ def make_folder(folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """What an ordinary user may still write on the folder's disk."""
+    """What an ordinary user may still write on the folder's disk: nothing if it has next to no
+    inodes left, without which no file can be made."""
     state = os.statvfs(folder)
+    if state.f_files and state.f_favail < LEAST_FILES:  # some file systems do not count them
+        return 0
     return state.f_bavail * state.f_frsize
 
 

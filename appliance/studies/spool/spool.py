@@ -48,6 +48,9 @@ _NOT_DELETED = (
     "Not all of the study is deleted: delete it again until it is unknown; files that outlive it "
     "are removed by the appliance."
 )
+_OTHER_LIST = (
+    "studies.db was moved or replaced while the service runs; stop it, put it back, start it."
+)
 _NO_LINKS = "Put the folder back; to use another disk, move all of the state: MAMMOSONO_STATE."
 _DAMAGED = "The study was damaged on the disk; post the images again under the same id."
 
@@ -128,6 +131,7 @@ class Spool:
         The uploads' own files are moved away. Raises StudyConflict or QueueFull, too; whatever is
         raised, nothing of the study is kept.
         """
+        self._require_own_list()
         known = self._known(study_id, owner, uploads)
         if known is not None:
             return known
@@ -144,6 +148,7 @@ class Spool:
             name = study_id or secrets.token_urlsafe(16)
             study = self._records.enter(name, owner, self._wall(), uploads)
             undo.callback(self._undo, study)
+            self._require_own_list()
             for sha256 in hashes:
                 files.move(self._arriving(sha256), self.upload_path(sha256))
             undo.pop_all()
@@ -284,9 +289,17 @@ class Spool:
         can tell: everybody may ask, so nothing is written. `retain` writes, and shows the rest."""
         if self.free_bytes() < max(self._min_free_bytes, files.FULL_BYTES):
             raise StorageFull("The disk is nearly full; delete studies or free space.")
+        self._require_own_list()
         with self._disk_errors():
             if not os.access(self.incoming, os.W_OK):
                 raise PermissionError(errno.EACCES, "not writable")
+
+    def _require_own_list(self) -> None:
+        """Raises StorageFailed if another file, or none, has the place of the list that is open:
+        what is written to that would be gone with this process."""
+        with self._disk_errors():
+            if _identity(self._folder / "studies.db") != self._list_file:
+                raise StorageFailed(_OTHER_LIST)
 
     def _known(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study | None:
         """The study posted before under this id, unless that post came to nothing."""
@@ -390,6 +403,7 @@ class Spool:
                 sync(folder)
             self._database = connect(self._folder / "studies.db")
             try:
+                self._list_file = _identity(self._folder / "studies.db")
                 self._records = Records(self._database)
                 self._clock = ShelfClock(self._database, self._wall, monotonic)
                 self._land()
@@ -469,6 +483,14 @@ class Spool:
 def _as_read(image: Upload | StoredImage) -> tuple[object, ...]:
     """What a reading of it hangs on; the same file may come by another name."""
     return image.modality, image.sha256, image.posted.laterality, image.posted.view
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _only_process(path: Path) -> int:
