@@ -315,7 +315,10 @@ class StudyQueue:
             if not unsettled:
                 await self._fail(study, problem.document())
         for outcome in unsettled:
-            await self._settle(study, outcome, started, self._insist)
+            try:
+                await self._settle(study, outcome, started, self._insist)
+            except Exception as error:
+                await self._fail(study, from_unexpected(error).document())
         if drawn:
             self.metrics.drawn(time.monotonic() - started - self._last_reading_s)
             await self._attach(study)

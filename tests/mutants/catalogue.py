@@ -808,6 +808,48 @@ DISK = (
         "test_pictures_are_drawn_later_by_the_model_that_read_them_and_by_no_other",
     ),
     mutant(
+        "pictures are those of the very result",
+        f"{SPOOL}/spool.py",
+        'f"{number}-{result[:16]}"',
+        'f"{number}-"',
+        "test_pictures_are_never_those_of_another_study_that_had_its_number",
+    ),
+    mutant(
+        "a list of studies that is put back has its files again",
+        f"{SPOOL}/spool.py",
+        "            if path.name in hashes:  # the right list of studies was put back",
+        "            if False:",
+        "test_a_list_of_studies_that_is_put_back_has_its_files_again",
+    ),
+    mutant(
+        "no study is taken into a list that was taken away",
+        f"{SPOOL}/spool.py",
+        '            if _identity(self._folder / "studies.db") != self._list_file:',
+        "            if False:",
+        "test_no_study_is_taken_into_a_list_that_was_taken_away_from_the_service",
+    ),
+    mutant(
+        "a disk without inodes is full",
+        f"{SPOOL}/files.py",
+        "    if state.f_files and state.f_favail < LEAST_FILES:",
+        "    if False:",
+        "test_without_inodes_the_disk_is_full_and_room_is_made",
+    ),
+    mutant(
+        "nothing is removed behind a link in the spool",
+        f"{SPOOL}/spool.py",
+        "                if (self._folder / name).is_symlink():",
+        "                if False:",
+        "test_a_folder_of_the_spool_that_is_a_link_is_refused_and_nothing_behind_it_removed",
+    ),
+    mutant(
+        "a list of studies without its tables is left alone",
+        f"{SPOOL}/files.py",
+        '    *("no such table", "no such column", "duplicate column", "already exists"),\n',
+        "",
+        "test_a_database_that_says_a_version_whose_tables_it_has_not_is_damaged_and_left_alone",
+    ),
+    mutant(
         "a file that resists its deletion is said",
         f"{SPOOL}/spool.py",
         "            except OSError as error:\n                resisting = error\n        if gone:",
@@ -830,6 +872,14 @@ READING = (
         "MAX_ATTEMPTS = 2",
         "MAX_ATTEMPTS = 1",
         "test_a_study_whose_reader_is_lost_once_is_read_again_and_twice_fails",
+    ),
+    mutant(
+        "a result that cannot be kept ends its study alone",
+        QUEUE,
+        "            except Exception as error:\n"
+        "                await self._fail(study, from_unexpected(error).document())\n",
+        "            except StorageError:\n                raise\n",
+        "test_a_result_that_cannot_be_kept_for_no_listed_reason_ends_its_study_and_the_next_is_read",
     ),
     mutant(
         "no NaN gets into a result",
@@ -903,11 +953,11 @@ LEAKS = (
         "test_whatever_a_console_prints_moves_no_cursor",
     ),
     mutant(
-        "a server's words are one plain line",
+        "a refusal of a command is one plain line",
         "appliance/commands/kit.py",
         "    typer.echo(printable(f",
         "    typer.echo((f",
-        "test_a_server_s_words_cannot_write_to_the_terminal",
+        "test_a_file_s_name_cannot_write_to_the_terminal",
     ),
     mutant(
         "the audit log tells no study's id",

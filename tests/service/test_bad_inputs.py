@@ -239,6 +239,22 @@ def test_every_test_and_every_place_of_the_table_of_files_exists() -> None:
             assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{module}::{test}"
 
 
+def test_every_attack_has_its_number_and_a_test_that_exists() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| .+ \| (.+) \|$", (DOCS / "attacks.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) >= 52
+    without = [number for number, tests in rows if "`test_" not in tests]
+    assert without == ["50"]
+    for _, tests in rows:
+        named = re.findall(r"`(test_\w+)::(test_\w+)`", tests)
+        assert tests.count("`") == 2 * len(named), tests
+        for module, test in named:
+            source = next(TESTS.rglob(f"{module}.py")).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{module}::{test}"
+
+
 @pytest.mark.parametrize("row", ROWS, ids=[f"row {row[0]}" for row in ROWS])
 def test_every_test_and_every_code_of_the_table_exists(row: tuple[str, ...]) -> None:
     _, _, answer, tests = row

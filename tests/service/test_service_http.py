@@ -570,6 +570,17 @@ def test_requests_that_mean_nothing_are_answered_with_a_problem(
     assert (status == 405) == ("allow" in response.headers)
 
 
+def test_a_range_is_passed_over_and_the_whole_is_answered(reader: FakeReader) -> None:
+    ranges = ("0-9", "abc", "5-1", "999999999-", ",".join(["0-0"] * 3000))
+    with running(reader) as client:
+        client.post("/v1/studies", **study(data={"study_id": "a"}))
+        for path in ("/", "/v1/studies/a/images/0/mask.png"):
+            whole = client.get(path)
+            for asked in (*(f"bytes={each}" for each in ranges), "lines=1-2"):
+                answer = client.get(path, headers={"Range": asked})
+                assert (answer.status_code, answer.content) == (200, whole.content), asked[:20]
+
+
 @pytest.mark.parametrize("before", [2**63, -(2**63) - 1, -1, 10**33])
 def test_a_page_of_no_number_that_a_study_can_have_is_refused(
     client: httpx.Client, before: int
