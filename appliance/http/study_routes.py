@@ -13,7 +13,6 @@ from starlette.types import Message, Receive, Scope, Send
 from mammosono.appliance.errors import StorageError, Unauthorised, UnknownImage, UnknownStudy
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
-from mammosono.appliance.http.form import MAX_FILES_OF_PART
 from mammosono.appliance.http.upload_slots import UploadSlots
 from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.modality import BY_PART
@@ -43,7 +42,7 @@ def _each(what: str, words: list[str]) -> dict[str, Any]:
 FILES = {
     "type": "array",
     "items": {"type": "string", "format": "binary"},
-    "maxItems": MAX_FILES_OF_PART,
+    "description": "At most MAMMOSONO_MAX_IMAGES, 24 unless it is set.",
 }
 FORM = {
     "type": "object",
@@ -196,7 +195,7 @@ async def get_picture(
     study = await queue.storage(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
-    path = await queue.picture(study, picture_name(kind, index))
+    path = await queue.picture(study, index, picture_name(kind, index))
     await audit.viewed(who, study)
     return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 

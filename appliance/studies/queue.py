@@ -21,6 +21,7 @@ from mammosono.appliance.errors import (
     StorageError,
     StorageFailed,
     StudyNotRead,
+    UnknownImage,
 )
 from mammosono.appliance.output.problem import Problem, from_error, from_unexpected
 from mammosono.appliance.security.audit_writer import AuditWriter
@@ -195,14 +196,16 @@ class StudyQueue:
         self.broadcast.publish(study)
         return study
 
-    async def picture(self, study: Study, name: str) -> Path:
-        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead, or
-        UnknownStudy if the study is deleted meanwhile."""
+    async def picture(self, study: Study, index: int, name: str) -> Path:
+        """The file of a picture of the image `index`; drawn now if that was cut off. Raises
+        StudyNotRead, UnknownImage if the image could not be read, or UnknownStudy if the study is
+        deleted meanwhile."""
         if study.status is not Status.DONE:
             raise StudyNotRead("Ask for pictures when the status of the study is done.")
         with self.broadcast.subscribe(study.number) as changed:
             path = self.storage.spool.picture(study, name)
             if path is None:
+                _require_read(study.result, index)
                 self._require_same_model(study)
                 self._undrawn[study.number] = study
                 self._pending.set()
@@ -332,9 +335,11 @@ class StudyQueue:
         if not await storage(Spool.finish, study, outcome.result, outcome.verdict):
             return
         self._last_reading_s = time.monotonic() - started
-        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
+        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms, outcome.unread)
         ms = 1000 * self._last_reading_s
         logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
+        for code in outcome.unread:
+            logger.info("an image of it was not read: %s", code)
         await self._publish(study)
         await self._audit.read(study, done=True)
 
@@ -428,6 +433,13 @@ class StudyQueue:
 def _unreadable(study: Study) -> Problem:
     error = StorageDamaged("The study was damaged on the disk; post the images again.")
     return from_error(error, f"/v1/studies/{study.study_id}")
+
+
+def _require_read(result: bytes, index: int) -> None:
+    """Raises UnknownImage for a file of a result document that has no picture."""
+    image = json.loads(result)["images"][index]
+    if image["verdict"] is None:
+        raise UnknownImage("This image could not be read: it has no pictures; the study says why.")
 
 
 def _reader_of(result: bytes) -> str:

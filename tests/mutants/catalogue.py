@@ -515,8 +515,8 @@ INPUT = (
     mutant(
         "a body has a deadline",
         f"{HTTP}/upload_slots.py",
-        "asyncio.wait_for(read_form(request, folder), self._upload_s)",
-        "asyncio.wait_for(read_form(request, folder), 3600)",
+        "asyncio.wait_for(form, self._upload_s)",
+        "asyncio.wait_for(form, 3600)",
         "test_a_body_that_trickles_is_cut_off_and_gives_its_place_back",
     ),
     mutant(
@@ -595,7 +595,7 @@ INPUT = (
     mutant(
         "an image that is there twice is refused",
         STUDY,
-        "    _require_each_once(images)\n",
+        "    _require_each_once(given, shown)\n",
         "",
         "test_an_image_twice_is_refused",
     ),
@@ -684,7 +684,7 @@ WORKSTATION = (
 DISK = (
     mutant(
         "an image that is read is the one that was posted",
-        f"{READER}/work.py",
+        "appliance/studies/exam.py",
         "    if hashlib.sha256(data).hexdigest() != file.sha256:",
         "    if False:",
         "test_a_posted_file_that_changed_on_the_disk_is_never_read_and_can_be_posted_again",
