@@ -21,7 +21,6 @@ from mammosono.appliance.errors import (
     StorageError,
     StorageFailed,
     StudyNotRead,
-    UnknownImage,
 )
 from mammosono.appliance.output.problem import Problem, from_error, from_unexpected
 from mammosono.appliance.security.audit_writer import AuditWriter
@@ -196,16 +195,14 @@ class StudyQueue:
         self.broadcast.publish(study)
         return study
 
-    async def picture(self, study: Study, index: int, name: str) -> Path:
-        """The file of a picture of the image `index`; drawn now if that was cut off. Raises
-        StudyNotRead, UnknownImage if the image could not be read, or UnknownStudy if the study is
-        deleted meanwhile."""
+    async def picture(self, study: Study, name: str) -> Path:
+        """The file of a picture; drawn now if that was cut off. Raises StudyNotRead, or
+        UnknownStudy if the study is deleted meanwhile."""
         if study.status is not Status.DONE:
             raise StudyNotRead("Ask for pictures when the status of the study is done.")
         with self.broadcast.subscribe(study.number) as changed:
             path = self.storage.spool.picture(study, name)
             if path is None:
-                _require_read(study.result, index)
                 self._require_same_model(study)
                 self._undrawn[study.number] = study
                 self._pending.set()
@@ -433,13 +430,6 @@ class StudyQueue:
 def _unreadable(study: Study) -> Problem:
     error = StorageDamaged("The study was damaged on the disk; post the images again.")
     return from_error(error, f"/v1/studies/{study.study_id}")
-
-
-def _require_read(result: bytes, index: int) -> None:
-    """Raises UnknownImage for a file of a result document that has no picture."""
-    image = json.loads(result)["images"][index]
-    if image["verdict"] is None:
-        raise UnknownImage("This image could not be read: it has no pictures; the study says why.")
 
 
 def _reader_of(result: bytes) -> str:

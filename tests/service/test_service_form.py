@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,3 +253,34 @@ def test_a_common_client_builds_a_body_that_is_understood() -> None:
     )
     received = receive(request.read(), **{"content-type": request.headers["content-type"]})
     assert (received.form.study_id, received.images) == ("s-1", [b"m"])
+
+
+def test_a_form_is_on_the_disk_and_not_in_memory(tmp_path: Path) -> None:
+    """48 images of a MiB each, in chunks of 64 KiB as a server gives them: under 3 MiB at once."""
+    image = bytes(2**20)
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(48):
+            name = "mammogram" if number < 24 else "ultrasound"
+            head = f'--frontier\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+            yield head.encode()
+            yield from (image[at : at + 65536] for at in range(0, len(image), 65536))
+            yield b"\r\n"
+        yield b"--frontier--\r\n"
+
+    source = pieces()
+
+    async def next_message() -> Message:
+        piece = next(source, None)
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=frontier")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    tracemalloc.start()
+    form = asyncio.run(
+        read_form(Request(scope | {"query_string": b""}, next_message), tmp_path, 24)
+    )
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(upload.size for upload in form.uploads) == 48 * 2**20
+    assert most < 3 * 2**20
