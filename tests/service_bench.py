@@ -83,10 +83,10 @@ class FakeReader:
 
     def read(self, images: Iterable[SourceImage | UnreadImage], keep: object = None) -> Reading:
         self.threads.add(threading.current_thread().name)
+        posted = list(images)
         assert self.gate.wait(60)
         if self.broken:
             raise ModelFault("The model answered NaN; post the study again.")
-        posted = list(images)
         self.readings += 1
         seen = readings.of_exam(posted, _read)
         shown = [
