@@ -623,7 +623,7 @@ INPUT = (
     mutant(
         "an unread file still tells of a second patient",
         "appliance/intake/unread.py",
-        "            known = _by_header(data, known)",
+        "            known = _by_header(_uncoded(data) if coded else data, known)",
         "            pass",
         "test_a_file_that_cannot_be_read_still_tells_of_a_second_patient_and_of_a_repetition",
     ),
