@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -156,6 +156,11 @@ class SourceImage:
         if first is None or not all(each is not None and alike(first, each) for each in touched):
             return None
         return first
+
+    def without_pixels(self) -> SourceImage:
+        """All that is known of the picture but its grey levels, at no cost of memory."""
+        nothing = np.broadcast_to(self.pixels.dtype.type(0), self.pixels.shape)
+        return replace(self, pixels=nothing)
 
     @property
     def height(self) -> int:
@@ -309,6 +314,28 @@ class ImageReading:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadImage:
+    """A posted file that could not be read as an image: it has neither picture nor verdict.
+
+    index, sha256, laterality, view, laterality_from, view_from, name: as of ImageReading.
+    warnings, reasons: why it was not read, the sentence and the code of its IntakeError.
+    identity: whose it is, as far as its header can still be read.
+    """
+
+    modality: Modality
+    sha256: str
+    warnings: tuple[str, ...]
+    reasons: tuple[str, ...]
+    index: int = 0
+    laterality: Laterality | None = None
+    view: str | None = None
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
+    identity: Identity = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class BreastReading:
     """One breast judged by its views together. images: their indices."""
 
@@ -349,7 +376,8 @@ class Reading:
     """The answer to a study.
 
     decided_by: the modalities whose verdict decided the fused one.
-    incomplete: a modality is missing.
+    incomplete: of a modality no image was read.
+    images, pictures: of those read. unread: the others, which stand between them by their index.
     timings_ms: wall milliseconds by step, summed over images; "total" is the whole reading.
     breasts: those that were judged by several views together.
     warnings: sentences on the study as a whole. reasons: their codes, then those of its being
@@ -366,3 +394,9 @@ class Reading:
     breasts: tuple[BreastReading, ...] = ()
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    unread: tuple[UnreadImage, ...] = ()
+
+    @property
+    def in_order(self) -> tuple[ImageReading | UnreadImage, ...]:
+        """All images as posted, read or not."""
+        return tuple(sorted((*self.images, *self.unread), key=lambda image: image.index))

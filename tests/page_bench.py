@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from mammosono.appliance.values import (
     Pictures,
     Reading,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -48,10 +49,12 @@ class ToldReader(FakeReader):
         self.says = {Modality.MG: Verdict.POSITIVE, Modality.US: Verdict.NEGATIVE}
         self.findings = 1
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
-        super().read(images)
-        read = readings.reading(*(self._see(index, image) for index, image in enumerate(images)))
-        drawn = tuple(Pictures(i.pixels, cv2.blur(i.pixels, (3, 3))) for i in images)
+    def read(self, images: Iterable[SourceImage | UnreadImage], keep: object = None) -> Reading:
+        posted = list(images)
+        super().read(posted)
+        read = readings.of_exam(posted, self._see)
+        shown = [i.pixels for i in posted if isinstance(i, SourceImage)]
+        drawn = tuple(Pictures(pixels, cv2.blur(pixels, (3, 3))) for pixels in shown)
         return replace(read, pictures=drawn)
 
     def _see(self, index: int, image: SourceImage) -> ImageReading:

@@ -8,7 +8,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -39,6 +39,7 @@ from mammosono.appliance.values import (
     Pictures,
     Reading,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -80,14 +81,19 @@ class FakeReader:
         self.closed = False
         self.threads: set[str] = set()
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
+    def read(self, images: Iterable[SourceImage | UnreadImage], keep: object = None) -> Reading:
         self.threads.add(threading.current_thread().name)
+        posted = list(images)
         assert self.gate.wait(60)
         if self.broken:
             raise ModelFault("The model answered NaN; post the study again.")
         self.readings += 1
-        seen = readings.reading(*(_read(index, image) for index, image in enumerate(images)))
-        shown = [(i.pixels >> (i.bits - 8)).astype(np.uint8) for i in images]
+        seen = readings.of_exam(posted, _read)
+        shown = [
+            (i.pixels >> (i.bits - 8)).astype(np.uint8)
+            for i in posted
+            if isinstance(i, SourceImage)
+        ]
         pictures = tuple(Pictures(pixels, cv2.blur(pixels, (3, 3))) for pixels in shown)
         return replace(seen, pictures=pictures)
 
@@ -138,7 +144,11 @@ class ThreadReader:
             return False
         document = answers[0]["done"]
         verdict = Verdict(answers[0]["verdict"])
-        await on_outcome(StudyDone(json.dumps(document).encode(), verdict, document["timings_ms"]))
+        await on_outcome(
+            StudyDone(
+                json.dumps(document).encode(), verdict, document["timings_ms"], _unread(document)
+            )
+        )
         return answers[1]["drawn"] is not None
 
     async def close(self) -> None:
@@ -152,6 +162,11 @@ class ThreadReader:
         open_it = (opened, self._open_reader, answers.append)
         self._reader = await loop.run_in_executor(self._thread, *open_it)
         self.unavailable = answers[0].get("unavailable")
+
+
+def _unread(document: dict[str, Any]) -> tuple[str, ...]:
+    unread = [image for image in document["images"] if image["verdict"] is None]
+    return tuple(code for image in unread for code in image["reasons"])
 
 
 @contextlib.contextmanager

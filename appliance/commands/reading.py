@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +15,8 @@ from mammosono.appliance.commands.kit import Console, fail, say_json, settings
 from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
 
 if TYPE_CHECKING:
-    from mammosono.appliance.values import Modality, Reading, SourceImage
-
-MAX_IMAGES = 4
-"""Of one modality in a study."""
+    from mammosono.appliance.studies.reader_process.job import StoredFile
+    from mammosono.appliance.values import Modality, Reading, SourceImage, UnreadImage
 
 BundleOption = Annotated[
     Path | None,
@@ -55,11 +54,11 @@ def demo(
 def read(
     mammogram: Annotated[
         list[Path] | None,
-        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; up to 4 times."),
+        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; once for each."),
     ] = None,
     ultrasound: Annotated[
         list[Path] | None,
-        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
+        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -70,23 +69,30 @@ def read(
     ] = False,
     bundle: BundleOption = None,
 ) -> None:
-    """Read the images of one patient: PNG, JPEG, TIFF or DICOM files.
+    """Read the images of one patient: PNG, JPEG, TIFF or DICOM files, up to 24 of a modality.
 
+    A file that cannot be read is shown as not read, and the study is never negative.
     Exit status 0: a reading was made, whatever the verdict.
     Exit status 2: it was refused; one line on standard error says why.
     """
     from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.terminal import print_reading
+    from mammosono.appliance.pipeline.stopwatch import Stopwatch
+    from mammosono.appliance.studies.exam import Exam
     from mammosono.appliance.values import Modality
 
     chosen = {Modality.MG: mammogram or [], Modality.US: ultrasound or []}
     if not any(chosen.values()):
         fail("Give a file with --mammogram, --ultrasound or both.", NoImages.code)
-    if any(len(files) > MAX_IMAGES for files in chosen.values()):
-        fail(f"Give up to {MAX_IMAGES} images of a modality.", TooManyImages.code)
-    images = [_load(file, modality) for modality, files in chosen.items() for file in files]
-    study = study_id(images)
-    reading = _read(images, bundle)
+    most = settings().max_images
+    if any(len(files) > most for files in chosen.values()):
+        fail(
+            f"Give up to {most} images of a modality, or set MAMMOSONO_MAX_IMAGES.",
+            TooManyImages.code,
+        )
+    files = [_stored(file, modality) for modality, files in chosen.items() for file in files]
+    study = study_id(files)
+    reading = _read(Exam(files, Stopwatch(), [file.path.name for file in files]), bundle)
     if out is not None:
         _save(out, study, reading)
     if as_json:
@@ -95,9 +101,23 @@ def read(
         print_reading(Console(), study, reading)
 
 
-def study_id(images: Sequence[SourceImage]) -> str:
+def study_id(images: Sequence[SourceImage | StoredFile]) -> str:
     """Id of a study of these images: the same for the same images in the same order."""
     return hashlib.sha256("".join(image.sha256 for image in images).encode()).hexdigest()[:16]
+
+
+def _stored(file: Path, modality: Modality) -> StoredFile:
+    from mammosono.appliance.intake.file_name import cleaned
+    from mammosono.appliance.studies.reader_process.job import StoredFile
+    from mammosono.appliance.values import Posted
+    from mammosono.appliance.workstation.listing import sha256_of
+
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        fail("is no file", "unreadable_file", file.name)
+    try:
+        return StoredFile(modality, file, sha256_of(file).hex(), Posted(cleaned(file.name)))
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
 
 
 def _load(file: Path, modality: Modality) -> SourceImage:
@@ -116,16 +136,17 @@ def _load(file: Path, modality: Modality) -> SourceImage:
         fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
 
 
-def _read(images: Sequence[SourceImage], bundle: Path | None) -> Reading:
+def _read(images: Iterable[SourceImage | UnreadImage], bundle: Path | None) -> Reading:
+    from mammosono.appliance.output.save import on_disk
     from mammosono.appliance.pipeline.reader import Reader
 
     chosen = settings(bundle=bundle)
     try:
         with (
-            Console(stderr=True).status(f"Reading {len(images)} images"),
+            Console(stderr=True).status("Reading the images"),
             Reader.open(chosen.bundle, chosen.engine()) as reader,
         ):
-            return reader.read(images)
+            return reader.read(images, lambda shown: on_disk(shown, Path(gettempdir())))
     except ApplianceError as error:
         fail(str(error), error.code)
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_FILES_OF_PART = 4
-
 # "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
 STUDY_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 MAX_FIELD_BYTES = 256
@@ -64,12 +62,13 @@ class StudyForm:
     uploads: tuple[Upload, ...]
 
 
-async def read_form(request: Request, folder: Path) -> StudyForm:
-    """Read the request's body as a study; its images become files in `folder`.
+async def read_form(request: Request, folder: Path, max_images: int) -> StudyForm:
+    """Read the request's body as a study; its images, of each modality at most `max_images`, become
+    files in `folder`.
 
     Raises StudyError, EmptyFile, StorageFull or StorageFailed, each with the reason.
     """
-    parts = _Parts(folder)
+    parts = _Parts(folder, max_images)
     try:
         return await _read(request, parts)
     finally:
@@ -113,8 +112,8 @@ class _Parts:
     A part that does not belong is refused when its header has arrived, before its data.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, max_images: int) -> None:
+        self._folder, self._max_images = folder, max_images
         self._file: IO[bytes] | None = None
         self._files: dict[str, list[Upload]] = {name: [] for name in BY_PART}
         self._fields: dict[str, list[str]] = {"study_id": [], "laterality": [], "view": []}
@@ -198,8 +197,11 @@ class _Parts:
         sent = options.get(b"filename", b"")[:MAX_NAME_BYTES]
         self._file_name = cleaned(sent.decode("utf-8", "replace"))
         if self._name in self._files:
-            if len(self._files[self._name]) == MAX_FILES_OF_PART:
-                raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
+            if len(self._files[self._name]) == self._max_images:
+                raise TooManyImages(
+                    f"Post at most {self._max_images} images as {self._name}: leave out what shows "
+                    "the same."
+                )
             number = sum(len(files) for files in self._files.values())
             with disk_errors():
                 self._file = open(self._folder / str(number), "xb", opener=_own)  # noqa: SIM115
@@ -207,7 +209,7 @@ class _Parts:
             raise UnknownPart(f"Name each part {', '.join((*BY_PART, *self._fields))}.")
         elif self._name == "study_id" and self._fields["study_id"]:
             raise UnknownPart("Send study_id once.")
-        elif len(self._fields[self._name]) == len(BY_PART) * MAX_FILES_OF_PART:
+        elif len(self._fields[self._name]) == len(BY_PART) * self._max_images:
             raise InvalidField(f"Send {self._name} once for each image.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:

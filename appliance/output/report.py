@@ -21,7 +21,15 @@ from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output import wording
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.output.render import grey_png, overlay, rgb_png
-from mammosono.appliance.values import Finding, ImageReading, Modality, Pictures, Reading, Verdict
+from mammosono.appliance.values import (
+    Finding,
+    ImageReading,
+    Modality,
+    Pictures,
+    Reading,
+    UnreadImage,
+    Verdict,
+)
 
 LONGEST_SIDE_PX = 1400
 """Pictures in the report are reduced to this; the full ones are files of their own."""
@@ -54,10 +62,15 @@ def html_report(study_id: str, reading: Reading) -> str:
 
 def _pane(modality: Modality, reading: Reading) -> str:
     record = MODALITIES[modality]
-    labelled = zip(reading.images, reading.pictures, wording.labels(reading), strict=True)
+    drawn = {
+        image.index: pictures
+        for image, pictures in zip(reading.images, reading.pictures, strict=True)
+    }
     shown = [
-        _image(image, pictures, label, reading)
-        for image, pictures, label in labelled
+        _unread(image, label)
+        if isinstance(image, UnreadImage)
+        else _image(image, drawn[image.index], label, reading)
+        for image, label in zip(reading.in_order, wording.labels(reading), strict=True)
         if image.modality is modality
     ]
     missing = f'<article><p class="quiet">No {record.part} was given.</p></article>'
@@ -66,13 +79,26 @@ def _pane(modality: Modality, reading: Reading) -> str:
     return f"<section>\n{head}\n{body}\n</section>"
 
 
-def _image(image: ImageReading, pictures: Pictures, label: str, reading: Reading) -> str:
+def _unread(image: UnreadImage, label: str) -> str:
+    return _template("unread.html").substitute(
+        **_head(image, label), word=wording.NOT_READ, warnings=_warnings(image.warnings)
+    )
+
+
+def _head(image: ImageReading | UnreadImage, label: str) -> dict[str, str]:
     origin = wording.origin(image)
+    return {
+        "label": escape(label),
+        "origin": f"({escape(origin)})" if origin else "",
+        "name": escape(image.name or ""),
+    }
+
+
+def _image(image: ImageReading, pictures: Pictures, label: str, reading: Reading) -> str:
     return _template("image.html").substitute(
+        _head(image, label),
         index=image.index,
-        label=escape(label),
-        origin=f"({escape(origin)})" if origin else "",
-        name=f"· {escape(image.name)}" if image.name else "",
+        dot="· " if image.name else "",
         verdict=image.verdict.value,
         score=escape(wording.score(image, reading)),
         width=image.width,

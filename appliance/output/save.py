@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import Enum
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.render import grey_png, mask_png, overlay_png
 from mammosono.appliance.output.report import html_report
-from mammosono.appliance.values import Reading
+from mammosono.appliance.values import Pictures, Reading
 
 
 class PictureKind(str, Enum):
@@ -45,3 +49,20 @@ def save_pictures(folder: Path, reading: Reading) -> None:
             (PictureKind.MASK, mask_png(image)),
         ):
             (folder / picture_name(kind, image.index)).write_bytes(png)
+
+
+def on_disk(pictures: Pictures, folder: Path) -> Pictures:
+    """The same in files of `folder` that have no name and are gone with the arrays: so that memory
+    does not grow with the images of a study. Where there is no room, the pictures as they are."""
+    try:
+        return Pictures(_filed(pictures.original, folder), _filed(pictures.denoised, folder))
+    except OSError:
+        return pictures
+
+
+def _filed(picture: NDArray[np.uint8], folder: Path) -> NDArray[np.uint8]:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        # Written before it is mapped: a page for which the disk has no room would end the process.
+        file.write(np.ascontiguousarray(picture).data)
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=picture.shape)

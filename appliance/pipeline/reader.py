@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from mammosono.appliance.errors import ModelFault
+from mammosono.appliance.errors import ImageTooLarge, ModelFault, NoImages
+from mammosono.appliance.intake.unread import unread_image
 from mammosono.appliance.modality import PAIR, StudyProtocol
 from mammosono.appliance.pipeline.detector.detector import Detections
+from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.fusion import fuse, reasons
 from mammosono.appliance.pipeline.kind import kind_of, mismatches
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.pipeline.study import study_cautions
+from mammosono.appliance.pipeline.study import fingerprint, study_cautions
 from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
+    BreastReading,
     Caution,
+    DenoiseRecord,
     ImageKind,
     ImageReading,
     Label,
     Modality,
     ModelInfo,
+    Pictures,
     Reading,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 from mammosono.engines.errors import EngineError, EngineLost
@@ -38,13 +46,47 @@ from mammosono.engines.options import EngineOptions
 logger = logging.getLogger(__name__)
 
 
+KeepPictures = Callable[[Pictures], Pictures]
+"""Puts the pictures of an image where they may lie until they are drawn."""
+
+
 class ImageReader(Protocol):
     """What reads the images of a study: `Reader`, or a test's stand-in."""
 
     @property
     def model(self) -> ModelInfo: ...
 
-    def read(self, images: Sequence[SourceImage]) -> Reading: ...
+    def read(
+        self, images: Iterable[SourceImage | UnreadImage], keep: KeepPictures = ...
+    ) -> Reading: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """An image that is ready for the network. image: without its pixels. index: as posted."""
+
+    index: int
+    image: SourceImage
+    fingerprint: bytes
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What is kept of an image until all of the study are judged."""
+
+    index: int
+    image: SourceImage
+    fingerprint: bytes
+    frame: Frame
+    denoise: DenoiseRecord
+    detections: Detections
+    kind: ImageKind | None
+    pictures: Pictures
+
+
+def _in_memory(pictures: Pictures) -> Pictures:
+    return pictures
 
 
 class Reader:
@@ -77,70 +119,119 @@ class Reader:
     def model(self) -> ModelInfo:
         return self._model.info
 
-    def read(self, images: Sequence[SourceImage]) -> Reading:
+    def read(
+        self, images: Iterable[SourceImage | UnreadImage], keep: KeepPictures = _in_memory
+    ) -> Reading:
         """Read a study of at least one image; once more, if the engine is lost meanwhile.
+
+        images: in the order posted; gone through once, or twice if the engine is lost. Where they
+        are decoded only then, no more than one is held with its pixels. keep: given the pictures of
+        each; what it returns are those of the reading.
 
         Raises ModelFault if the network fails or answers with NaN, and ModalityNotRead if the
         bundle has no network for one of the images: that is never a "negative". Raises
-        PatientsDiffer or RepeatedImage if the images do not belong together.
+        PatientsDiffer or RepeatedImage if the images do not belong together, NoImages if none
+        could be read, and whatever `images` raise.
         """
-        for image in images:
-            self._model.of(image.modality)
-        cautions = study_cautions(images)
         try:
-            return self._read_again_if_lost(images, cautions)
+            return self._read_again_if_lost(images, keep)
         except EngineLost as error:
             raise ModelFault(f"the engine was lost twice over this study: {error}") from error
         except EngineError as error:
             raise ModelFault(str(error)) from error
 
     def _read_again_if_lost(
-        self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]
+        self, images: Iterable[SourceImage | UnreadImage], keep: KeepPictures
     ) -> Reading:
         try:
-            return self._read(images, cautions)
+            return self._read(images, keep)
         except EngineLost:
             logger.warning("the engine was lost; the study is read again by a new one")
-        return self._read(images, cautions)
+        return self._read(images, keep)
 
-    def _read(self, images: Sequence[SourceImage], cautions: tuple[Caution, ...]) -> Reading:
-        """While the network reads one image the next is already denoised."""
+    def _read(self, images: Iterable[SourceImage | UnreadImage], keep: KeepPictures) -> Reading:
         watch = Stopwatch()
-        seen: list[tuple[Prepared, Detections]] = []
-        kinds: list[ImageKind | None] = []
-        with watch.lap("total"), ThreadPoolExecutor(1) as ahead:
-            coming = [
-                ahead.submit(prepare, image, self._model, self._denoise, watch) for image in images
-            ]
-            try:
-                for image, future in zip(images, coming, strict=True):
-                    prepared = future.result()
-                    seen.append((prepared, self._detect(image, prepared, watch)))
-                    kinds.append(self._kind(prepared, watch))
-            finally:
-                for future in coming:  # where one failed, nobody waits for the others
-                    future.cancel()
+        with watch.lap("total"):
+            seen, unread = self._look(images, keep, watch)
+            cautions = _belong_together(seen, unread)
             with watch.lap("findings"):
-                frames = [prepared.frame for prepared, _ in seen]
-                doubts = mismatches(images, kinds, self._model.kind)
-                judged, breasts = judge_study(
-                    images, frames, [d for _, d in seen], self._model, doubts
-                )
-                readings = tuple(
-                    self._reading(index, image, prepared, detections, judgement, kind)
-                    for index, (image, (prepared, detections), judgement, kind) in enumerate(
-                        zip(images, seen, judged, kinds, strict=True)
-                    )
-                )
+                readings, breasts = self._judge(seen, unread)
         verdicts: dict[Modality, list[Verdict]] = {}
         for reading in readings:
             verdicts.setdefault(reading.modality, []).append(reading.verdict)
-        fused = fuse(verdicts, self._protocol, cautions)
+        not_read = {image.modality for image in unread}
+        fused = fuse(verdicts, self._protocol, cautions, not_read)
         return Reading(
             fused.verdict, fused.decided_by, fused.incomplete, readings,
-            tuple(prepared.pictures for prepared, _ in seen), self.model, watch.milliseconds(),
+            tuple(each.pictures for each in seen), self.model, watch.milliseconds(),
             breasts, tuple(c.text for c in cautions), reasons(fused, readings, cautions),
+            tuple(unread),
         )  # fmt: skip
+
+    def _look(
+        self, images: Iterable[SourceImage | UnreadImage], keep: KeepPictures, watch: Stopwatch
+    ) -> tuple[list[_Seen], list[UnreadImage]]:
+        """While the network reads one image the next is denoised; each is decoded when the pixels
+        of the one before are gone."""
+        seen: list[_Seen] = []
+        unread: list[UnreadImage] = []
+        ready: _Begun | None = None
+        with ThreadPoolExecutor(1) as ahead:
+            places = count()  # not enumerate: it keeps its last image until it has the next
+            for image in images:
+                index = next(places)
+                self._model.of(image.modality)
+                if isinstance(image, UnreadImage):
+                    unread.append(replace(image, index=index))
+                    continue
+                coming = ahead.submit(self._begin, index, image, watch)
+                if ready is not None:
+                    seen.append(self._finish(ready, keep, watch))
+                begun = coming.result()
+                if isinstance(begun, UnreadImage):
+                    unread.append(begun)
+                ready = begun if isinstance(begun, _Begun) else None
+                del image, coming, begun  # or it would still be there while the next is decoded
+            if ready is not None:
+                seen.append(self._finish(ready, keep, watch))
+        return seen, unread
+
+    def _begin(self, index: int, image: SourceImage, watch: Stopwatch) -> _Begun | UnreadImage:
+        known = image.without_pixels()
+        try:
+            with watch.lap("frame"):
+                same = fingerprint(image)
+            prepared = prepare(image, self._model, self._denoise, watch)
+        except MemoryError:
+            error = ImageTooLarge("It needs more memory than one image may take; reduce it.")
+            return unread_image(known, error, index)
+        return _Begun(index, known, same, prepared)
+
+    def _finish(self, ready: _Begun, keep: KeepPictures, watch: Stopwatch) -> _Seen:
+        prepared = ready.prepared
+        return _Seen(
+            ready.index, ready.image, ready.fingerprint, prepared.frame, prepared.denoise,
+            self._detect(ready.image, prepared, watch), self._kind(prepared, watch),
+            keep(prepared.pictures),
+        )  # fmt: skip
+
+    def _judge(
+        self, seen: Sequence[_Seen], unread: Sequence[UnreadImage]
+    ) -> tuple[tuple[ImageReading, ...], tuple[BreastReading, ...]]:
+        images = [each.image for each in seen]
+        doubts = mismatches(images, [each.kind for each in seen], self._model.kind)
+        judged, breasts = judge_study(
+            images, [each.frame for each in seen], [each.detections for each in seen],
+            self._model, doubts, unread,
+        )  # fmt: skip
+        readings = tuple(
+            self._reading(each, judgement) for each, judgement in zip(seen, judged, strict=True)
+        )
+        posted = [
+            replace(breast, images=tuple(seen[k].index for k in breast.images))
+            for breast in breasts
+        ]
+        return readings, tuple(posted)
 
     def _detect(self, image: SourceImage, prepared: Prepared, watch: Stopwatch) -> Detections:
         own = self._model.of(image.modality)
@@ -154,21 +245,18 @@ class Reader:
         with watch.lap("kind"):
             return kind_of(self._engine, self._model.kind, prepared.pictures.original)
 
-    def _reading(
-        self, index: int, image: SourceImage, prepared: Prepared, detections: Detections,
-        judgement: Judgement, kind: ImageKind | None,
-    ) -> ImageReading:  # fmt: skip
-        own = self._model.of(image.modality)
-        findings = findings_of(image, prepared.frame, detections, own, judgement.malignant_from)
+    def _reading(self, seen: _Seen, judgement: Judgement) -> ImageReading:
+        image, own = seen.image, self._model.of(seen.image.modality)
+        findings = findings_of(image, seen.frame, seen.detections, own, judgement.malignant_from)
         cautions = judgement.cautions
         outlined = any(finding.label is Label.MALIGNANT for finding in findings)
         if judgement.score >= judgement.malignant_from and not outlined:
             cautions = (*cautions, NO_REGION)
         return ImageReading(
-            index, image.modality, image.width, image.height, image.sha256,
-            judgement.verdict, judgement.score, findings, prepared.denoise,
+            seen.index, image.modality, image.width, image.height, image.sha256,
+            judgement.verdict, judgement.score, findings, seen.denoise,
             tuple(c.text for c in cautions), image.spacing_mm, image.laterality, image.view,
-            judgement.evidence, kind, tuple(c.code for c in cautions),
+            judgement.evidence, seen.kind, tuple(c.code for c in cautions),
             image.laterality_from, image.view_from, image.name,
         )  # fmt: skip
 
@@ -183,3 +271,15 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.close()
+
+
+def _belong_together(seen: Sequence[_Seen], unread: Sequence[UnreadImage]) -> tuple[Caution, ...]:
+    """As `study_cautions`. Raises NoImages as well."""
+    if not seen:
+        raise NoImages("None of the images could be read; send them again from their source.")
+    given: dict[int, tuple[SourceImage | UnreadImage, bytes | None]] = {
+        each.index: (each.image, each.fingerprint) for each in seen
+    }
+    given |= {image.index: (image, None) for image in unread}
+    images, fingerprints = zip(*(given[index] for index in sorted(given)), strict=True)
+    return study_cautions(images, fingerprints)

@@ -335,9 +335,11 @@ class StudyQueue:
         if not await storage(Spool.finish, study, outcome.result, outcome.verdict):
             return
         self._last_reading_s = time.monotonic() - started
-        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
+        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms, outcome.unread)
         ms = 1000 * self._last_reading_s
         logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
+        for code in outcome.unread:
+            logger.info("an image of it was not read: %s", code)
         await self._publish(study)
         await self._audit.read(study, done=True)
 

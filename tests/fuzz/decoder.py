@@ -18,8 +18,8 @@ from fuzz.seeds import WHOLE
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality, SourceImage
 
 READ = "read"
@@ -46,7 +46,7 @@ def outcome_of(file: Path) -> str:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            (image,) = decode([posted(file)], Stopwatch())
+            (image,) = Exam([posted(file)], Stopwatch())
             check(image)
         except IntakeError as refusal:
             return refusal.code if "\n" not in str(refusal) else "wrong: a refusal of several lines"

@@ -515,8 +515,8 @@ INPUT = (
     mutant(
         "a body has a deadline",
         f"{HTTP}/upload_slots.py",
-        "asyncio.wait_for(read_form(request, folder), self._upload_s)",
-        "asyncio.wait_for(read_form(request, folder), 3600)",
+        "asyncio.wait_for(form, self._upload_s)",
+        "asyncio.wait_for(form, 3600)",
         "test_a_body_that_trickles_is_cut_off_and_gives_its_place_back",
     ),
     mutant(
@@ -595,9 +595,53 @@ INPUT = (
     mutant(
         "an image that is there twice is refused",
         STUDY,
-        "    _require_each_once(images)\n",
+        "    _require_each_once(given, shown)\n",
         "",
         "test_an_image_twice_is_refused",
+    ),
+    mutant(
+        "a modality with an unread image is at best indeterminate",
+        "appliance/pipeline/fusion.py",
+        "*((Verdict.INDETERMINATE,) if modality in unread else ())",
+        "*()",
+        "test_a_modality_with_an_unread_image_is_at_best_indeterminate",
+    ),
+    mutant(
+        "a study says that an image of it was not read",
+        STUDY,
+        "    return (*([not_read(unread)] if unread else []), *told)",
+        "    return tuple(told)",
+        "test_one_bad_file_of_five_is_shown_as_not_read_and_the_others_are_read",
+    ),
+    mutant(
+        "a breast with an unread view is not cleared",
+        "appliance/pipeline/verdict.py",
+        "            cautions[k] = (*cautions[k], VIEW_NOT_READ)",
+        "            pass",
+        "test_a_breast_of_which_a_view_is_unread_is_at_best_indeterminate_and_the_other_as_it_is",
+    ),
+    mutant(
+        "an unread file still tells of a second patient",
+        "appliance/intake/unread.py",
+        "            known = _by_header(_uncoded(data) if coded else data, known)",
+        "            pass",
+        "test_a_file_that_cannot_be_read_still_tells_of_a_second_patient_and_of_a_repetition",
+    ),
+    mutant(
+        "one image at a time is in memory",
+        "appliance/studies/exam.py",
+        "        for file, name in zip(self._files, self._names, strict=True):",
+        "        kept = []\n"
+        "        for file, name in zip(self._files, self._names, strict=True):\n"
+        "            kept.append(self._decoded(file, name, []))",
+        "test_memory_does_not_grow_with_the_images",
+    ),
+    mutant(
+        "the pixels of an image go before the next is decoded",
+        "appliance/pipeline/reader.py",
+        "                del image, coming, begun  # or",
+        "                pass  # or",
+        "test_no_image_is_decoded_before_the_pixels_of_the_last_are_gone",
     ),
     mutant(
         "an answer has to be taken",
@@ -684,7 +728,7 @@ WORKSTATION = (
 DISK = (
     mutant(
         "an image that is read is the one that was posted",
-        f"{READER}/work.py",
+        "appliance/studies/exam.py",
         "    if hashlib.sha256(data).hexdigest() != file.sha256:",
         "    if False:",
         "test_a_posted_file_that_changed_on_the_disk_is_never_read_and_can_be_posted_again",

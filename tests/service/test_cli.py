@@ -37,22 +37,15 @@ class HandReader:
         self.bundle = bundle
         return self
 
-    def read(self, images):
+    def read(self, images, keep):
         self.seen = tuple(images)
-        read = [
-            readings.as_seen(
-                readings.image(
-                    index,
-                    image.modality,
-                    Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
-                    size=(image.height, image.width),
-                    score=0.5,
-                ),
-                image,
-            )
-            for index, image in enumerate(images)
-        ]
-        return readings.reading(*read)
+        return readings.of_exam(self.seen, self.see)
+
+    def see(self, index, image):
+        verdict = Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE
+        size = (image.height, image.width)
+        read = readings.image(index, image.modality, verdict, size=size, score=0.5)
+        return readings.as_seen(read, image)
 
     def __enter__(self):
         return self
@@ -107,7 +100,7 @@ def test_json_is_the_document_and_nothing_else(reader, mammogram, ultrasound):
     result = run("read", "-u", ultrasound, "-m", mammogram, "--json")
     document = json.loads(result.stdout)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert document == Result.of(document["id"], reader.read(reader.seen)).document()
+    assert document == Result.of(document["id"], reader.read(reader.seen, None)).document()
     assert [image["modality"] for image in document["images"]] == ["MG", "US"]
 
 
@@ -129,11 +122,16 @@ def test_out_holds_what_was_printed(reader, mammogram, ultrasound, tmp_path):
     assert cv2.imread(str(out / "overlay_1.png")).shape[:2] == SIZE
 
 
-def test_images_repeat_up_to_four_of_a_modality(reader, mammogram):
-    four = ["-m", mammogram] * 4
-    assert run("read", *four).exit_code == 0
-    assert len(reader.seen) == 4
-    assert refused(run("read", *four, "-m", mammogram)).endswith("(too_many_files)")
+def test_images_repeat_up_to_24_of_a_modality_or_as_many_as_are_set(reader, mammogram, monkeypatch):
+    most = ["-m", mammogram] * 24
+    assert run("read", *most).exit_code == 0
+    assert len(reader.seen) == 24
+    line = refused(run("read", *most, "-m", mammogram))
+    assert "up to 24 images" in line
+    assert "MAMMOSONO_MAX_IMAGES" in line
+    assert line.endswith("(too_many_files)")
+    monkeypatch.setenv("MAMMOSONO_MAX_IMAGES", "25")
+    assert run("read", *most, "-m", mammogram).exit_code == 0
 
 
 def test_without_an_image_it_is_refused(reader):
@@ -186,7 +184,7 @@ def test_an_out_folder_that_cannot_be_written_is_refused(reader, mammogram):
 
 @pytest.mark.parametrize("error", [ModelUnavailable, ModelFault])
 def test_a_model_that_cannot_answer_is_refused_and_closed(reader, mammogram, monkeypatch, error):
-    def fail(images):
+    def fail(images, keep):
         raise error("The bundle is damaged; install it again.")
 
     monkeypatch.setattr(reader, "read", fail)

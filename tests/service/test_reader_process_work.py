@@ -31,9 +31,9 @@ from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import Opening, StoredFile
 from mammosono.appliance.studies.reader_process.process import COMMAND
-from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
 from mammosono.engines.options import EngineOptions
 
@@ -97,7 +97,7 @@ def test_the_process_answers_what_the_reader_answers(
 ) -> None:
     mammogram, ultrasound = pair
     answer = child.read(tmp_path, MG=mammogram, US=ultrasound)
-    images = decode([stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)], Stopwatch())
+    images = Exam([stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)], Stopwatch())
     with Reader.open(options=ONE_THREAD) as reader:
         wanted = Result.of("s", reader.read(images)).document()
 

@@ -19,12 +19,13 @@ from typing import IO, Any, TypeVar
 from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import from_error, from_unexpected
-from mammosono.appliance.output.save import save_pictures
+from mammosono.appliance.output.save import on_disk, save_pictures
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.studies.reader_process.work import decode
+from mammosono.appliance.values import Pictures
 from mammosono.engines.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
@@ -86,8 +87,13 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
         return True
     watch = Stopwatch()
     files = [StoredFile.of(image) for image in order["images"]]
+    pictures = Path(order["pictures"])
+
+    def keep(shown: Pictures) -> Pictures:
+        return on_disk(shown, pictures)
+
     try:
-        reading = reader.read(decode(files, watch))
+        reading = reader.read(Exam(files, watch), keep)
         timings = {**reading.timings_ms, **watch.milliseconds()}
         result = Result.of(order["read"], replace(reading, timings_ms=timings))
     except ApplianceError as error:
@@ -99,7 +105,7 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
         return True
     say({"done": result.document(), "verdict": reading.verdict.value})
     try:
-        save_pictures(Path(order["pictures"]), reading)
+        save_pictures(pictures, reading)
     except OSError as error:  # a full disk: the result stands, the pictures can be drawn later
         logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
         say({"drawn": None})
