@@ -103,6 +103,6 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         ),
         laterality=laterality,
         view=view,
-        identity=identity(description),
+        identity=identity(description.top),
         regions=millimetres.regions,
     )

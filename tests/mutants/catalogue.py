@@ -661,13 +661,13 @@ WORKSTATION = (
     mutant(
         "two people under one patient ID make no pair",
         f"{CLIENT}/pairing.py",
-        "    if identities and not one_person(identities):",
+        "    if not _one_person(headers):",
         "    if False:",
         "test_two_people_under_one_patient_id_are_left_and_the_folder_says_why",
     ),
     mutant(
         "a header is not unfolded",
-        f"{CLIENT}/identity.py",
+        f"{CLIENT}/header.py",
         "        if self._bytes > _MOST_BYTES or self._reads > _MOST_READS:",
         "        if False:",
         "test_a_header_that_would_unfold_is_not_unfolded",
