@@ -8,7 +8,13 @@ from itertools import combinations
 import numpy as np
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
-from mammosono.appliance.identity import Agreement, Identity, compare, under_two_issuers
+from mammosono.appliance.identity import (
+    Agreement,
+    Identity,
+    compare,
+    under_two_ids,
+    under_two_issuers,
+)
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage
 
@@ -18,6 +24,11 @@ MOST_DAYS_APART = 180
 PATIENT_UNCONFIRMED = Caution(
     "patient_unconfirmed",
     "Not every image says whose it is; check that all of them are of one patient.",
+)
+IDS_DIFFER = Caution(
+    "ids_differ",
+    "Two images have one name and birth date and two patient IDs; check that they are of one "
+    "patient.",
 )
 ISSUERS_DIFFER = Caution(
     "issuers_differ",
@@ -57,6 +68,7 @@ def study_cautions(images: Sequence[SourceImage]) -> tuple[Caution, ...]:
     two_issuers = any(under_two_issuers(a, b) for a, b in combinations(identities, 2))
     found = {
         PATIENT_UNCONFIRMED: unconfirmed,
+        IDS_DIFFER: any(under_two_ids(a, b) for a, b in combinations(identities, 2)),
         ISSUERS_DIFFER: unconfirmed and two_issuers,
         SIDES_DIFFER: _sides_differ(images),
         DAYS_APART: bool(days) and (max(days) - min(days)).days > MOST_DAYS_APART,

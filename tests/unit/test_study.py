@@ -14,6 +14,7 @@ from mammosono.appliance.identity import Identity, name_of
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.study import (
     DAYS_APART,
+    IDS_DIFFER,
     ISSUERS_DIFFER,
     MOST_DAYS_APART,
     PATIENT_UNCONFIRMED,
@@ -92,6 +93,14 @@ def test_ids_of_two_issuers_alone_are_never_negative(film, echo, verdict):
     reading = read(image(MG, replace(here, **film)), image(US, replace(there, **echo)))
     assert reading.verdict is verdict
     assert (ISSUERS_DIFFER.code in reading.reasons) == (verdict is Verdict.INDETERMINATE)
+
+
+def test_one_name_and_birth_date_under_two_ids_is_read_told_and_keeps_its_verdict():
+    here = replace(JANE, birth_date=date(1961, 2, 3))
+    reading = read(image(MG, here), image(US, replace(here, patient_id=("815", ""))))
+    assert reading.verdict is Verdict.NEGATIVE
+    assert (reading.warnings, reading.reasons) == ((IDS_DIFFER.text,), (IDS_DIFFER.code,))
+    assert read(image(MG, here), image(US, here)).reasons == ()
 
 
 def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels():
