@@ -26,6 +26,7 @@ from mammosono.appliance.intake.dicom_view import (
     VIEW_KEYWORDS,
     contradicts_itself,
     laterality_and_view,
+    lies_unusually,
     view_modifiers,
 )
 from mammosono.appliance.intake.histogram import (
@@ -40,6 +41,7 @@ from mammosono.appliance.intake.histogram import (
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.posted import CONTRADICTED
 from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
+from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.values import Caution, Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
@@ -47,6 +49,12 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 DECIMAL_COMMA = Caution(
     "decimal_comma", "The file writes numbers with a comma; it was read as a decimal point."
+)
+
+LIES_UNUSUALLY = Caution(
+    "orientation_unusual",
+    "By its stated orientation the picture lies upside down or mirrored, or is of the other "
+    "breast; check its side.",
 )
 
 _OF_THE_FRAME = (*SPACING_KEYWORDS, *GREY_KEYWORDS)
@@ -74,6 +82,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     description = Description(data, _DESCRIPTION)
     millimetres = scale(said, modality, "magnified" in view_modifiers(description))
     laterality, view = laterality_and_view(description)
+    film = MODALITIES[modality].physics is Physics.PROJECTION
     pixels, warnings = decode_grey(
         parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header, greys, modality
     )
@@ -102,6 +111,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         warnings=(
             *header.warnings,
             *((CONTRADICTED,) if contradicts_itself(description) else ()),
+            *((LIES_UNUSUALLY,) if film and lies_unusually(description) else ()),
             *cautions(description, modality),
             *greys.warnings,
             *millimetres.warnings,

@@ -23,6 +23,7 @@ VIEW_KEYWORDS = (
     "AnatomicRegionModifierSequence",
     "PrimaryAnatomicStructureSequence",
     "PrimaryAnatomicStructureModifierSequence",
+    "PatientOrientation",
 )
 
 VIEWS = frozenset(
@@ -80,6 +81,7 @@ _SHORT = {short: term.word for term in _MODIFIER_TERMS for short in term.short}
 _SHORTS = re.compile("|".join(sorted(_SHORT, key=len, reverse=True)))
 # Of a view that may have modifiers around it, as in MCC or CCID.
 _BODIES = tuple(sorted(VIEWS - _SHORT.keys(), key=len, reverse=True))
+_DIRECTION = re.compile("[APRLHF]{1,3}")
 _OF_A_PICTURE = re.compile(r" (VIEW|PROJECTION)\Z")
 
 # Beside R, L and B, people write them out.
@@ -114,14 +116,44 @@ def contradicts_itself(header: Description) -> bool:
     return {"R", "L"} <= _sides(header) or len(_views(header) & VIEWS) > 1
 
 
+def _below(header: Description) -> str:
+    """Whither the columns run (PS3.3 C.7.6.1.1.1): of A, P, R, L, H, F; "" if not stated so."""
+    stated = [text.upper() for text in texts(header.top, "PatientOrientation")]
+    known = len(stated) == 2 and all(_DIRECTION.fullmatch(text) for text in stated)
+    return stated[1] if known else ""
+
+
+def lies_unusually(header: Description) -> bool:
+    """Whether what is below in a cranio-caudal picture is the outer half of the breast that it is
+    said to be: it lies upside down or mirrored, or is of the other breast."""
+    side, view = laterality_and_view(header)
+    return side is not None and view in (None, "CC") and _below(header) == side.value
+
+
+def _side_by_orientation(header: Description) -> set[str]:
+    """Of an oblique view: its plane runs inwards and down, or outwards and up, however the picture
+    is turned."""
+    down = _below(header)
+    across = {"R", "L"} & {*down}
+    if _views(header) != {"MLO"} or len(across) != 1 or not {"H", "F"} & {*down}:
+        return set()
+    return across if "H" in down else {"R", "L"} - across
+
+
 def _sides(header: Description) -> set[str]:
     written = header.texts("ImageLaterality", "Laterality", "FrameLaterality")
     written = [_SIDE_WORDS.get(text.upper(), text.upper()) for text in written]
-    return {*written, *_known(_SIDE_CODES, _anatomy_codes(header))} - {"U"}
+    coded = _known(_SIDE_CODES, _anatomy_codes(header))
+    said = {*written, *coded} - {"U"}
+    # It names no side by itself, but may contradict one.
+    return said | _side_by_orientation(header) if said else said
 
 
 def _views(header: Description) -> set[str]:
-    written = {view for text in header.texts("ViewPosition") for view in _position(text)[0]}
+    # Anonymised sets write the view where the orientation belongs.
+    views = [text for text in header.texts("PatientOrientation") if text.upper() in VIEWS]
+    stated = (*header.texts("ViewPosition"), *views)
+    written = {view for text in stated for view in _position(text)[0]}
     return written | {word for item in header.items("ViewCodeSequence") for word in _views_of(item)}
 
 
