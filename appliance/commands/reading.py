@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammosono.appliance.commands.kit import Console, fail, say_json, settings
-from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
+from mammosono.appliance.errors import ApplianceError, InvalidField, NoImages, TooManyImages
 
 if TYPE_CHECKING:
-    from mammosono.appliance.values import Modality, Reading, SourceImage
+    from mammosono.appliance.values import Laterality, Modality, Reading, SourceImage
 
 MAX_IMAGES = 4
 """Of one modality in a study."""
@@ -61,6 +61,18 @@ def read(
         list[Path] | None,
         typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
     ] = None,
+    laterality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L|R",
+            help="Side, where the file does not say: of all images, or once for each, mammograms "
+            "first.",
+        ),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write result.json, report.html and the pictures here."),
@@ -84,7 +96,11 @@ def read(
         fail("Give a file with --mammogram, --ultrasound or both.", NoImages.code)
     if any(len(files) > MAX_IMAGES for files in chosen.values()):
         fail(f"Give up to {MAX_IMAGES} images of a modality.", TooManyImages.code)
-    images = [_load(file, modality) for modality, files in chosen.items() for file in files]
+    files = [(modality, file) for modality, files in chosen.items() for file in files]
+    said = _said(laterality or [], view or [], len(files))
+    images = [
+        _load(file, modality, *each) for (modality, file), each in zip(files, said, strict=True)
+    ]
     study = study_id(images)
     reading = _read(images, bundle)
     if out is not None:
@@ -100,16 +116,37 @@ def study_id(images: Sequence[SourceImage]) -> str:
     return hashlib.sha256("".join(image.sha256 for image in images).encode()).hexdigest()[:16]
 
 
-def _load(file: Path, modality: Modality) -> SourceImage:
+def _said(
+    sides: Sequence[str], seen: Sequence[str], images: int
+) -> list[tuple[Laterality | None, str | None]]:
+    from mammosono.appliance.intake.posted import lateralities, views
+
+    try:
+        return list(zip(lateralities(sides, images), views(seen, images), strict=True))
+    except InvalidField as error:
+        fail(str(error), error.code)
+
+
+def _load(
+    file: Path, modality: Modality, side: Laterality | None = None, view: str | None = None
+) -> SourceImage:
     from mammosono.appliance.intake import read_image
     from mammosono.appliance.intake.file_name import cleaned
     from mammosono.appliance.intake.limits import Limits
     from mammosono.appliance.values import Posted
 
+    if file.is_dir():
+        fail(
+            "cannot be read: it is a folder; give each of its images by an option of its own, or "
+            "have the folder read with mammosono watch",
+            "unreadable_file",
+            file.name,
+        )
     try:
+        posted = Posted(cleaned(file.name), side, view)
         # Before the bytes are in memory: the name may be that of a disk image.
         Limits().admit_file(file.stat().st_size)
-        return read_image(file.read_bytes(), modality, posted=Posted(cleaned(file.name)))
+        return read_image(file.read_bytes(), modality, posted=posted)
     except ApplianceError as error:
         fail(str(error), error.code, file.name)
     except OSError as error:
