@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
 from mammosono.appliance.identity import (
     Agreement,
@@ -16,6 +14,7 @@ from mammosono.appliance.identity import (
     under_two_issuers,
 )
 from mammosono.appliance.modality import MODALITIES, Physics
+from mammosono.appliance.pipeline.likeness import one_scene, one_to_one, reduced
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage
 
 MOST_DAYS_APART = 180
@@ -41,13 +40,15 @@ SIDES_DIFFER = Caution(
     "The mammogram shows one breast and the ultrasound the other; a negative cannot be given.",
     Effect.NO_NEGATIVE,
 )
+SIMILAR_IMAGES = Caution(
+    "similar_images",
+    "Two images look like one picture saved twice; check that each was meant.",
+)
 DAYS_APART = Caution(
     "days_apart",
     f"The images were taken more than {MOST_DAYS_APART} days apart; check that they belong to one "
     "study.",
 )
-
-_STRIDE = 37  # pictures of other pixels hardly ever agree in every 37th of them
 
 
 def study_cautions(images: Sequence[SourceImage]) -> tuple[Caution, ...]:
@@ -56,7 +57,7 @@ def study_cautions(images: Sequence[SourceImage]) -> tuple[Caution, ...]:
     Raises PatientsDiffer if two images name two patients, RepeatedImage if two are the same; who
     they are of is not said.
     """
-    _require_each_once(images)
+    similar = _similar(images)
     identities = [image.identity for image in images]
     if any(compare(a, b) is Agreement.DIFFERENT for a, b in combinations(identities, 2)):
         raise PatientsDiffer(
@@ -70,6 +71,7 @@ def study_cautions(images: Sequence[SourceImage]) -> tuple[Caution, ...]:
         PATIENT_UNCONFIRMED: unconfirmed,
         IDS_DIFFER: any(under_two_ids(a, b) for a, b in combinations(identities, 2)),
         ISSUERS_DIFFER: unconfirmed and two_issuers,
+        SIMILAR_IMAGES: similar,
         SIDES_DIFFER: _sides_differ(images),
         DAYS_APART: bool(days) and (max(days) - min(days)).days > MOST_DAYS_APART,
     }
@@ -94,23 +96,25 @@ def _sides_differ(images: Sequence[SourceImage]) -> bool:
     return bool(film and echo) and not film & echo
 
 
-def _physics(modality: Modality) -> Physics:
-    return MODALITIES[modality].physics
+def _similar(images: Sequence[SourceImage]) -> bool:
+    """Whether two images of one modality are near to one picture.
 
-
-def _require_each_once(images: Sequence[SourceImage]) -> None:
+    Raises RepeatedImage for two that are one, and for a mammogram that is near to an ultrasound:
+    no two real ones are.
+    """
+    small = [reduced(image.pixels) for image in images] if len(images) > 1 else []
+    similar = False
     for (i, a), (j, b) in combinations(enumerate(images), 2):
-        if a.sha256 == b.sha256 or _same_pixels(a, b):
+        near = a.sha256 != b.sha256 and one_scene(a, b, small[i], small[j])
+        across = near and a.modality is not b.modality
+        if a.sha256 == b.sha256 or across or (near and one_to_one(a.pixels, b.pixels)):
             raise RepeatedImage(
                 f"Images {i + 1} and {j + 1} of the study are the same; post each image once, as "
                 "what it is."
             )
+        similar = similar or near
+    return similar
 
 
-def _same_pixels(a: SourceImage, b: SourceImage) -> bool:
-    """The same picture in two files."""
-    return (
-        a.pixels.shape == b.pixels.shape
-        and np.array_equal(a.pixels[::_STRIDE, ::_STRIDE], b.pixels[::_STRIDE, ::_STRIDE])
-        and np.array_equal(a.pixels, b.pixels)
-    )
+def _physics(modality: Modality) -> Physics:
+    return MODALITIES[modality].physics

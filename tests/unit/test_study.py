@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fakes import FakeEngine, Scene, fake_model
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
 from mammosono.appliance.identity import Identity, name_of
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.pipeline.likeness import difference, one_to_one, reduced
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.study import (
     DAYS_APART,
@@ -19,9 +27,10 @@ from mammosono.appliance.pipeline.study import (
     MOST_DAYS_APART,
     PATIENT_UNCONFIRMED,
     SIDES_DIFFER,
+    SIMILAR_IMAGES,
     study_cautions,
 )
-from mammosono.appliance.values import Laterality, Modality, Reading, SourceImage, Verdict
+from mammosono.appliance.values import Label, Laterality, Modality, Reading, SourceImage, Verdict
 
 MG, US = Modality.MG, Modality.US
 L, R = Laterality.LEFT, Laterality.RIGHT
@@ -110,10 +119,46 @@ def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_
         replace(film, modality=US),
         replace(film, sha256="of another file"),
         replace(image(US), sha256=film.sha256),
+        replace(film, sha256="of 16 bits", pixels=film.pixels.astype(np.uint16) * 257),
+        replace(film, sha256="of 12 bits", pixels=film.pixels.astype(np.uint16) << 4),
     ):
         with pytest.raises(RepeatedImage, match="Images 1 and 2"):
             read(film, again)
     assert study_cautions([film, image(MG, seed=1), image(US)]) == ()
+
+
+def saved_again(pixels: NDArray[Any], *how: int) -> NDArray[Any]:
+    return cv2.imdecode(cv2.imencode(".jpg", pixels, how)[1], cv2.IMREAD_UNCHANGED)
+
+
+AGAIN: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "JPEG 75": lambda p: saved_again(p, cv2.IMWRITE_JPEG_QUALITY, 75),
+    "half as large": lambda p: cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "another window": lambda p: np.clip(p * 1.1 - 4, 0, 255).astype(np.uint8),
+    "16 bits of a JPEG": lambda p: saved_again(p).astype(np.uint16) * 257,
+}
+
+
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN.keys())
+def test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused(again):
+    drawn = [phantom(MG, seed, Label.BENIGN, height=300, width=210).pixels for seed in (1, 2)]
+    films = [replace(image(MG), pixels=each, sha256=f"{k}") for k, each in enumerate(drawn)]
+    lossy = replace(films[0], pixels=again(drawn[0]), sha256="another")
+    assert study_cautions(films) == ()
+    assert study_cautions([*films, lossy]) == (SIMILAR_IMAGES,)
+    with pytest.raises(RepeatedImage, match="Images 1 and 3"):
+        study_cautions([*films, replace(lossy, modality=US)])
+
+
+@given(st.integers(1, 255), st.integers(0, 200))
+def test_how_near_two_pictures_are_hangs_on_no_linear_change_of_their_greys(slope, offset):
+    a = phantom(US, 1, Label.BENIGN, height=90, width=120).pixels.astype(np.uint16)
+    assert difference(reduced(a), reduced(a * slope + offset)) < 0.005
+    assert difference(reduced(a), reduced(65535 - a)) == 1
+    assert one_to_one(a, a * slope + offset)
+    assert not one_to_one(a, 65535 - a)
+    assert not one_to_one(a, a // 2)
+    assert not one_to_one(a, a[:-1])
 
 
 @pytest.mark.parametrize(
