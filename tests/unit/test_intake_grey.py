@@ -118,6 +118,15 @@ def test_a_file_that_says_both_ways_is_refused(elements: dict[str, Any]) -> None
         read(GREY, **elements)
 
 
+@pytest.mark.parametrize("written", ["-1", "-1.0", "-1,0", "-1E0 "])
+def test_one_number_written_in_two_ways_is_no_contradiction(written: str) -> None:
+    inner = group(**NEGATIVE_SLOPE)
+    shared = group(PixelValueTransformationSequence=inner)
+    stated = said(RescaleSlope=written, RescaleIntercept="4095.00")
+    image = read(BACKWARDS, stated, SharedFunctionalGroupsSequence=shared)
+    assert np.array_equal(image.pixels, GREY)
+
+
 @pytest.mark.parametrize("elements", [{"PresentationLUTShape": "INVERSE"}, {"RescaleSlope": -1}])
 def test_colours_cannot_be_inverse(elements: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedDicom):
