@@ -24,7 +24,7 @@ _NO_NAMES = frozenset(
 _TITLES = frozenset(("dr", "prof", "mr", "mrs", "ms", "miss", "frau", "herr", "mme", "med"))
 _PLAIN = str.maketrans({"ø": "o", "æ": "a", "œ": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i"})
 # Anonymised sets number images, as in P_00038_LEFT_CC.
-_OF_AN_IMAGE = re.compile(r"[\W_]+(l|r|left|right)[\W_]+(cc|mlo)([\W_]+\d{1,2})?\s*\Z")
+_OF_AN_IMAGE = re.compile(r"[\W_]+(l|r|left|right)[\W_]*(cc|mlo)([\W_]+\d{1,2})?\s*\Z")
 _FIRST_BIRTH_YEAR = 1901  # 1900-01-01 and earlier stand for "not known"
 
 

@@ -82,6 +82,8 @@ _SHORTS = re.compile("|".join(sorted(_SHORT, key=len, reverse=True)))
 # Of a view that may have modifiers around it, as in MCC or CCID.
 _BODIES = tuple(sorted(VIEWS - _SHORT.keys(), key=len, reverse=True))
 _DIRECTION = re.compile("[APRLHF]{1,3}")
+_WITH_SIDE = re.compile(r"\b(L|R|LEFT|RIGHT)(?=(CC|MLO)?\b)")
+"""In View Position, as in RMLO or "R MLO"."""
 _OF_A_PICTURE = re.compile(r" (VIEW|PROJECTION)\Z")
 
 # Beside R, L and B, people write them out.
@@ -143,6 +145,8 @@ def _side_by_orientation(header: Description) -> set[str]:
 def _sides(header: Description) -> set[str]:
     written = header.texts("ImageLaterality", "Laterality", "FrameLaterality")
     written = [_SIDE_WORDS.get(text.upper(), text.upper()) for text in written]
+    stated = [_letters_and_digits(text) for text in header.texts("ViewPosition")]
+    written += [match[1][0] for text in stated for match in _WITH_SIDE.finditer(text)]
     coded = _known(_SIDE_CODES, _anatomy_codes(header))
     said = {*written, *coded} - {"U"}
     # It names no side by itself, but may contradict one.
@@ -201,7 +205,7 @@ def _position(text: str) -> tuple[set[str], set[str]]:
     word that is not known is a view that is not known, whatever modifiers it names."""
     views: set[str] = set()
     modifiers: set[str] = set()
-    for token in re.findall(r"\w+", text.upper().replace("_", " ")):
+    for token in _WITH_SIDE.sub("", _letters_and_digits(text)).split():
         if token in VIEWS or token in _SHORT:
             views |= {token} & VIEWS
             modifiers |= {_SHORT[token]} if token in _SHORT else set()
@@ -220,6 +224,10 @@ def _around(view: str, token: str) -> Iterator[set[str]]:
         found = [_SHORTS.findall(part) for part in parts]
         if all("".join(shorts) == part for shorts, part in zip(found, parts, strict=True)):
             yield {_SHORT[short] for shorts in found for short in shorts}
+
+
+def _letters_and_digits(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.upper())
 
 
 def _words(text: str) -> str:

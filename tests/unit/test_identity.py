@@ -117,6 +117,7 @@ def test_pseudonyms_that_number_images_are_one_patients():
 
     left, right = pseudonym("Mass_P_00038_LEFT_CC"), pseudonym("Mass_P_00038_RIGHT_MLO_1")
     assert compare(left, right) is SAME
+    assert compare(left, pseudonym("Mass-P-00038-RMLO")) is SAME
     assert compare(left, pseudonym("Mass_P_00039_LEFT_CC")) is DIFFERENT
 
 
