@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.intake.dicom_values import Description, codes, items, texts
+from mammosono.appliance.intake.dicom_values import Description, items, texts
 from mammosono.appliance.values import Laterality
 
 VIEW_KEYWORDS = (
@@ -147,8 +147,7 @@ def _sides(header: Description) -> set[str]:
     written = [_SIDE_WORDS.get(text.upper(), text.upper()) for text in written]
     stated = [_letters_and_digits(text) for text in header.texts("ViewPosition")]
     written += [match[1][0] for text in stated for match in _WITH_SIDE.finditer(text)]
-    coded = _known(_SIDE_CODES, _anatomy_codes(header))
-    said = {*written, *coded} - {"U"}
+    said = {*written, *_anatomy_sides(header)} - {"U"}
     # It names no side by itself, but may contradict one.
     return said | _side_by_orientation(header) if said else said
 
@@ -237,12 +236,13 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W\d_]+", bare.upper()))
 
 
-def _anatomy_codes(header: Description) -> list[str]:
+def _anatomy_sides(header: Description) -> set[str]:
+    """By code, else by meaning: Left, Right breast."""
     regions = header.items("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence")
-    own = [code for region in regions for code in texts(region, "CodeValue")]
-    nested = [code for region in regions for keyword in _SIDE for code in codes(region, keyword)]
-    return own + nested + header.codes(*_SIDE)
-
-
-def _known(meaning: dict[str, str], codes: Collection[str]) -> set[str]:
-    return {meaning[code] for code in codes if code in meaning}
+    nested = [item for region in regions for keyword in _SIDE for item in items(region, keyword)]
+    said = set()
+    for item in (*regions, *nested, *header.items(*_SIDE)):
+        coded = {_SIDE_CODES[code] for code in _coded(item) & _SIDE_CODES.keys()}
+        written = [_words(text).removesuffix(" BREAST") for text in texts(item, "CodeMeaning")]
+        said |= coded or {_SIDE_WORDS[text] for text in written if text in _SIDE_WORDS}
+    return said

@@ -66,9 +66,9 @@ _REGION_CODES = {
     **dict.fromkeys(("91470000", "T-D8104"), "AXILLA"),
 }  # fmt: skip
 _BREAST = re.compile("BREAST|BRST|MAM[AMO]|BRUST|SEIN|SENO|PECHO|BORST|BRYST|BROST|PIERS|NIPPLE")
-_CHEST = re.compile("CHEST|THORA[XC]|TORAX|TORACE")
+_CHEST = re.compile(r"\A(LEFT|RIGHT)?(CHEST|CHESTWALL|THORAX|TORAX|TORACE)(LEFT|RIGHT)?\Z")
 _TAIL = re.compile("AXILLARYTAIL")
-_AXILLA = re.compile("AXIL|ACHSEL|AISSELLE|ASCELLA")
+_AXILLA = re.compile("(?<!M)AXIL|ACHSEL|AISSELLE|ASCELLA")
 _ANY_PART = frozenset(("", "OTHER", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "NONE", "NA", "DEFAULT",
                        "GENERAL", "US", "MG", "SMALLPART", "SMALLPARTS", "SUPERFICIAL",
                        "SOFTTISSUE", "SPECIMEN"))  # fmt: skip
@@ -140,8 +140,11 @@ def _has_implant(header: Description) -> bool:
 
 
 def _is_specimen(header: Description) -> bool:
+    views = header.items("ViewCodeSequence")
+    meanings = [text for view in views for text in texts(view, "CodeMeaning")]
     return (
         bool(set(header.codes("ViewCodeSequence")) & set(_SPECIMEN_VIEWS))
+        or any("SPECIMEN" in _letters(text) for text in meanings)
         or bool(header.items("SpecimenDescriptionSequence"))
         or _has_word(header, r"SPECIMENS?", "ImageType", "BodyPartExamined", "SeriesDescription")
     )

@@ -306,6 +306,25 @@ def test_pixel_spacing_goes_before_the_spacing_at_the_detector() -> None:
         ({"ViewPosition": "CC RL"}, (None, "CC rolled lateral")),
         ({"ViewPosition": "CC NP"}, (None, "CC")),
         ({"ViewPosition": "MLM"}, (None, None)),
+        ({"AnatomicRegionSequence": group(CodeMeaning="Left breast")}, (Laterality.LEFT, None)),
+        (
+            {
+                "AnatomicRegionSequence": group(
+                    CodeMeaning="Breast",
+                    AnatomicRegionModifierSequence=group(CodeMeaning="Right"),
+                )
+            },
+            (Laterality.RIGHT, None),
+        ),
+        (
+            {
+                "AnatomicRegionSequence": group(
+                    CodeValue="76752008",
+                    AnatomicRegionModifierSequence=group(CodeValue="7771000", CodeMeaning="Right"),
+                )
+            },
+            (Laterality.LEFT, None),
+        ),
         ({"ViewPosition": "RMLO"}, (Laterality.RIGHT, "MLO")),
         ({"ViewPosition": "L CC"}, (Laterality.LEFT, "CC")),
         ({"ViewPosition": "LEFT MLO SPOT"}, (Laterality.LEFT, "MLO spot")),
