@@ -14,7 +14,7 @@ from mammosono.appliance.identity import (
     under_two_issuers,
 )
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.pipeline.likeness import one_scene, one_to_one, reduced
+from mammosono.appliance.pipeline.likeness import likeness, near, same
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage
 
 MOST_DAYS_APART = 180
@@ -102,17 +102,17 @@ def _similar(images: Sequence[SourceImage]) -> bool:
     Raises RepeatedImage for two that are one, and for a mammogram that is near to an ultrasound:
     no two real ones are.
     """
-    small = [reduced(image.pixels) for image in images] if len(images) > 1 else []
+    shown = [likeness(image.pixels) for image in images] if len(images) > 1 else []
     similar = False
     for (i, a), (j, b) in combinations(enumerate(images), 2):
-        near = a.sha256 != b.sha256 and one_scene(a, b, small[i], small[j])
-        across = near and a.modality is not b.modality
-        if a.sha256 == b.sha256 or across or (near and one_to_one(a.pixels, b.pixels)):
+        alike = near(shown[i], shown[j])
+        across = alike and a.modality is not b.modality
+        if a.sha256 == b.sha256 or same(shown[i], shown[j]) or across:
             raise RepeatedImage(
                 f"Images {i + 1} and {j + 1} of the study are the same; post each image once, as "
                 "what it is."
             )
-        similar = similar or near
+        similar = similar or alike
     return similar
 
 

@@ -610,14 +610,21 @@ INPUT = (
     mutant(
         "one picture is no mammogram with its ultrasound, however it is saved",
         STUDY,
-        "        across = near and a.modality is not b.modality",
+        "        across = alike and a.modality is not b.modality",
         "        across = False",
         "test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused",
     ),
     mutant(
+        "a picture in another depth is the same one",
+        STUDY,
+        "same(shown[i], shown[j]) or across",
+        "across",
+        "test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels",
+    ),
+    mutant(
         "a picture saved again is told",
         STUDY,
-        "        similar = similar or near",
+        "        similar = similar or alike",
         "        pass",
         "test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused",
     ),
@@ -673,7 +680,7 @@ INPUT = (
     mutant(
         "an image that is there twice is refused",
         STUDY,
-        "        if a.sha256 == b.sha256 or across or (near and one_to_one(a.pixels, b.pixels)):",
+        "        if a.sha256 == b.sha256 or same(shown[i], shown[j]) or across:",
         "        if False:",
         "test_an_image_twice_is_refused",
     ),
