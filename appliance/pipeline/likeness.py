@@ -4,7 +4,8 @@ A picture that is saved again as JPEG, in 16 bits, with other windows or smaller
 other pixels, and of nearly the same shades. What is kept of each to tell is small, and needs no
 pixels any more:
 
-- a hash of the ranks of its grey levels in rows all over it, the same for one picture saved in any depth without loss;
+- a hash of the ranks of its grey levels in rows all over it, the same for one picture saved in any
+  depth without loss;
 - the picture at 64 x 64, which no linear change of the grey levels alters. Two differ by
   sqrt(1 - correlation^2).
 
@@ -82,4 +83,5 @@ def _small(pixels: NDArray[Any]) -> FloatImage:
 
 
 def _stride(pixels: NDArray[Any]) -> int:
-    return max(1, min(pixels.shape) // _SAMPLED)
+    height, width = pixels.shape
+    return max(1, min(height, width) // _SAMPLED)
