@@ -84,4 +84,4 @@ def _small(pixels: NDArray[Any]) -> FloatImage:
 
 def _stride(pixels: NDArray[Any]) -> int:
     height, width = pixels.shape
-    return max(1, min(height, width) // _SAMPLED)
+    return max(1, int(min(height, width)) // _SAMPLED)

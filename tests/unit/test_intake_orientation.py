@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from files import jpeg, picture, png, png_chunk, tiff, with_png_chunk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -103,6 +103,7 @@ def test_a_tiff_is_upright(pixels: NDArray[Any], layout: dict[str, Any], orienta
 
 
 @given(st.integers(1, 12), st.integers(1, 12))
+@settings(deadline=None)
 def test_tiles_may_have_any_sides_of_sixteen(down: int, across: int) -> None:
     data = written(GREY8, photometric="minisblack", tile=(16 * down, 16 * across))
     assert np.array_equal(read(data).pixels, GREY8)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import FakeEngine, Scene, fake_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -151,6 +151,7 @@ def test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refu
 
 
 @given(st.integers(1, 255), st.integers(0, 200))
+@settings(deadline=None)
 def test_a_likeness_hangs_on_no_linear_change_of_the_greys(slope, offset):
     pixels = phantom(US, 1, Label.BENIGN, height=90, width=120).pixels.astype(np.uint16)
     a, b = likeness(pixels), likeness(pixels * slope + offset)
