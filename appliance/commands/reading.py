@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammosono.appliance.commands.kit import Console, fail, say_json, settings
-from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
+from mammosono.appliance.errors import ApplianceError, InvalidField, NoImages, TooManyImages
 
 if TYPE_CHECKING:
     from mammosono.appliance.studies.reader_process.job import StoredFile
-    from mammosono.appliance.values import Modality, Reading, SourceImage, UnreadImage
+    from mammosono.appliance.values import Laterality, Modality, Reading, SourceImage, UnreadImage
 
 BundleOption = Annotated[
     Path | None,
@@ -60,6 +60,18 @@ def read(
         list[Path] | None,
         typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
     ] = None,
+    laterality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L|R",
+            help="Side, where the file does not say: of all images, or once for each, mammograms "
+            "first.",
+        ),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write result.json, report.html and the pictures here."),
@@ -90,7 +102,9 @@ def read(
             f"Give up to {most} images of a modality, or set MAMMOSONO_MAX_IMAGES.",
             TooManyImages.code,
         )
-    files = [_stored(file, modality) for modality, files in chosen.items() for file in files]
+    named = [(modality, file) for modality, files in chosen.items() for file in files]
+    said = _said(laterality or [], view or [], len(named))
+    files = [_stored(*one, *each) for one, each in zip(named, said, strict=True)]
     study = study_id(files)
     reading = _read(Exam(files, Stopwatch(), [file.path.name for file in files]), bundle)
     if out is not None:
@@ -106,18 +120,43 @@ def study_id(images: Sequence[SourceImage | StoredFile]) -> str:
     return hashlib.sha256("".join(image.sha256 for image in images).encode()).hexdigest()[:16]
 
 
-def _stored(file: Path, modality: Modality) -> StoredFile:
+def _said(
+    sides: Sequence[str], seen: Sequence[str], images: int
+) -> list[tuple[Laterality | None, str | None]]:
+    from mammosono.appliance.intake.posted import lateralities, views
+
+    try:
+        return list(zip(lateralities(sides, images), views(seen, images), strict=True))
+    except InvalidField as error:
+        fail(str(error), error.code)
+
+
+def _stored(
+    modality: Modality, file: Path, side: Laterality | None = None, view: str | None = None
+) -> StoredFile:
     from mammosono.appliance.intake.file_name import cleaned
     from mammosono.appliance.studies.reader_process.job import StoredFile
     from mammosono.appliance.values import Posted
     from mammosono.appliance.workstation.listing import sha256_of
 
-    if file.exists() and not (file.is_file() or file.is_dir()):
+    _refuse_folder(file)
+    if file.exists() and not file.is_file():
         fail("is no file", "unreadable_file", file.name)
     try:
-        return StoredFile(modality, file, sha256_of(file).hex(), Posted(cleaned(file.name)))
+        posted = Posted(cleaned(file.name), side, view)
+        return StoredFile(modality, file, sha256_of(file).hex(), posted)
     except OSError as error:
         fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
+
+
+def _refuse_folder(file: Path) -> None:
+    if file.is_dir():
+        fail(
+            "cannot be read: it is a folder; give each of its images by an option of its own, or "
+            "have the folder read with mammosono watch",
+            "unreadable_file",
+            file.name,
+        )
 
 
 def _load(file: Path, modality: Modality) -> SourceImage:
@@ -126,6 +165,7 @@ def _load(file: Path, modality: Modality) -> SourceImage:
     from mammosono.appliance.intake.limits import Limits
     from mammosono.appliance.values import Posted
 
+    _refuse_folder(file)
     try:
         # Before the bytes are in memory: the name may be that of a disk image.
         Limits().admit_file(file.stat().st_size)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -32,8 +32,8 @@ from mammosono.appliance.errors import (
 )
 from mammosono.appliance.http.pace import paced
 from mammosono.appliance.http.threads import in_thread
-from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.intake.file_name import cleaned
+from mammosono.appliance.intake.posted import lateralities, views
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
@@ -42,16 +42,12 @@ from mammosono.appliance.values import Laterality, Posted
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-T = TypeVar("T")
 
 # "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
 STUDY_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 MAX_FIELD_BYTES = 256
 """More than any field takes: a longer one is refused by its form, not by its size."""
 MAX_NAME_BYTES = 4096
-
-_LATERALITIES = {"": None, "L": Laterality.LEFT, "R": Laterality.RIGHT}
-_VIEWS = {"": None, **{view: view for view in VIEWS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,23 +151,12 @@ class _Parts:
         uploads = tuple(upload for files in self._files.values() for upload in files)
         if not uploads:
             raise NoImages(f"Post at least one {' or '.join(BY_PART)} image.")
-        sides = self._of_each("laterality", _LATERALITIES, len(uploads))
-        views = self._of_each("view", _VIEWS, len(uploads))
+        sides = lateralities(self._fields["laterality"], len(uploads))
+        seen = views(self._fields["view"], len(uploads))
         return StudyForm(
             next(iter(self._fields["study_id"]), None),
-            tuple(_with(upload, sides, views) for upload in uploads),
+            tuple(_with(upload, sides, seen) for upload in uploads),
         )
-
-    def _of_each(self, field: str, known: Mapping[str, T | None], images: int) -> list[T | None]:
-        """The field of each image in the order posted. Raises InvalidField."""
-        values = [value.strip().upper() for value in self._fields[field]]
-        if len(values) not in (0, 1, images):
-            raise InvalidField(f"Send {field} once, or once for each image, empty if not known.")
-        if not known.keys() >= set(values):
-            words = ", ".join(sorted(filter(None, known)))
-            raise InvalidField(f"Send {field} as one of {words}, or empty.")
-        given = [known[value] for value in values] or [None]
-        return given if len(given) == images else given * images
 
     def _part_begin(self) -> None:
         self._disposition = b""
@@ -257,10 +242,6 @@ def _own(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _with(
-    upload: Upload, sides: Sequence[Laterality | None], views: Sequence[str | None]
-) -> Upload:
+def _with(upload: Upload, sides: Sequence[Laterality | None], seen: Sequence[str | None]) -> Upload:
     order = int(upload.path.name)
-    return replace(
-        upload, posted=replace(upload.posted, laterality=sides[order], view=views[order])
-    )
+    return replace(upload, posted=replace(upload.posted, laterality=sides[order], view=seen[order]))

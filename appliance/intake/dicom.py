@@ -17,6 +17,7 @@ from mammosono.appliance.intake.dicom_grey import (
 )
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
+from mammosono.appliance.intake.dicom_numbers import has_comma
 from mammosono.appliance.intake.dicom_parse import parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, scale
@@ -25,6 +26,8 @@ from mammosono.appliance.intake.dicom_view import (
     VIEW_KEYWORDS,
     contradicts_itself,
     laterality_and_view,
+    lies_unusually,
+    view_modifiers,
 )
 from mammosono.appliance.intake.histogram import (
     FEW_LEVELS,
@@ -38,10 +41,21 @@ from mammosono.appliance.intake.histogram import (
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.posted import CONTRADICTED
 from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.modality import MODALITIES, Physics
+from mammosono.appliance.values import Caution, Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+DECIMAL_COMMA = Caution(
+    "decimal_comma", "The file writes numbers with a comma; it was read as a decimal point."
+)
+
+LIES_UNUSUALLY = Caution(
+    "orientation_unusual",
+    "By its stated orientation the picture lies upside down or mirrored, or is of the other "
+    "breast; check its side.",
+)
 
 _OF_THE_FRAME = (*SPACING_KEYWORDS, *GREY_KEYWORDS)
 _PICTURE = (*HEADER_KEYWORDS, *_OF_THE_FRAME, *GROUP_KEYWORDS)
@@ -65,9 +79,10 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     limits.admit_picture(header.columns, header.rows)
     said = of_the_frame(ds, _OF_THE_FRAME, alike=POLARITY_KEYWORDS)
     greys = grey_scale(said, header)
-    millimetres = scale(said, modality)
     description = Description(data, _DESCRIPTION)
+    millimetres = scale(said, modality, "magnified" in view_modifiers(description))
     laterality, view = laterality_and_view(description)
+    film = MODALITIES[modality].physics is Physics.PROJECTION
     pixels, warnings = decode_grey(
         parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS), header, greys, modality
     )
@@ -84,6 +99,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
     notes = {
         FEW_LEVELS: has_few_levels(histogram),
         WINDOW_IGNORED: beside,
+        DECIMAL_COMMA: has_comma(said, _OF_THE_FRAME),
     }
     return SourceImage(
         modality=modality,
@@ -95,6 +111,7 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         warnings=(
             *header.warnings,
             *((CONTRADICTED,) if contradicts_itself(description) else ()),
+            *((LIES_UNUSUALLY,) if film and lies_unusually(description) else ()),
             *cautions(description, modality),
             *greys.warnings,
             *millimetres.warnings,
@@ -103,6 +120,6 @@ def _read(data: bytes, modality: Modality, limits: Limits, sha256: str) -> Sourc
         ),
         laterality=laterality,
         view=view,
-        identity=identity(description),
+        identity=identity(description.top),
         regions=millimetres.regions,
     )

@@ -59,5 +59,5 @@ def _by_header(data: bytes, known: SourceImage) -> SourceImage:
     return SourceImage(
         known.modality, known.pixels, known.bits, known.window, None, known.sha256,
         (CONTRADICTED,) if contradicts_itself(header) else (),
-        laterality, view, identity(header),
+        laterality, view, identity(header.top),
     )  # fmt: skip

@@ -18,10 +18,11 @@ from mammosono.appliance.pipeline.detector.detector import Detections
 from mammosono.appliance.pipeline.detector.frame import Frame
 from mammosono.appliance.pipeline.fusion import fuse, reasons
 from mammosono.appliance.pipeline.kind import kind_of, mismatches
+from mammosono.appliance.pipeline.likeness import Likeness, likeness
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import Prepared, RemoveNoise, denoiser, prepare
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
-from mammosono.appliance.pipeline.study import fingerprint, study_cautions
+from mammosono.appliance.pipeline.study import study_cautions
 from mammosono.appliance.pipeline.verdict import NO_REGION, Judgement, findings_of, judge_study
 from mammosono.appliance.values import (
     BreastReading,
@@ -67,7 +68,7 @@ class _Begun:
 
     index: int
     image: SourceImage
-    fingerprint: bytes
+    likeness: Likeness
     prepared: Prepared
 
 
@@ -77,7 +78,7 @@ class _Seen:
 
     index: int
     image: SourceImage
-    fingerprint: bytes
+    likeness: Likeness
     frame: Frame
     denoise: DenoiseRecord
     detections: Detections
@@ -200,17 +201,17 @@ class Reader:
         known = image.without_pixels()
         try:
             with watch.lap("frame"):
-                same = fingerprint(image)
+                alike = likeness(image.pixels)
             prepared = prepare(image, self._model, self._denoise, watch)
         except MemoryError:
             error = ImageTooLarge("It needs more memory than one image may take; reduce it.")
             return unread_image(known, error, index)
-        return _Begun(index, known, same, prepared)
+        return _Begun(index, known, alike, prepared)
 
     def _finish(self, ready: _Begun, keep: KeepPictures, watch: Stopwatch) -> _Seen:
         prepared = ready.prepared
         return _Seen(
-            ready.index, ready.image, ready.fingerprint, prepared.frame, prepared.denoise,
+            ready.index, ready.image, ready.likeness, prepared.frame, prepared.denoise,
             self._detect(ready.image, prepared, watch), self._kind(prepared, watch),
             keep(prepared.pictures),
         )  # fmt: skip
@@ -277,9 +278,9 @@ def _belong_together(seen: Sequence[_Seen], unread: Sequence[UnreadImage]) -> tu
     """As `study_cautions`. Raises NoImages as well."""
     if not seen:
         raise NoImages("None of the images could be read; send them again from their source.")
-    given: dict[int, tuple[SourceImage | UnreadImage, bytes | None]] = {
-        each.index: (each.image, each.fingerprint) for each in seen
+    given: dict[int, tuple[SourceImage | UnreadImage, Likeness | None]] = {
+        each.index: (each.image, each.likeness) for each in seen
     }
     given |= {image.index: (image, None) for image in unread}
-    images, fingerprints = zip(*(given[index] for index in sorted(given)), strict=True)
-    return study_cautions(images, fingerprints)
+    images, likenesses = zip(*(given[index] for index in sorted(given)), strict=True)
+    return study_cautions(images, likenesses)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
-from mammosono.appliance.identity import Agreement, Identity, compare, under_two_issuers
+from mammosono.appliance.identity import (
+    Agreement,
+    Identity,
+    compare,
+    under_two_ids,
+    under_two_issuers,
+)
 from mammosono.appliance.modality import MODALITIES, Physics
+from mammosono.appliance.pipeline.likeness import Likeness, likeness, near, same
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage, UnreadImage
 
 MOST_DAYS_APART = 180
@@ -17,6 +23,11 @@ MOST_DAYS_APART = 180
 PATIENT_UNCONFIRMED = Caution(
     "patient_unconfirmed",
     "Not every image says whose it is; check that all of them are of one patient.",
+)
+IDS_DIFFER = Caution(
+    "ids_differ",
+    "Two images have one name and birth date and two patient IDs; check that they are of one "
+    "patient.",
 )
 ISSUERS_DIFFER = Caution(
     "issuers_differ",
@@ -29,6 +40,10 @@ SIDES_DIFFER = Caution(
     "The mammogram shows one breast and the ultrasound the other; a negative cannot be given.",
     Effect.NO_NEGATIVE,
 )
+SIMILAR_IMAGES = Caution(
+    "similar_images",
+    "Two images look like one picture saved twice; check that each was meant.",
+)
 IMAGE_NOT_READ = "image_not_read"
 DAYS_APART = Caution(
     "days_apart",
@@ -36,20 +51,18 @@ DAYS_APART = Caution(
     "study.",
 )
 
-_ROWS = 256
-
 
 def study_cautions(
-    given: Sequence[SourceImage | UnreadImage], fingerprints: Sequence[bytes | None] | None = None
+    given: Sequence[SourceImage | UnreadImage], likenesses: Sequence[Likeness | None] | None = None
 ) -> tuple[Caution, ...]:
     """On the study as a whole, of which `given` are all images in the order posted.
 
-    fingerprints: of each image that was read, where its pixels are not there any more.
+    likenesses: of each image that was read, where its pixels are not there any more.
     Raises PatientsDiffer if two files name two patients, RepeatedImage if two are the same; who
     they are of is not said.
     """
-    shown = fingerprints or [_fingerprint_of(image) for image in given]
-    _require_each_once(given, shown)
+    shown = likenesses or [_likeness_of(image) for image in given]
+    similar = _similar(given, shown)
     identities = [image.identity for image in given]
     if any(compare(a, b) is Agreement.DIFFERENT for a, b in combinations(identities, 2)):
         raise PatientsDiffer(
@@ -63,7 +76,9 @@ def study_cautions(
     two_issuers = any(under_two_issuers(a, b) for a, b in combinations(identities, 2))
     found = {
         PATIENT_UNCONFIRMED: unconfirmed,
+        IDS_DIFFER: any(under_two_ids(a, b) for a, b in combinations(identities, 2)),
         ISSUERS_DIFFER: unconfirmed and two_issuers,
+        SIMILAR_IMAGES: similar,
         SIDES_DIFFER: _sides_differ(images),
         DAYS_APART: bool(days) and (max(days) - min(days)).days > MOST_DAYS_APART,
     }
@@ -100,29 +115,33 @@ def _sides_differ(images: Sequence[SourceImage]) -> bool:
     return bool(film and echo) and not film & echo
 
 
-def _physics(modality: Modality) -> Physics:
-    return MODALITIES[modality].physics
+def _similar(
+    given: Sequence[SourceImage | UnreadImage], likenesses: Sequence[Likeness | None]
+) -> bool:
+    """Whether two images of one modality are near to one picture.
 
-
-def fingerprint(image: SourceImage) -> bytes:
-    """Of the picture: the same for the same pixels in two files."""
-    hashed = hashlib.sha256(repr(image.pixels.shape).encode())
-    for top in range(0, image.height, _ROWS):  # never all of it in another depth at once
-        hashed.update(image.pixels[top : top + _ROWS].astype("<u2").tobytes())
-    return hashed.digest()
-
-
-def _fingerprint_of(image: SourceImage | UnreadImage) -> bytes | None:
-    return fingerprint(image) if isinstance(image, SourceImage) else None
-
-
-def _require_each_once(
-    given: Sequence[SourceImage | UnreadImage], fingerprints: Sequence[bytes | None]
-) -> None:
-    each = enumerate(zip(given, fingerprints, strict=True), start=1)
+    Raises RepeatedImage for two that are one, and for a mammogram that is near to an ultrasound:
+    no two real ones are.
+    """
+    similar = False
+    each = enumerate(zip(given, likenesses, strict=True), start=1)
     for (i, (a, seen)), (j, (b, again)) in combinations(each, 2):
-        if a.sha256 == b.sha256 or (seen is not None and seen == again):
+        alike, one = False, a.sha256 == b.sha256
+        if seen is not None and again is not None:
+            alike = near(seen, again)
+            one |= same(seen, again) or (alike and a.modality is not b.modality)
+        if one:
             raise RepeatedImage(
                 f"Images {i} and {j} of the study are the same; post each image once, as what it "
                 "is."
             )
+        similar |= alike
+    return similar
+
+
+def _likeness_of(image: SourceImage | UnreadImage) -> Likeness | None:
+    return likeness(image.pixels) if isinstance(image, SourceImage) else None
+
+
+def _physics(modality: Modality) -> Physics:
+    return MODALITIES[modality].physics

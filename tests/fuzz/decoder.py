@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from fuzz.mutate import damaged
-from fuzz.seeds import WHOLE
+from fuzz.seeds import WHOLE, modality_of
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import Laterality, Posted, SourceImage
 
 READ = "read"
+
+_NAMED = Posted("P_1_LEFT_CC.dcm", Laterality.RIGHT, "MLO")
+"""Against what the files themselves say."""
 
 
 def decode_all(numbers: range, tell: Connection, log: Path) -> None:
@@ -58,7 +61,8 @@ def outcome_of(file: Path) -> str:
 
 
 def posted(file: Path) -> StoredFile:
-    return StoredFile(Modality.US, file, hashlib.sha256(file.read_bytes()).hexdigest())
+    data = file.read_bytes()
+    return StoredFile(modality_of(data), file, hashlib.sha256(data).hexdigest(), _NAMED)
 
 
 def check(image: SourceImage) -> None:

@@ -10,6 +10,7 @@ CLIENT = "appliance/workstation"
 READER = "appliance/studies/reader_process"
 SECURITY = "appliance/security"
 SPOOL = "appliance/studies/spool"
+INTAKE = "appliance/intake"
 STUDY = "appliance/pipeline/study.py"
 
 
@@ -593,10 +594,94 @@ INPUT = (
         "test_nothing_of_who_is_kept_or_logged",
     ),
     mutant(
+        "two IDs of one name and birth date are told",
+        STUDY,
+        "        IDS_DIFFER: any(under_two_ids(a, b) for a, b in combinations(identities, 2)),\n",
+        "",
+        "test_one_name_and_birth_date_under_two_ids_is_read_told_and_keeps_its_verdict",
+    ),
+    mutant(
+        "twins are two patients",
+        "appliance/identity.py",
+        "    return min(len(a), len(b)) > 1 and (set(a) <= set(b) or set(b) <= set(a))",
+        "    return True",
+        "test_two_ids_of_no_issuer_are_one_womans_by_name_and_birth_date",
+    ),
+    mutant(
+        "one picture is no mammogram with its ultrasound, however it is saved",
+        STUDY,
+        "        across = alike and a.modality is not b.modality",
+        "        across = False",
+        "test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused",
+    ),
+    mutant(
+        "a picture in another depth is the same one",
+        STUDY,
+        "same(shown[i], shown[j]) or across",
+        "across",
+        "test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels",
+    ),
+    mutant(
+        "a picture saved again is told",
+        STUDY,
+        "        similar = similar or alike",
+        "        pass",
+        "test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused",
+    ),
+    mutant(
+        "a modifier of a view counts by its meaning",
+        f"{INTAKE}/dicom_view.py",
+        "        if written or coded.intersection(term.codes):",
+        "        if coded.intersection(term.codes):",
+        "test_what_a_header_says_is_told_and_nothing_else",
+    ),
+    mutant(
+        "a modifier of a view counts in View Position",
+        f"{INTAKE}/dicom_view.py",
+        '    return coded.union(*(_position(text)[1] for text in header.texts("ViewPosition")))',
+        "    return coded",
+        "test_what_a_header_says_is_told_and_nothing_else",
+    ),
+    mutant(
+        "an orientation may contradict a side",
+        f"{INTAKE}/dicom_view.py",
+        "    return said | _side_by_orientation(header) if said else said",
+        "    return said",
+        "test_an_oblique_view_may_contradict_its_side",
+    ),
+    mutant(
+        "a cranio-caudal view that lies unusually is told",
+        f"{INTAKE}/dicom.py",
+        "            *((LIES_UNUSUALLY,) if film and lies_unusually(description) else ()),\n",
+        "",
+        "test_a_cranio_caudal_view_with_its_outer_half_below_is_told",
+    ),
+    mutant(
+        "a decimal comma is told",
+        f"{INTAKE}/dicom.py",
+        "        DECIMAL_COMMA: has_comma(said, _OF_THE_FRAME),\n",
+        "",
+        "test_a_decimal_comma_is_a_decimal_point_and_told",
+    ),
+    mutant(
+        "a magnified view without a factor has no millimetres",
+        f"{INTAKE}/dicom.py",
+        '"magnified" in view_modifiers(description)',
+        "False",
+        "test_a_mammogram_is_measured_in_the_patient",
+    ),
+    mutant(
+        "plain tiles are packed for the decoder",
+        f"{INTAKE}/tiff.py",
+        "    data = _with_packed_tiles(data)\n",
+        "",
+        "test_tiles_may_have_any_sides_of_sixteen",
+    ),
+    mutant(
         "an image that is there twice is refused",
         STUDY,
-        "    _require_each_once(given, shown)\n",
-        "",
+        "        if a.sha256 == b.sha256 or same(shown[i], shown[j]) or across:",
+        "        if False:",
         "test_an_image_twice_is_refused",
     ),
     mutant(
@@ -703,15 +788,22 @@ WORKSTATION = (
         "test_control_characters_of_a_server_reach_nobody",
     ),
     mutant(
+        "one ID of two issuers makes no pair",
+        f"{CLIENT}/pairing.py",
+        " and len({header.issuer for header in headers if header.issuer}) <= 1",
+        "",
+        "test_two_people_under_one_patient_id_and_date_are_no_pair",
+    ),
+    mutant(
         "two people under one patient ID make no pair",
         f"{CLIENT}/pairing.py",
-        "    if identities and not one_person(identities):",
+        "    if not _one_person(headers):",
         "    if False:",
         "test_two_people_under_one_patient_id_are_left_and_the_folder_says_why",
     ),
     mutant(
         "a header is not unfolded",
-        f"{CLIENT}/identity.py",
+        f"{CLIENT}/header.py",
         "        if self._bytes > _MOST_BYTES or self._reads > _MOST_READS:",
         "        if False:",
         "test_a_header_that_would_unfold_is_not_unfolded",

@@ -22,7 +22,7 @@ from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
 from mammosono.appliance.settings import Settings
-from mammosono.appliance.values import Label, Modality, Rle, Verdict
+from mammosono.appliance.values import Label, Laterality, Modality, Origin, Rle, Verdict
 
 SIZE = (90, 110)
 
@@ -169,6 +169,37 @@ def test_a_missing_file_and_a_folder_are_refused(reader, tmp_path):
         line = refused(run("read", "-m", file))
         assert line.startswith(f"error: {file.name}: cannot be read: ")
         assert line.endswith("(unreadable_file)")
+
+
+def test_of_a_folder_it_is_said_what_to_do(reader, tmp_path):
+    line = refused(run("read", "-u", tmp_path))
+    assert "it is a folder; give each of its images" in line
+    assert "mammosono watch" in line
+
+
+def seen(reader):
+    return [(image.laterality, image.view, image.laterality_from) for image in reader.seen]
+
+
+def test_side_and_view_may_be_said_once_or_of_each_image(reader, mammogram, ultrasound):
+    left, right, form = Laterality.LEFT, Laterality.RIGHT, Origin.FORM
+    pair = ("read", "-u", ultrasound, "-m", mammogram)
+    run(*pair, "--laterality", "l", "--view", "MLO")
+    assert seen(reader) == [(left, "MLO", form), (left, None, form)]
+    run(*pair, "--laterality", "R", "--laterality", "", "--view", "cc", "--view", "")
+    assert seen(reader) == [(right, "CC", form), (None, None, None)]
+    shown = run(*pair, "--laterality", "R", "--view", "MLO")
+    assert "(R MLO, as posted, m.png, 110 x 90 px)" in shown.stdout
+    (film, _) = json.loads(run(*pair, "--laterality", "R", "--json").stdout)["images"]
+    assert (film["laterality"], film["laterality_from"], film["name"]) == ("R", "form", "m.png")
+
+
+@pytest.mark.parametrize(
+    "said", [("--laterality", "B"), ("--view", "up"), ("--view", "CC", "--view", "CC")]
+)
+def test_another_word_for_a_side_or_view_is_refused(reader, mammogram, said):
+    line = refused(run("read", "-m", mammogram, *said))
+    assert line.endswith("(invalid_field)")
 
 
 def test_a_file_name_cannot_break_the_line(reader, tmp_path):

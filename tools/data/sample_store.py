@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,15 +63,17 @@ class SampleStore:
 
     def _write(self, path: Path, sample: Sample) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"view{k}": view for k, view in enumerate(sample.views)}
-        arrays |= {f"mask{k}": lesion.mask for k, lesion in enumerate(sample.lesions)}
         kinds = [lesion.label.value if lesion.label else "" for lesion in sample.lesions]
-        exact = [lesion.exact for lesion in sample.lesions]
+        arrays: dict[str, Any] = {f"view{k}": view for k, view in enumerate(sample.views)}
+        arrays |= {f"mask{k}": lesion.mask for k, lesion in enumerate(sample.lesions)}
+        arrays |= {
+            "enlarge": sample.enlarge,
+            "kinds": np.array(kinds, np.str_),
+            "exact": [lesion.exact for lesion in sample.lesions],
+        }
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            np.savez_compressed(
-                file, enlarge=sample.enlarge, kinds=np.array(kinds, np.str_), exact=exact, **arrays
-            )
+            np.savez_compressed(file, **arrays)
         part.replace(path)
 
 
