@@ -182,8 +182,8 @@ def test_where_the_engine_is_lost_the_images_are_decoded_once_more():
 
 
 def stored(folder: Path, seed: int, height: int = 1400, width: int = 1000) -> StoredFile:
-    film = phantom(MG, 1, Label.BENIGN, height=height, width=width).pixels.astype(np.uint16) << 4
-    film[0, :3] = seed, 4095, 4095 - seed  # each a picture of its own
+    film = phantom(MG, seed, Label.BENIGN, height=height, width=width).pixels.astype(np.uint16) << 4
+    film[0, 0] = 4095
     path = folder / f"{seed}.png"
     path.write_bytes(cv2.imencode(".png", film)[1].tobytes())
     return StoredFile(MG, path, hashlib.sha256(path.read_bytes()).hexdigest())

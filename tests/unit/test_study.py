@@ -119,8 +119,8 @@ def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_
         replace(film, modality=US),
         replace(film, sha256="of another file"),
         replace(image(US), sha256=film.sha256),
-        replace(film, sha256="of 16 bits", pixels=film.pixels.astype(np.uint16) * 257),
-        replace(film, sha256="of 12 bits", pixels=film.pixels.astype(np.uint16) << 4),
+        replace(film, sha256="of 16 bits", pixels=film.pixels.astype(np.uint16) * 257, bits=16),
+        replace(film, sha256="of 12 bits", pixels=film.pixels.astype(np.uint16) << 4, bits=12),
     ):
         with pytest.raises(RepeatedImage, match="Images 1 and 2"):
             read(film, again)
