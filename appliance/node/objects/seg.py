@@ -125,6 +125,7 @@ def _frame(shown: Shown, place: int) -> Dataset:
     segment.ReferencedSegmentNumber = place
     derived_from.DerivationCodeSequence = [dcm("113076", "Segmentation").item()]
     source = source_image(shown.header)
+    source.SpatialLocationsPreserved = "YES"
     derived_from.SourceImageSequence = [source]
     frame = Dataset()
     frame.FrameContentSequence = [content]
