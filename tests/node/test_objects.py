@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from exams import exam
@@ -320,6 +321,34 @@ def test_a_coloured_image_has_a_presentation_state_for_colour(tmp_path: Path) ->
     (state,) = exam(tmp_path, images=images, kinds=frozenset({Kind.PRESENTATION})).write()
     assert state.SOPClassUID == ColorSoftcopyPresentationStateStorage
     assert "SoftcopyVOILUTSequence" not in state
+
+
+@pytest.mark.parametrize("vr", ["OW", "US"])
+def test_a_table_of_grey_levels_is_that_of_the_image_in_sixteen_bits(
+    vr: str, tmp_path: Path
+) -> None:
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 12]
+    levels = np.arange(4096)[::-1]
+    table.LUTData = levels.astype("<u2").tobytes() if vr == "OW" else levels.tolist()
+    table["LUTData"].VR, table["LUTDescriptor"].VR = vr, "US"
+    mg = mammogram("R", "MLO", VOILUTSequence=[table])
+    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({Kind.PRESENTATION})).write()
+    (voi,) = read_back(state).SoftcopyVOILUTSequence
+    (written,) = voi.VOILUTSequence
+    assert "WindowCenter" not in voi
+    assert written.LUTDescriptor == [4096, 0, 16]
+    data = np.frombuffer(written.LUTData, "<u2")
+    assert (data[0], data[-1]) == (65535, 0)
+    assert (np.diff(data.astype(int)) <= 0).all()
+
+
+def test_an_inverted_image_is_shown_inverted(tmp_path: Path) -> None:
+    inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
+    mg = mammogram("R", "MLO", **inverse)
+    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({Kind.PRESENTATION})).write()
+    assert state.PresentationLUTShape == "INVERSE"
+    assert state.SoftcopyVOILUTSequence[0].WindowCenter == mg.WindowCenter
 
 
 def test_words_that_are_not_ascii_are_written_as_near_as_can_be(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ each image: images of one state must be of one size.
 
 from __future__ import annotations
 
+import numpy as np
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ColorSoftcopyPresentationStateStorage,
@@ -151,8 +153,10 @@ def _set_grey_levels(ds: Dataset, header: Dataset, photometric: str) -> None:
         if "RescaleType" not in ds:
             ds.RescaleType = "US"
     voi = Dataset()
-    copy(header, voi, ("VOILUTSequence",))
-    if not voi.get("VOILUTSequence") and said(header, "WindowWidth"):
+    table = next(iter(_tables(header)), None)
+    if table is not None:
+        voi.VOILUTSequence = [table]
+    elif said(header, "WindowWidth"):
         copy(header, voi, ("WindowCenter", "WindowWidth"))
         # OHIF cannot show a state that names the function which holds without a name as well.
         if said(header, "VOILUTFunction") not in ("", "LINEAR"):
@@ -160,3 +164,24 @@ def _set_grey_levels(ds: Dataset, header: Dataset, photometric: str) -> None:
     if voi:
         ds.SoftcopyVOILUTSequence = [voi]
     ds.PresentationLUTShape = "INVERSE" if photometric == "MONOCHROME1" else "IDENTITY"
+
+
+def _tables(header: Dataset) -> list[Dataset]:
+    """The image's VOI LUTs with entries of 16 bits: in an image they may have 10 to 16, in a
+    presentation state 8 or 16 (C.11.2.1.1)."""
+    copied = Dataset()
+    copy(header, copied, ("VOILUTSequence",))
+    tables = []
+    for item in copied.get("VOILUTSequence") or ():
+        descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
+        if descriptor is None or len(descriptor) != 3 or data is None:
+            continue
+        bits = int(descriptor[2])
+        if 8 < bits < 16:
+            levels = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.array(data)
+            scaled = levels.astype(np.uint32) * 65535 // (2**bits - 1)
+            entries = np.minimum(scaled, 65535).astype("<u2").tobytes()
+            item["LUTData"] = DataElement(item["LUTData"].tag, "OW", entries)
+            item.LUTDescriptor = [*descriptor[:2], 16]
+        tables.append(item)
+    return tables
