@@ -50,6 +50,7 @@ def exam(
     *,
     images: Sequence[Dataset] | None = None,
     unread: Sequence[tuple[Dataset, str, bool]] = (),
+    lost: Sequence[Source] = (),
     kinds: frozenset[Kind] = EVERYTHING,
     predecessors: Sequence[Dataset] = (),
 ) -> WrittenExam:
@@ -57,7 +58,8 @@ def exam(
 
     Positive: a finding that looks malignant in every mammogram, one that looks benign in every
     still. Otherwise without findings; indeterminate: the last image could not be decided.
-    unread: further images, why they were not read, and whether they should have been.
+    unread: further images, why they were not read, and whether they should have been. lost: those
+    of which no file was kept.
     """
     if images is None:
         images = (mammogram("R", "MLO"), mammogram("R", "CC"), ultrasound(1), ultrasound(2))
@@ -76,6 +78,7 @@ def exam(
         shown.append(readings.as_seen(read, source))
         sources.append(Source(path, index))
     sources += [Source(save(ds, folder), None, why, failed) for ds, why, failed in unread]
+    sources += lost
     reading = replace(readings.reading(*shown), verdict=verdict)
     document = Result.of("case-1", reading).document()
     return WrittenExam(document, tuple(sources), Options(READ_AT, kinds, predecessors=predecessors))

@@ -21,8 +21,8 @@ from pydicom.uid import (
 )
 
 from mammosono.appliance.node import headers
-from mammosono.appliance.node.objects import Kind, Options, Source, write
-from mammosono.appliance.values import Verdict
+from mammosono.appliance.node.objects import SOP_CLASSES, Kind, Options, Source, write
+from mammosono.appliance.values import Modality, Verdict
 
 
 def bytes_of(ds: Dataset) -> bytes:
@@ -72,8 +72,9 @@ def test_cad_report_and_segmentation_are_written_where_they_are_asked_for(tmp_pa
     assert len(of_class(objects, MammographyCADSRStorage)) == 1  # mammograms only
     assert len(of_class(objects, SegmentationStorage)) == 4
     for kind in Kind:
-        alone = exam(tmp_path, kinds=frozenset({kind})).write()
-        assert len({ds.SOPClassUID for ds in alone}) == 1
+        images = (mammogram("R", "MLO"), coloured(ultrasound(1)))
+        alone = exam(tmp_path, images=images, kinds=frozenset({kind})).write()
+        assert {ds.SOPClassUID for ds in alone} == {*SOP_CLASSES[kind]}
 
 
 def test_nothing_found_is_shown_on_every_image_as_well(tmp_path: Path) -> None:
@@ -244,9 +245,27 @@ def test_images_not_read_are_named_with_the_reason_in_every_report(tmp_path: Pat
         objects = exam(tmp_path, verdict, unread=unread).write()
         for report in of_class(objects, Comprehensive3DSRStorage):
             assert [item.TextValue for item in named(report, "not-read")] == [
-                "ultrasound image 7 of series 1: a clip",
                 "L CC mammogram image 1 of series 1: it could not be decoded",
+                "ultrasound image 7 of series 1: a clip",
             ]
+
+
+def test_images_of_which_no_file_was_kept_are_counted(tmp_path: Path) -> None:
+    clip = Source(None, None, "a clip or a stack of slices", modality=Modality.US)
+    other = Source(None, None, "neither a mammogram nor an ultrasound")
+    for sources in ([clip, other, clip], [clip, clip, other]):
+        objects = exam(tmp_path, lost=sources, kinds=frozenset({Kind.REPORT})).write()
+        for report in objects:
+            assert [item.TextValue for item in named(report, "not-read")] == [
+                "image: neither a mammogram nor an ultrasound",
+                "ultrasound: a clip or a stack of slices (2 images)",
+            ]
+        assert {ds.SOPInstanceUID for ds in objects} == {
+            ds.SOPInstanceUID
+            for ds in exam(tmp_path, lost=sources[::-1], kinds=frozenset({Kind.REPORT})).write()
+        }
+    fewer = exam(tmp_path, lost=[clip, other], kinds=frozenset({Kind.REPORT})).write()
+    assert fewer[0].SOPInstanceUID != objects[0].SOPInstanceUID
 
 
 def test_a_study_of_which_nothing_was_read_has_a_report_as_well(tmp_path: Path) -> None:
@@ -271,10 +290,17 @@ def test_cad_says_whether_every_mammogram_was_read_and_whether_there_is_a_findin
         (Verdict.NEGATIVE, failed, "111243"),
         (Verdict.NEGATIVE, excluded, "111241"),
     ):
-        written = exam(tmp_path, verdict, unread=unread, kinds=frozenset({Kind.CAD})).write()
+        written = exam(tmp_path, verdict, unread=unread, kinds=frozenset({Kind.CAD_REPORT})).write()
         (report,) = of_class(written, MammographyCADSRStorage)
         (summary,) = named(report, "111017")
         assert summary.ConceptCodeSequence[0].CodeValue == code
+
+
+def test_cad_says_nothing_where_it_cannot_name_the_mammogram_that_was_not_read(
+    tmp_path: Path,
+) -> None:
+    lost = [Source(None, None, "it was damaged", failed=True, modality=Modality.MG)]
+    assert of_class(exam(tmp_path, lost=lost).write(), MammographyCADSRStorage) == []
 
 
 def test_a_late_image_makes_a_report_that_names_the_one_before(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_in_the_report_as_another_reader_reads_it(tmp_path: Path) -> None:
 
 
 def test_in_the_cad_report(tmp_path: Path) -> None:
-    report = written(tmp_path, Kind.CAD)
+    report = written(tmp_path, Kind.CAD_REPORT)
     (outline,) = named(report, "111041")
     (centre,) = named(report, "111010")
     assert np.array_equal(filled(outline.GraphicData), square())

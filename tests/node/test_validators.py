@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from test_objects import read_back
 from validators import as_text, iod_errors, template_errors
 
-from mammosono.appliance.node.objects import Kind
-from mammosono.appliance.values import Verdict
+from mammosono.appliance.node.objects import Kind, Source
+from mammosono.appliance.values import Modality, Verdict
 
 UNREAD = (
     (ultrasound(7, side="L"), "a clip", False),
@@ -73,7 +73,7 @@ def test_iods(which: str, verdict: Verdict, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_reports_are_read_by_another(verdict: Verdict, tmp_path: Path) -> None:
-    kinds = frozenset({Kind.REPORT, Kind.CAD})
+    kinds = frozenset({Kind.REPORT, Kind.CAD_REPORT})
     for ds in exam(tmp_path, verdict, unread=UNREAD, kinds=kinds).write():
         said = as_text(save(ds, tmp_path))
         assert "PRELIMINARY" in said
@@ -82,25 +82,29 @@ def test_reports_are_read_by_another(verdict: Verdict, tmp_path: Path) -> None:
             assert verdict.value.capitalize() in said
 
 
+LOST = Source(None, None, "it was damaged", failed=True, modality=Modality.MG)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "verdict"),
+    ("kind", "verdict", "lost"),
     [
-        (Kind.REPORT, Verdict.POSITIVE),
-        (Kind.REPORT, Verdict.NEGATIVE),
-        (Kind.REPORT, Verdict.INDETERMINATE),
-        (Kind.CAD, Verdict.POSITIVE),
-        (Kind.CAD, Verdict.NEGATIVE),
+        (Kind.REPORT, Verdict.POSITIVE, ()),
+        (Kind.REPORT, Verdict.NEGATIVE, ()),
+        (Kind.REPORT, Verdict.INDETERMINATE, (LOST,)),
+        (Kind.CAD_REPORT, Verdict.POSITIVE, ()),
+        (Kind.CAD_REPORT, Verdict.NEGATIVE, ()),
     ],
 )
-def test_templates(kind: Kind, verdict: Verdict, tmp_path: Path) -> None:
-    ds, *_ = exam(tmp_path, verdict, unread=UNREAD[:1], kinds=frozenset({kind})).write()
+def test_templates(kind: Kind, verdict: Verdict, lost: tuple[Source, ...], tmp_path: Path) -> None:
+    unread = UNREAD if not lost else ()
+    ds, *_ = exam(tmp_path, verdict, unread=unread, lost=lost, kinds=frozenset({kind})).write()
     assert template_errors(save(ds, tmp_path)) == []
 
 
 @pytest.mark.slow
 def test_the_judge_of_templates_notices_a_finding_without_what_it_must_have(tmp_path: Path) -> None:
-    ds, *_ = exam(tmp_path, kinds=frozenset({Kind.CAD})).write()
+    ds, *_ = exam(tmp_path, kinds=frozenset({Kind.CAD_REPORT})).write()
     ds = read_back(ds)
     del ds.ContentSequence[2].ContentSequence[0].ContentSequence[0]  # the rendering intent
     assert template_errors(save(ds, tmp_path))

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.node.objects.cad_sr import cad_report
+from mammosono.appliance.node.objects.cad_sr import cad_report, failed_films
 from mammosono.appliance.node.objects.capture import capture
-from mammosono.appliance.node.objects.exam import Exam, Kind, Options, Source
+from mammosono.appliance.node.objects.exam import SOP_CLASSES, Exam, Kind, Options, Source
 from mammosono.appliance.node.objects.presentation import presentation
 from mammosono.appliance.node.objects.seg import segmentation
 from mammosono.appliance.node.objects.sr import report
 from mammosono.appliance.values import Modality
 
-__all__ = ["Kind", "Options", "Source", "write"]
+__all__ = ["SOP_CLASSES", "Kind", "Options", "Source", "write", "written"]
 
 
 def write(reading: Mapping[str, Any], sources: Sequence[Source], options: Options) -> list[Dataset]:
     """All objects of a reading: whole, with their file meta, UIDs the same of the same inputs.
 
-    reading: the result document. sources: each image of it, and those that were not read.
+    reading: the result document. sources: each image of it, and those that were not read. Raises as
+    `written`.
+    """
+    return list(written(reading, sources, options))
+
+
+def written(
+    reading: Mapping[str, Any], sources: Sequence[Source], options: Options
+) -> Iterator[Dataset]:
+    """As `write`, one after the other: a picture takes up to 12 MB, and an exam has some thirty.
 
     A picture and a presentation state for every image that was read, whatever was found; a report
-    in every study; a CAD report in every study with a mammogram that was read; a segmentation of
-    every image with findings. Raises ValueError if files and document do not belong together,
-    OSError, and IntakeError if a file can no longer be decoded.
+    in every study; a CAD report in every study with a mammogram that was read, unless one that was
+    not has no file by which a report could name it; a segmentation of every image with findings.
+    Raises ValueError if files and document do not belong together, OSError, and IntakeError if a
+    file can no longer be decoded.
     """
     exam = Exam.of(reading, sources, options)
-    objects: list[Dataset] = []
-    for study in exam.studies:
+    nameless = any(each.header is None for each in failed_films(exam))
+    for study in exam.headers:
         own = [each for each in exam.shown if each.study == study]
         films = [each for each in own if each.image.modality is Modality.MG]
         if Kind.REPORT in options.kinds:
-            objects.append(report(exam, study))
-        if Kind.CAD in options.kinds and films:
-            objects.append(cad_report(exam, films))
+            yield report(exam, study)
+        if Kind.CAD_REPORT in options.kinds and films and not nameless:
+            yield cad_report(exam, films)
         for number, shown in enumerate(own, start=1):
             if Kind.CAPTURE in options.kinds:
-                objects.append(capture(exam, shown, number))
+                yield capture(exam, shown, number)
             if Kind.PRESENTATION in options.kinds:
-                objects.append(presentation(exam, shown, number))
+                yield presentation(exam, shown, number)
             outlined = any(finding.contour for finding in shown.image.findings)
             if Kind.SEGMENTATION in options.kinds and outlined:
-                objects.append(segmentation(exam, shown, number))
-    return objects
+                yield segmentation(exam, shown, number)

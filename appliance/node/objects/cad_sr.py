@@ -48,7 +48,7 @@ from mammosono.appliance.node.objects.content import (
     uid,
 )
 from mammosono.appliance.node.objects.document import algorithm, language, set_document
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Kind, Shown, Unread
 from mammosono.appliance.node.objects.instance import instance
 from mammosono.appliance.values import Finding, Label, Modality
 
@@ -76,23 +76,28 @@ _PARTIALLY = dcm("111223", "Partially Succeeded")
 _NOT_ATTEMPTED = dcm("111225", "Not Attempted")
 
 
+def failed_films(exam: Exam) -> list[Unread]:
+    """Mammograms that should have been read."""
+    return [each for each in exam.unread if each.failed and each.modality is Modality.MG]
+
+
 def cad_report(exam: Exam, films: Sequence[Shown]) -> Dataset:
     """films: the mammograms of one study that were read, at least one."""
     study = films[0].study
-    ds = instance(exam, Kind.CAD, MammographyCADSRStorage, films[0].header, 1)
+    ds = instance(exam, Kind.CAD_REPORT, MammographyCADSRStorage, films[0].header, 1)
     missed = [
-        each
-        for each in exam.unread
-        if each.failed and each.modality is Modality.MG and each.study == study
+        each.header
+        for each in failed_films(exam)
+        if each.header is not None and each.header.StudyInstanceUID == study
     ]
-    headers = [*(each.header for each in films), *(each.header for each in missed)]
+    whole = not missed
+    headers = [*(each.header for each in films), *missed]
     found = [
         _impression(exam, each, place, finding, at)
         for at, each in enumerate(films, start=1)
         for place, finding in enumerate(each.image.findings, start=1)
         if finding.contour
     ]
-    whole = not missed
     detections = [_detections(exam, "111063", "Successful Detections", range(1, len(films) + 1))]
     if missed:
         places = range(len(films) + 1, len(headers) + 1)
@@ -107,7 +112,7 @@ def cad_report(exam: Exam, films: Sequence[Shown]) -> Dataset:
                 IMAGE_LIBRARY,
                 [
                     *(image(CONTAINS, each.header, _described(each)) for each in films),
-                    *(image(CONTAINS, each.header) for each in missed),
+                    *(image(CONTAINS, header) for header in missed),
                 ],
             ),
             code(

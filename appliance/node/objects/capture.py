@@ -38,6 +38,9 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAPER, _INK, _NOTICE = (24, 24, 24), (235, 235, 235), (255, 214, 90)
 _MOST_LINES = 12
 
+Words = list[tuple[str, tuple[int, int, int]]]
+"""Sentences, each with its colour, RGB."""
+
 
 def capture(exam: Exam, shown: Shown, number: int) -> Dataset:
     """number: of the object in its series, from 1. Raises IntakeError and OSError."""
@@ -65,26 +68,30 @@ def capture(exam: Exam, shown: Shown, number: int) -> Dataset:
 
 def drawn(exam: Exam, shown: Shown) -> NDArray[np.uint8]:
     """RGB [height, width, 3], no side longer than LONGEST_SIDE_PX: the image with its findings at
-    the upper left, at `scale` of its size, and the words below. Raises as `capture`."""
+    the upper left, reduced if it must be, and the words below. Raises as `capture`."""
     image = read_image(shown.path.read_bytes(), shown.image.modality)
-    words = list(_words(exam, shown))
-    factor = min(1.0, LONGEST_SIDE_PX / max(image.width, image.height))
-    while True:
-        # The words' room depends on the width, and the width on the room that they leave.
-        width, height = (max(1, round(side * factor)) for side in (image.width, image.height))
-        below = _banner(words, max(width, LEAST_WIDTH_PX))
-        room = LONGEST_SIDE_PX - below.shape[0]
-        if height <= room:
-            break
-        factor = min(0.99 * factor, room / image.height)
+    (width, height), below = fitted(image.width, image.height, list(_words(exam, shown)))
     pixels = image.pixels
-    if factor < 1:
+    if (width, height) != (image.width, image.height):
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     picture = render.overlay(to_grey(pixels, image.window), reduced(shown.image, width, height))
     canvas = np.zeros((height + below.shape[0], below.shape[1], 3), np.uint8)
     canvas[:height, :width] = picture
     canvas[height:] = below
     return canvas
+
+
+def fitted(width: int, height: int, words: Words) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    """Width and height of an image's picture in px, and what stands below it, RGB [h, w, 3]."""
+    factor = min(1.0, LONGEST_SIDE_PX / max(width, height))
+    while True:
+        # The words' room depends on the width, and the width on the room that they leave.
+        columns, rows = (max(1, round(side * factor)) for side in (width, height))
+        below = _banner(words, max(columns, LEAST_WIDTH_PX))
+        room = LONGEST_SIDE_PX - below.shape[0]
+        if rows <= room:
+            return (columns, rows), below
+        factor = min(0.99 * factor, room / height)
 
 
 def reduced(image: ImageReading, width: int, height: int) -> ImageReading:
@@ -122,7 +129,7 @@ def _words(exam: Exam, shown: Shown) -> Iterator[tuple[str, tuple[int, int, int]
     yield f"{exam.software}, model {reading.model.name} {reading.model.version}", _INK
 
 
-def _banner(words: list[tuple[str, tuple[int, int, int]]], width: int) -> NDArray[np.uint8]:
+def _banner(words: Words, width: int) -> NDArray[np.uint8]:
     """RGB [height, width, 3]."""
     scale = max(0.42, width / 1600)
     thickness = max(1, round(1.4 * scale))

@@ -46,7 +46,7 @@ def set_document(ds: Dataset, exam: Exam, root: Dataset, evidence: Iterable[Data
     ]
     if before:
         ds.PredecessorDocumentsSequence = by_study(before)
-    set_contributing(ds, exam.header_of(str(ds.StudyInstanceUID)))
+    set_contributing(ds, exam.headers[str(ds.StudyInstanceUID)])
     set_coding_scheme(ds)
 
 

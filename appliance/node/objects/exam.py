@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import uids
@@ -25,22 +33,37 @@ class Kind(str, Enum):
     CAPTURE = "sc"
     REPORT = "sr"
     PRESENTATION = "pr"
-    CAD = "cad_sr"
+    CAD_REPORT = "cad_sr"
     SEGMENTATION = "seg"
+
+
+SOP_CLASSES = {
+    Kind.CAPTURE: (SecondaryCaptureImageStorage,),
+    Kind.REPORT: (Comprehensive3DSRStorage,),
+    Kind.PRESENTATION: (
+        GrayscaleSoftcopyPresentationStateStorage,
+        ColorSoftcopyPresentationStateStorage,
+    ),
+    Kind.CAD_REPORT: (MammographyCADSRStorage,),
+    Kind.SEGMENTATION: (SegmentationStorage,),
+}
+"""What a destination has to take of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A stored DICOM file of the exam.
+    """An image of the exam. path: of its stored DICOM file; None if it was not read, nor kept.
 
-    index: of its image in the result document; None if it was not read.
-    reason: why it was not, for people. failed: it should have been.
+    index: in the result document; None if it was not read.
+    reason: why it was not, for people. failed: it should have been. modality: where there is no
+    file to say it.
     """
 
-    path: Path
+    path: Path | None
     index: int | None
     reason: str = ""
     failed: bool = False
+    modality: Modality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +98,21 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unread:
-    """An image that was not read. modality: None if it is neither of the two."""
+    """An image that was not read. header: of its file, if it was kept. modality: None if it is
+    neither of the two."""
 
-    header: Dataset
+    header: Dataset | None
     modality: Modality | None
     label: str
     reason: str
     failed: bool
 
     @property
-    def study(self) -> str:
-        return str(self.header.StudyInstanceUID)
+    def name(self) -> str:
+        """Its SOP Instance UID; without a file, what is known of it."""
+        if self.header is None:
+            return f"{self.label} {self.reason}"
+        return str(self.header.SOPInstanceUID)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,41 +132,42 @@ class Exam:
         are never drawn on another picture. Raises IntakeError and OSError."""
         result = Result.parse(document)
         reading = result.reading()
-        files = {source.index: source for source in sources if source.index is not None}
-        if len(reading.images) != len(files) or any(i.index not in files for i in reading.images):
+        files = {
+            source.index: source.path
+            for source in sources
+            if source.index is not None and source.path is not None
+        }
+        if {image.index for image in reading.images} != files.keys():
             raise ValueError("the document's images and the files are not the same")
-        shown = _named([_shown(image, files[image.index].path) for image in reading.images])
-        unread = tuple(_unread(source) for source in sources if source.index is None)
+        shown = _named([_shown(image, files[image.index]) for image in reading.images])
+        unread = [_unread(source) for source in sources if source.index is None]
+        unread.sort(key=lambda each: (each.label, each.reason, each.name))
         return cls(
             reading=reading,
             software=result.software,
             key=uids.key(
                 (each.instance for each in shown),
-                (str(each.header.SOPInstanceUID) for each in unread),
+                (each.name for each in unread),
                 reading.model.sha256,
             ),
             shown=shown,
-            unread=unread,
+            unread=tuple(unread),
             options=options,
         )
 
     @property
-    def images(self) -> tuple[Shown | Unread, ...]:
-        """All of them, those that were read first."""
-        return (*self.shown, *self.unread)
-
-    @property
-    def studies(self) -> tuple[str, ...]:
-        """Study Instance UIDs, those of images that were read first."""
-        return tuple(dict.fromkeys(each.study for each in self.images))
+    def headers(self) -> dict[str, Dataset]:
+        """That of each study's first image by Study Instance UID, those that were read first."""
+        headers = [each.header for each in self.shown]
+        headers += [each.header for each in self.unread if each.header is not None]
+        first: dict[str, Dataset] = {}
+        for header in headers:
+            first.setdefault(str(header.StudyInstanceUID), header)
+        return first
 
     def own_first(self, study: str) -> tuple[Shown, ...]:
         """The images that were read, those of a study before the others."""
         return tuple(sorted(self.shown, key=lambda each: each.study != study))
-
-    def header_of(self, study: str) -> Dataset:
-        """That of a study's first image."""
-        return next(each.header for each in self.images if each.study == study)
 
     def tracking_uid(self, shown: Shown, number: int) -> str:
         """Of a finding, by its number in its image from 1: the same in every object."""
@@ -157,7 +185,7 @@ def _shown(image: ImageReading, path: Path) -> Shown:
     side = image.laterality.value if image.laterality else ""
     if image.view:
         return Shown(image, header, path, f"{side} {image.view}".strip())
-    return Shown(image, header, path, _numbered(f"{side} {_part(image)}".strip(), header))
+    return Shown(image, header, path, _numbered(f"{side} {_part(image.modality)}".strip(), header))
 
 
 def _named(shown: Sequence[Shown]) -> tuple[Shown, ...]:
@@ -171,19 +199,21 @@ def _named(shown: Sequence[Shown]) -> tuple[Shown, ...]:
     )
 
 
-def _part(image: ImageReading) -> str:
-    return MODALITIES[image.modality].part
+def _part(modality: Modality | None) -> str:
+    return MODALITIES[modality].part if modality else "image"
 
 
 def _unread(source: Source) -> Unread:
+    reason = source.reason or "no reason is known"
+    if source.path is None:
+        return Unread(None, source.modality, _part(source.modality), reason, source.failed)
     header = read_header(source.path.read_bytes())
     named = said(header, "Modality")
     modality = Modality(named) if named in {each.value for each in Modality} else None
-    part = MODALITIES[modality].part if modality else "image"
     side = said(header, "ImageLaterality") or said(header, "Laterality")
-    words = " ".join(word for word in (side, said(header, "ViewPosition")) if word.isalpha())
-    label = _numbered(" ".join(filter(None, (words, part))), header)
-    return Unread(header, modality, label, source.reason or "no reason is known", source.failed)
+    words = [word for word in (side, said(header, "ViewPosition")) if word.isalpha()]
+    label = _numbered(" ".join((*words, _part(modality))), header)
+    return Unread(header, modality, label, reason, source.failed)
 
 
 def _numbered(words: str, header: Dataset) -> str:

@@ -1,12 +1,13 @@
 """Colour profile of sRGB, which a presentation state of a colour image has to name (PS3.3 C.11.15).
 
-Matrix and curve as ICC.1:2001-04 (version 2) has them; primaries and white of IEC 61966-2-1, seen
-under D50, with its curve as a gamma of 2.2.
+Matrix and curve as ICC.1:2001-04 (version 2) has them; primaries, white and curve of IEC 61966-2-1,
+seen under D50.
 """
 
 from __future__ import annotations
 
 import struct
+from functools import cache
 
 _WHITE = (0.9642, 1.0, 0.8249)
 _PRIMARIES = {
@@ -16,8 +17,10 @@ _PRIMARIES = {
 }
 
 
+@cache
 def srgb() -> bytes:
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256))
+    levels = [round(65535 * _linear(level / 255)) for level in range(256)]
+    curve = b"curv" + bytes(4) + struct.pack(">I256H", len(levels), *levels)
     text = b"sRGB\0"
     described = b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(4 + 4 + 2 + 1 + 67)
     tags = {
@@ -36,6 +39,10 @@ def srgb() -> bytes:
     header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + _numbers(_WHITE)
     profile = header.ljust(128, b"\0") + table + data
     return struct.pack(">I", len(profile)) + profile[4:]
+
+
+def _linear(level: float) -> float:
+    return level / 12.92 if level <= 0.04045 else float(((level + 0.055) / 1.055) ** 2.4)
 
 
 def _xyz(values: tuple[float, ...]) -> bytes:

@@ -23,7 +23,7 @@ SERIES = {
     Kind.CAPTURE: (9001, "OT", "Findings on the image (AI, research)"),
     Kind.REPORT: (9002, "SR", "Findings report (AI, research)"),
     Kind.PRESENTATION: (9003, "PR", "Findings outlined (AI, research)"),
-    Kind.CAD: (9004, "SR", "Mammography CAD (AI, research)"),
+    Kind.CAD_REPORT: (9004, "SR", "Mammography CAD (AI, research)"),
     Kind.SEGMENTATION: (9005, "SEG", "Findings segmented (AI, research)"),
 }
 """Series Number, Modality, Series Description."""

@@ -6,6 +6,8 @@ finding on, and only if every group of it has an outline.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
@@ -63,7 +65,7 @@ COMMENT = dcm("121106", "Comment")
 
 def report(exam: Exam, study: str) -> Dataset:
     """The report for one study of the exam."""
-    ds = instance(exam, Kind.REPORT, Comprehensive3DSRStorage, exam.header_of(study), 1)
+    ds = instance(exam, Kind.REPORT, Comprehensive3DSRStorage, exam.headers[study], 1)
     shown = exam.own_first(study)
     findings = [
         _finding(exam, each, place, finding)
@@ -176,8 +178,10 @@ def _evaluations(exam: Exam, shown: tuple[Shown, ...]) -> Dataset:
         views = ", ".join(labels[index] for index in breast.images)
         judged = f"{wording.SIDES[breast.laterality]} breast by {views}: {breast.verdict.value}"
         sentences.append((own("breast-verdict", "Verdict on a breast"), judged))
+    missing = Counter(f"{each.label}: {each.reason}" for each in exam.unread)
     sentences += [
-        (own("not-read", "Image not read"), f"{each.label}: {each.reason}") for each in exam.unread
+        (own("not-read", "Image not read"), words + (f" ({count} images)" if count > 1 else ""))
+        for words, count in missing.items()
     ]
     caution = own("caution", "Caution")
     sentences += [(caution, warning) for warning in reading.warnings]
