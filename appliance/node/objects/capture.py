@@ -131,7 +131,7 @@ def _words(exam: Exam, shown: Shown) -> Iterator[tuple[str, tuple[int, int, int]
 
 def _banner(words: Words, width: int) -> NDArray[np.uint8]:
     """RGB [height, width, 3]."""
-    scale = max(0.42, width / 1600)
+    scale = max(0.5, width / 1400)
     thickness = max(1, round(1.4 * scale))
     step = round(34 * scale)
     margin = round(10 * scale)
