@@ -970,7 +970,7 @@ OBJECTS = (
         "appliance/node/headers.py",
         "                if vr in _TEXT:",
         "                if False:",
-        "test_a_name_that_does_not_fit_its_character_set_is_not_made_another",
+        "test_words_that_do_not_fit_their_character_set_are_not_made_others",
     ),
     mutant(
         "images that were not read are named",
@@ -1018,7 +1018,7 @@ OBJECTS = (
     mutant(
         "a picture is never larger than a display",
         f"{NODE_OBJECTS}/capture.py",
-        "        if rows <= room:",
+        "        if rows + below.shape[0] <= LONGEST_SIDE_PX:",
         "        if True:",
         "test_no_side_is_longer_than_a_display_s_and_none_is_lost",
     ),

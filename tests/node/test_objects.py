@@ -15,7 +15,9 @@ from pydicom.uid import (
     ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
     MammographyCADSRStorage,
+    RLELossless,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -155,6 +157,18 @@ def test_sequences_are_copied_from_files_that_say_no_vr(syntax: str, tmp_path: P
         if ds.StudyInstanceUID == mg.StudyInstanceUID:
             assert ds.OtherPatientIDsSequence[0].PatientID == "OLD-1"
             assert ds.PatientName == "Muster^Erika"
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=["RLE", "JPEG 2000"])
+def test_compressed_images_are_shown_as_any_other(syntax: str, tmp_path: Path) -> None:
+    plain, packed = mammogram("R", "MLO"), mammogram("R", "MLO")
+    packed.compress(syntax, generate_instance_uid=False)
+    one, other = (
+        exam(tmp_path, images=(ds,), kinds=frozenset({Kind.CAPTURE})).write()[0]
+        for ds in (plain, packed)
+    )
+    assert other.PixelData == one.PixelData
+    assert other.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
 
 
 def test_outlines_are_never_drawn_on_another_file(tmp_path: Path) -> None:
