@@ -999,7 +999,14 @@ OBJECTS = (
         "appliance/node/uids.py",
         'f"model {model_sha256}"',
         '"model"',
-        "test_another_image_model_or_format_makes_other_uids",
+        "test_another_image_model_verdict_or_format_makes_other_uids",
+    ),
+    mutant(
+        "no two verdicts under one UID",
+        f"{NODE_OBJECTS}/exam.py",
+        "                (reading.verdict.value, *reading.reasons),",
+        "                (),",
+        "test_another_image_model_verdict_or_format_makes_other_uids",
     ),
     mutant(
         "a report begins with its own study's findings",

@@ -93,8 +93,8 @@ def test_the_same_inputs_make_the_same_bytes(tmp_path: Path) -> None:
     assert len({ds.SeriesInstanceUID for ds in first}) == 9  # four kinds in two studies, and CAD
 
 
-@pytest.mark.parametrize("change", ["image", "unread image", "model", "format"])
-def test_another_image_model_or_format_makes_other_uids(
+@pytest.mark.parametrize("change", ["image", "unread image", "model", "verdict", "format"])
+def test_another_image_model_verdict_or_format_makes_other_uids(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = exam(tmp_path)
@@ -107,6 +107,9 @@ def test_another_image_model_or_format_makes_other_uids(
     elif change == "model":
         after = exam(tmp_path)
         after.document["model"]["sha256"] = "cd" * 32
+    elif change == "verdict":  # as when another exam of the patient forbids "negative"
+        after = exam(tmp_path)
+        after.document["verdict"] = "indeterminate"
     uids = {ds.SOPInstanceUID for ds in before.write()}
     if change == "format":
         monkeypatch.setattr("mammosono.appliance.node.uids.FORMAT", 99)
