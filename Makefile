@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
 # The folders under the names that they are installed by: mypy and import-linter read no mapping.
 LINKS := $(VENV)/src
-# make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
-EXTRAS ?= train,test
+# make test EXTRAS=train,test,dicom,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
+EXTRAS ?= train,test,dicom
 # Threads that wait let others work: on a busy machine spinning ones take several times as long.
 export OMP_WAIT_POLICY ?= passive
 NUMERICAL := $(addprefix tests/training/test_,training_processes.py training_loop.py losses.py \
