@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,10 +30,9 @@ _PDU_MARGIN = 4096
 
 _CALLING_UNKNOWN, _CALLED_UNKNOWN, _PRESENTATION = (1, 3), (1, 7), 3
 
-# The library would log what it is sent, and exceptions with it.
+# Not even for a log that nobody reads: it would write out what is sent.
 _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 
 Context = tuple[UID, Sequence[UID]]
 """Abstract syntax and transfer syntaxes."""

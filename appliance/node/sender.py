@@ -32,6 +32,7 @@ from mammosono.appliance.node.destinations import Destination, Dimse, Stow
 from mammosono.appliance.node.outbox import Entry, Outbox, OutboxError
 from mammosono.appliance.node.outcome import Became, Outcome, of_status
 from mammosono.appliance.node.probe import Unreachable
+from mammosono.appliance.node.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def run(
 
     Raises OutboxError if another process sends from this outbox.
     """
+    quiet_libraries()
     with _only_sender(outbox):
         outbox.sweep()
         threads = [

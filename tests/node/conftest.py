@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ class Answers:
         return status, None
 
 
-@pytest.fixture(scope="session")
-def answers() -> Iterator[Answers]:
+@contextlib.contextmanager
+def listening() -> Iterator[Answers]:
     entity = AE("MAMMOSONO")
     entity.add_supported_context(STORAGE_COMMITMENT, scu_role=True, scp_role=True)
     entity.add_supported_context(VERIFICATION)
@@ -47,8 +48,16 @@ def answers() -> Iterator[Answers]:
     server = entity.start_server(
         ("127.0.0.1", box.port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, box.take)]
     )
-    yield box
-    server.shutdown()
+    try:
+        yield box
+    finally:
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def answers() -> Iterator[Answers]:
+    with listening() as box:
+        yield box
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+import kills
 import orthanc
 import pytest
 from conftest import Answers
@@ -223,6 +224,16 @@ def test_a_destination_that_freezes_over_an_object_is_let_go(
         assert time.monotonic() - began < 30
     assert states(outbox) == [State.WAITING]
     assert "connection was lost" in outbox.standings()[0].reason
+
+
+def test_killed_at_any_moment_nothing_is_lost_nothing_is_twice_and_no_name_is_logged(
+    pacs: orthanc.Orthanc, outbox: Outbox, tmp_path: Path
+) -> None:
+    found = kills.rounds(tmp_path, pacs, outbox, kills=4, each=8, seed=15)
+    assert found.acknowledged == set(range(32))
+    assert (found.committed, found.in_pacs, found.left_over) == (32, 32, 0)
+    for word in ("Reuental", "Vogelweide", "77777"):
+        assert word not in found.log
 
 
 # What a destination refuses
