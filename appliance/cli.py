@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mammosono.appliance.commands import reading, security, service, workstation
+from mammosono.appliance.commands import node, reading, security, service, workstation
 
 app = typer.Typer(
     name="mammosono",
@@ -24,6 +24,7 @@ app.command()(service.serve)
 app.command()(service.doctor)
 app.command()(workstation.post)
 app.command()(workstation.watch)
+app.add_typer(node.node_app, name="node")
 app.add_typer(security.token_app, name="token")
 app.add_typer(security.audit_app, name="audit")
 
