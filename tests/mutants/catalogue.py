@@ -7,6 +7,7 @@ from dataclasses import dataclass
 HTTP = "appliance/http"
 QUEUE = "appliance/studies/queue.py"
 CLIENT = "appliance/workstation"
+DICOM_NODE = "appliance/node"
 READER = "appliance/studies/reader_process"
 SECURITY = "appliance/security"
 SPOOL = "appliance/studies/spool"
@@ -939,4 +940,213 @@ LEAKS = (
     ),
 )
 
-MUTANTS = (*ACCESS, *AUDIT, *BROWSER, *INPUT, *WORKSTATION, *DISK, *READING, *FIRE, *LEAKS)
+DICOM = (
+    mutant(
+        "a long PDU is cut before it is read",
+        f"{DICOM_NODE}/bounds.py",
+        "        if nr_bytes > (self.assoc.acceptor.maximum_length or 0) + PDU_SLACK_BYTES:",
+        "        if False:",
+        "test_a_pdu_that_announces_600_mb_is_cut_before_any_of_it_is_kept",
+    ),
+    mutant(
+        "a command set has an end",
+        f"{DICOM_NODE}/bounds.py",
+        "            if message.encoded_command_set.tell() > MOST_COMMAND_BYTES:",
+        "            if False:",
+        "test_a_command_set_without_an_end_is_cut",
+    ),
+    mutant(
+        "a received data set has an end",
+        f"{DICOM_NODE}/bounds.py",
+        "            if file is not None and file.file.tell() > MOST_OBJECT_BYTES:",
+        "            if False:",
+        "test_a_data_set_without_an_end_is_cut_and_leaves_no_file",
+    ),
+    mutant(
+        "no more is read of a sender than is handled",
+        f"{DICOM_NODE}/bounds.py",
+        "self.assoc.dimse.msg_queue.qsize() < MOST_WAITING and super().ready",
+        "super().ready",
+        "test_a_sender_that_waits_for_no_answer_is_read_no_faster_than_it_is_handled",
+    ),
+    mutant(
+        "an unknown address is closed at the accept",
+        f"{DICOM_NODE}/bounds.py",
+        "            address in self._addresses\n",
+        "            address\n",
+        "test_an_unknown_address_is_closed_before_it_has_said_a_word",
+    ),
+    mutant(
+        "an address has few DICOM connections",
+        f"{DICOM_NODE}/bounds.py",
+        "            and others.count(address) < self._per_address\n",
+        "",
+        "test_silent_connections_of_one_address_are_few_and_nobody_else_waits_for_them",
+    ),
+    mutant(
+        "a silent TLS handshake holds up no DICOM peer",
+        f"{DICOM_NODE}/bounds.py",
+        "do_handshake_on_connect=False",
+        "do_handshake_on_connect=True",
+        "test_tls_lets_in_who_shows_a_certificate_of_the_ca_and_nobody_else",
+    ),
+    mutant(
+        "what breaks off leaves no file",
+        f"{DICOM_NODE}/bounds.py",
+        "                remove_unfinished(association)\n",
+        "",
+        "test_a_transfer_that_breaks_off_leaves_no_file",
+        "test_a_data_set_without_an_end_is_cut_and_leaves_no_file",
+    ),
+    mutant(
+        "a title comes from its own address",
+        f"{DICOM_NODE}/listener.py",
+        "        sender = self._senders.get((title, address))",
+        "        sender = {each: s for (each, _), s in self._senders.items()}.get(title)",
+        "test_a_title_is_let_in_from_its_own_address_alone",
+    ),
+    mutant(
+        "below the watermark no association is accepted",
+        f"{DICOM_NODE}/listener.py",
+        "        elif not self._receiver.has_room():",
+        "        elif False:",
+        "test_below_the_watermark_associations_are_refused_and_images_answered_a700",
+    ),
+    mutant(
+        "below the watermark no image is taken",
+        f"{DICOM_NODE}/listener.py",
+        "        if not self._receiver.has_room():",
+        "        if False:",
+        "test_below_the_watermark_associations_are_refused_and_images_answered_a700",
+    ),
+    mutant(
+        "a DICOM peer shows a certificate",
+        f"{DICOM_NODE}/listener.py",
+        "    context.verify_mode = ssl.CERT_REQUIRED",
+        "    context.verify_mode = ssl.CERT_NONE",
+        "test_tls_lets_in_who_shows_a_certificate_of_the_ca_and_nobody_else",
+    ),
+    mutant(
+        "an image is what the command says",
+        f"{DICOM_NODE}/admit.py",
+        "    if (own_class, instance) != (command.sop_class, command.sop_instance):",
+        "    if False:",
+        "test_an_image_that_is_not_what_it_should_be_is_refused_with_its_status_and_not_kept",
+        "test_what_the_command_says_must_be_what_is_sent",
+    ),
+    mutant(
+        "an excluded image is left out",
+        f"{DICOM_NODE}/admit.py",
+        "        if code in EXCLUDED and not read_anyway.get(code):",
+        "        if False:",
+        "test_an_image_that_is_excluded_says_why_and_forbids_no_negative",
+    ),
+    mutant(
+        "an image that cannot be read forbids a negative",
+        f"{DICOM_NODE}/admit.py",
+        "    return damage, bool(damage)",
+        "    return damage, False",
+        "test_an_image_that_should_be_read_and_cannot_forbids_a_negative",
+        "test_a_negative_stands_only_if_every_image_that_was_to_be_read_was",
+    ),
+    mutant(
+        "two exams that contradict each other never pair",
+        f"{DICOM_NODE}/pairing.py",
+        "(first, second) and one.agrees(other):",
+        "(first, second):",
+        "test_a_conflicting_birth_date_or_sex_never_pairs",
+        "test_two_patients_never_meet_and_no_contradiction_is_read",
+    ),
+    mutant(
+        "an exam that contradicts itself pairs with nothing",
+        f"{DICOM_NODE}/pairing.py",
+        "if exam.eligible and not exam.in_conflict]",
+        "if exam.eligible]",
+        "test_an_exam_that_contradicts_itself_is_read_with_nothing",
+        "test_an_image_that_comes_again_with_another_birth_date_is_in_conflict",
+    ),
+    mutant(
+        "a patient is of an issuer",
+        f"{DICOM_NODE}/patient_key.py",
+        "self.patient(patient_id, own_issuer or issuer_of(issuer))",
+        'self.patient(patient_id, "")',
+        "test_two_patients_of_one_id_under_two_issuers_never_meet",
+    ),
+    mutant(
+        "the quiet time waits for who is connected",
+        f"{DICOM_NODE}/pairing.py",
+        " and not each.senders & senders",
+        "",
+        "test_the_quiet_time_never_ends_while_a_sender_of_the_exam_is_connected",
+    ),
+    mutant(
+        "one image too many forbids a negative",
+        f"{DICOM_NODE}/pairing.py",
+        "    codes |= {IMAGES_LEFT_OUT} if over else set()\n",
+        "",
+        "test_more_images_than_are_read_together_forbid_a_negative",
+        "test_more_stills_than_are_read_together_never_give_a_negative",
+    ),
+    mutant(
+        "a further exam forbids a negative",
+        f"{DICOM_NODE}/pairing.py",
+        "if exam.key not in keys and _is_near(exam, group, rules)",
+        "if False",
+        "test_the_nearest_exams_pair_and_what_is_left_forbids_a_negative",
+        "test_an_eligible_image_that_was_not_read_within_the_window_always_forbids_a_negative",
+    ),
+    mutant(
+        "the same set is read once",
+        f"{DICOM_NODE}/pairing.py",
+        "(not last.settled or last.content == case.content)",
+        "not last.settled",
+        "test_in_whatever_order_images_come_the_same_set_is_read_once_under_the_same_keys",
+    ),
+    mutant(
+        "what was not read takes a negative away",
+        f"{DICOM_NODE}/reading.py",
+        '    if document["verdict"] == Verdict.NEGATIVE.value:',
+        "    if False:",
+        "test_a_negative_stands_only_if_every_image_that_was_to_be_read_was",
+        "test_a_result_is_limited_by_what_was_not_read",
+    ),
+    mutant(
+        "a received file is synced before it is acknowledged",
+        f"{DICOM_NODE}/store.py",
+        "                sync(file)\n",
+        "",
+        "test_file_folder_and_row_are_synced_before_the_call_returns",
+    ),
+    mutant(
+        "an image's row is synced before it is acknowledged",
+        f"{DICOM_NODE}/store.py",
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = OFF"',
+        "test_file_folder_and_row_are_synced_before_the_call_returns",
+    ),
+    mutant(
+        "what a kill left of a transfer is removed",
+        f"{DICOM_NODE}/store.py",
+        "            files.empty(self.incoming)\n",
+        "            files.make_folder(self.incoming)\n",
+        "test_what_a_kill_left_over_is_removed_before_anything_is_received",
+    ),
+    mutant(
+        "a forgotten patient is in no log of the database",
+        f"{DICOM_NODE}/store.py",
+        '            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()\n',
+        "",
+        "test_forgetting_takes_images_readings_and_every_byte_and_leaves_others",
+    ),
+    mutant(
+        "a forgotten patient's files are removed",
+        f"{DICOM_NODE}/store.py",
+        "            files.unlink(self.path(key))\n",
+        "",
+        "test_nobody_is_named_outside_the_held_files_nor_anywhere_after_forget",
+    ),
+)
+
+MUTANTS = (
+    *ACCESS, *AUDIT, *BROWSER, *INPUT, *WORKSTATION, *DICOM, *DISK, *READING, *FIRE, *LEAKS,
+)  # fmt: skip

@@ -144,7 +144,7 @@ def test_the_same_study_sent_again_makes_no_other_reading_and_a_late_image_makes
 
 
 def test_what_is_read_is_written_once_and_again_after_a_fault_until_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("mammosono.appliance.node.reading.FIRST_PAUSE_S", 0.1)
     written: list[StoredReading] = []
@@ -163,6 +163,8 @@ def test_what_is_read_is_written_once_and_again_after_a_fault_until_it_is(
         with node(tmp_path, write=write, **tables(appliance)) as started, at_work(started):
             threading.Event().wait(1)
         assert len(written) == 2
+    assert "RuntimeError" in caplog.text
+    assert "Muster" not in caplog.text
 
 
 def test_a_negative_stands_only_if_every_image_that_was_to_be_read_was(tmp_path: Path) -> None:
