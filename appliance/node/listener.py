@@ -74,7 +74,7 @@ class Receiver(Protocol):
 
     def turned_away(self, outcome: str, title: str, address: str) -> None: ...
 
-    def store_image(self, instance: Instance, file: Path) -> bool:
+    def store_image(self, association: str, instance: Instance, file: Path) -> bool:
         """Keep it; False if it was there. It is on the disk on return. Raises StorageError."""
 
     def counted(self, outcome: str) -> None: ...
@@ -247,7 +247,7 @@ class Listener:
             header, f"{sender.ae_title}@{sender.address}", sender.issuer, self._receiver.now()
         )
         try:
-            new = self._receiver.store_image(instance, file)
+            new = self._receiver.store_image(visit.name, instance, file)
         except StorageError as error:
             logger.error("an image could not be stored: %s", error)
             return self._left(error.code, OUT_OF_RESOURCES)

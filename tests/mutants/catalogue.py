@@ -1075,7 +1075,7 @@ DICOM = (
     mutant(
         "the quiet time waits for who is connected",
         f"{DICOM_NODE}/pairing.py",
-        " and not each.senders & senders",
+        "        and not any(visit.may_bring(exam, each.senders) for visit in open_)\n",
         "",
         "test_the_quiet_time_never_ends_while_a_sender_of_the_exam_is_connected",
     ),
