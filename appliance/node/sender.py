@@ -32,7 +32,6 @@ from mammosono.appliance.node.destinations import Destination, Dimse, Stow
 from mammosono.appliance.node.outbox import Entry, Outbox, OutboxError
 from mammosono.appliance.node.outcome import Became, Outcome, of_status
 from mammosono.appliance.node.probe import Unreachable
-from mammosono.appliance.node.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -55,23 +54,26 @@ def run(
 
     Raises OutboxError if another process sends from this outbox.
     """
-    quiet_libraries()
     with _only_sender(outbox):
-        outbox.sweep()
-        threads = [
-            threading.Thread(target=_serve, args=(outbox, each, stop), name=f"sender {each.name}")
-            for each in destinations
-        ]
-        for thread in threads:
-            thread.start()
+        _run(outbox, destinations, stop, keep_s)
+
+
+@contextlib.contextmanager
+def running(
+    outbox: Outbox, destinations: Sequence[Destination], *, keep_s: float = KEEP_S
+) -> Iterator[None]:
+    """`run` in a thread of its own, until the end of the block."""
+    stop = threading.Event()
+    with _only_sender(outbox):
+        thread = threading.Thread(
+            target=_run, args=(outbox, destinations, stop, keep_s), name="sender"
+        )
+        thread.start()
         try:
-            while not stop.wait(TICK_S):
-                _keep(outbox, keep_s)
+            yield
         finally:
             stop.set()
-            for thread in threads:
-                thread.join()
-            _keep(outbox, keep_s)
+            thread.join()
 
 
 def deliver(outbox: Outbox, destination: Destination) -> bool:
@@ -98,6 +100,26 @@ def deliver(outbox: Outbox, destination: Destination) -> bool:
         if not due:  # what it took before, it may still confirm once it knows us again
             outbox.unreachable(name, str(why))
     return True
+
+
+def _run(
+    outbox: Outbox, destinations: Sequence[Destination], stop: threading.Event, keep_s: float
+) -> None:
+    outbox.sweep()
+    threads = [
+        threading.Thread(target=_serve, args=(outbox, each, stop), name=f"sender {each.name}")
+        for each in destinations
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while not stop.wait(TICK_S):
+            _keep(outbox, keep_s)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        _keep(outbox, keep_s)
 
 
 def _by_dimse(outbox: Outbox, destination: Destination, way: Dimse, due: Sequence[Entry]) -> None:

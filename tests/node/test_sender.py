@@ -398,14 +398,6 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> orthanc.Authority:
     return orthanc.Authority.made(tmp_path_factory.mktemp("certificates"))
 
 
-def tls_options(pair: orthanc.Pair, signer: orthanc.Authority) -> tuple[str, ...]:
-    return (
-        *("--enable-tls", str(pair.key), str(pair.certificate)),
-        *("--add-cert-file", str(signer.certificate), "--require-peer-cert"),
-        "--profile-bcp195-nd",
-    )
-
-
 def test_tls_with_client_certificates(
     outbox: Outbox, tmp_path: Path, signer: orthanc.Authority
 ) -> None:
@@ -415,7 +407,7 @@ def test_tls_with_client_certificates(
     outbox.put("case", "bare", [orthanc.capture(1)])
     trusted = {"tls": True, "ca": str(signer.certificate), "tls_name": "localhost"}
     shown = {"certificate": str(ours.certificate), "key": str(ours.key)}
-    with orthanc.storescp(tmp_path / "in", *tls_options(theirs, signer)) as receiver:
+    with orthanc.storescp(tmp_path / "in", *orthanc.tls_options(theirs, signer)) as receiver:
         port = receiver.port
         sender.deliver(outbox, dimse(port, name="bare", commitment=False, **trusted))
         sender.deliver(outbox, dimse(port, name="plain", commitment=False))
@@ -442,7 +434,7 @@ def test_a_destination_is_not_sent_to_without_proof_of_who_it_is(
     keys |= {"certificate": str(ours.certificate), "key": str(ours.key)}
     for name, pair in cases.items():
         outbox.put("case", name, [orthanc.capture(1)])
-        with orthanc.storescp(tmp_path / "in", *tls_options(pair, signer)) as receiver:
+        with orthanc.storescp(tmp_path / "in", *orthanc.tls_options(pair, signer)) as receiver:
             sender.deliver(outbox, dimse(receiver.port, name=name, commitment=False, **keys))
             assert receiver.uids() == []
     reasons = {standing.name: standing.reason for standing in outbox.standings()}
