@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 TICK_S = 60.0
-KEEP_S = 30 * 86_400.0
+DAY_S = 86_400.0
+KEEP_S = 30 * DAY_S
 """So long what is settled is kept, to be sent again by command."""
 _AFTER_FAULT_S = 30.0
 _FILE_GONE = "its file is gone or damaged; have the case read again"
