@@ -571,11 +571,6 @@ class Outbox:
             for row in self._rows(where, values)
         ]
 
-    def _empty_log(self) -> None:
-        """Of deleted rows nothing is left in the write-ahead log either."""
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._lock:

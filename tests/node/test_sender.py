@@ -290,6 +290,17 @@ def test_a_status_says_whether_that_object_is_tried_again(
     assert f"{status:04X}" in outbox.entries()[0].reason or state is State.SENT
 
 
+def test_the_words_of_a_destination_are_kept_nowhere(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put("case", "pacs", [orthanc.capture(1)])
+    with pacs_that(Pacs(status=lambda _: 0xC000, comment="of Vogelweide")) as pacs:
+        sender.deliver(outbox, dimse(pacs.port, commitment=False))
+    (entry,) = outbox.entries()
+    assert entry.reason == "the destination cannot understand it, status C000"
+    assert "Vogelweide" not in caplog.text
+
+
 def test_an_object_that_ends_every_association_holds_up_no_other(
     tmp_path: Path, answers: Answers
 ) -> None:
