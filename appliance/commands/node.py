@@ -47,7 +47,9 @@ def run(config: ConfigOption = None) -> None:
     from mammosono.appliance.telemetry import logs
 
     require_extra()
+    from mammosono.appliance.node import commitment, sender
     from mammosono.appliance.node.listener import Listener, ListenerRefused
+    from mammosono.appliance.node.outbox import FOLDER, Outbox, OutboxError
 
     loaded = load_config(config)
     environment = settings()
@@ -61,17 +63,31 @@ def run(config: ConfigOption = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         service = NodeService(loaded, state)
-    except (StorageError, SecretLost, OSError) as error:
+        outbox = Outbox(state / FOLDER)
+    except (StorageError, SecretLost, OutboxError, OSError) as error:
         _refuse(error)
     try:
-        with Listener(loaded, service.names, service, service.store.incoming, state) as listener:
+        with (
+            sender.running(
+                outbox, loaded.destinations, keep_s=loaded.keep.results_days * sender.DAY_S
+            ),
+            Listener(
+                loaded,
+                service.names,
+                service,
+                service.store.incoming,
+                state,
+                further=[commitment.service(outbox)],
+            ) as listener,
+        ):
             logging.getLogger(__name__).info(
                 "%s listens on %s port %s", loaded.ae_title, loaded.listen, listener.port
             )
             service.run(stop)
-    except ListenerRefused as error:
+    except (ListenerRefused, OutboxError) as error:
         fail(str(error), "start_refused")
     finally:
+        outbox.close()
         service.close()
 
 
@@ -138,6 +154,8 @@ def forget(
     patient = patient_named(names, patient_id, issuer)
     if patient is None:
         fail("that is no patient ID; give it as it stands in the files", "unknown_patient")
+    # First: which cases are the patient's is not known afterwards.
+    _forget_outgoing({each.case for each in store.readings() if each.patient == patient})
     held = store.instances(patient)
     exams = sorted({each.exam for each in held})
     try:
@@ -160,6 +178,23 @@ def forget(
             "DELETE /v1/studies/ID",
             "storage_failed",
         )
+
+
+def _forget_outgoing(cases: set[str]) -> None:
+    import sqlite3
+
+    from mammosono.appliance.node.outbox import FOLDER, Outbox, OutboxError
+
+    folder = settings().state_folder() / FOLDER
+    if not folder.exists():
+        return
+    try:
+        outbox = Outbox(folder)
+        for case in cases:
+            outbox.forget(case)
+        outbox.close()
+    except (OutboxError, OSError, sqlite3.Error) as error:
+        fail(f"objects for the PACS are left: {error}; run it again", "storage_failed")
 
 
 def require_extra() -> None:

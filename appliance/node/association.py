@@ -76,6 +76,7 @@ def associate(
         probe(way.host, way.port, way.tls)
         raise Unreachable("it cannot be reached", "check host and port") from None
     if not association.is_established:
+        _close(association)
         raise _reason(way, association)
     try:
         yield association
@@ -84,6 +85,7 @@ def associate(
             association.release()
         if association.is_alive():
             association.abort()
+        _close(association)
 
 
 def accepts(association: Association, sop_class: UID, syntax: UID | None = None) -> bool:
@@ -96,6 +98,15 @@ def accepts(association: Association, sop_class: UID, syntax: UID | None = None)
             if syntax is None or taken == syntax or turned:
                 return True
     return False
+
+
+def _close(association: Association) -> None:
+    """The library leaves some connections open until they are collected."""
+    association.dul.kill_dul()
+    if association.dul.is_alive():
+        association.dul.join(CONNECT_S)
+    if isinstance(association.dul.socket, _BoundedSocket):
+        association.dul.socket.close_connection()
 
 
 def _reason(way: Dimse, association: Association) -> Unreachable | Rejected:
@@ -151,7 +162,10 @@ class _BoundedSocket(AssociationSocket):
         return super().recv(nr_bytes)
 
     def _shutdown_socket(self) -> None:
-        """Closed as well where there is no connection to be shut down."""
+        self.close_connection()
+
+    def close_connection(self) -> None:
+        """As well where there is none that could be shut down."""
         if self.socket is not None:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)

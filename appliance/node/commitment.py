@@ -13,14 +13,17 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
-from pynetdicom import evt
+from pynetdicom import build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.events import EventHandlerType
+from pynetdicom.presentation import PresentationContext
 
 from mammosono.appliance.node.association import accepts
 from mammosono.appliance.node.contexts import (
     STORAGE_COMMITMENT,
     STORAGE_COMMITMENT_INSTANCE,
     STUDY_ROOT_FIND,
+    UNCOMPRESSED,
 )
 from mammosono.appliance.node.outbox import Entry, Outbox
 from mammosono.appliance.node.probe import Unreachable
@@ -95,6 +98,13 @@ def wait_for_answer(outbox: Outbox, uid: UID, most_s: float) -> bool:
             return False
         time.sleep(_LOOK_S)
     return True
+
+
+def service(outbox: Outbox) -> tuple[PresentationContext, EventHandlerType]:
+    """What a listener needs to take the answers: most PACS open an association for them."""
+    context = build_context(STORAGE_COMMITMENT, list(UNCOMPRESSED))
+    context.scu_role = context.scp_role = True
+    return context, (evt.EVT_N_EVENT_REPORT, handler(outbox))
 
 
 def handler(outbox: Outbox) -> Callable[[evt.Event], tuple[int, None]]:

@@ -26,9 +26,12 @@ from pathlib import Path
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID
 
+from mammosono.appliance.node.quiet import quiet_libraries
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.engines.disk import sync, write_whole
 
+FOLDER = Path("node") / "outbox"
+"""Of the state folder."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 3600.0
 DELIVERY_S = 72 * 3600.0
 """After so long a destination that cannot be reached, or has no room, is given up."""
@@ -153,6 +156,7 @@ class Outbox:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        quiet_libraries()
         self.folder = folder
         self._objects = folder / "objects"
         for each in (folder, self._objects):
@@ -566,11 +570,6 @@ class Outbox:
             )
             for row in self._rows(where, values)
         ]
-
-    def _empty_log(self) -> None:
-        """Of deleted rows nothing is left in the write-ahead log either."""
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

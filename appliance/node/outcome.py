@@ -45,7 +45,7 @@ def of_status(status: int) -> Outcome:
     code = f"status {status:04X}"
     if status == 0:
         return STORED
-    if status in (0x0001, 0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
+    if status in (0x0107, 0x0116) or 0xB000 <= status <= 0xBFFF:
         return Outcome(Became.STORED, f"stored with a warning, {code}")
     if status in _FOR_GOOD:
         return Outcome(Became.NEVER, f"the destination refuses it: {_FOR_GOOD[status]}, {code}")

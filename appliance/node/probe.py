@@ -71,6 +71,14 @@ def probe(host: str, port: int, tls: Tls | None) -> Dates | None:
     except ssl.SSLError as error:
         assert tls is not None
         raise _tls_fault(error, host, port, tls) from None
+    except ConnectionResetError:
+        raise Unreachable(
+            f"{where} ends the connection"
+            + (": it does not speak TLS, or not to us" if tls else ""),
+            "give its TLS port, or take tls = true out; enter our certificate there"
+            if tls
+            else "check that it is the port of the PACS",
+        ) from None
     except TimeoutError:
         raise Unreachable(
             f"{where} does not answer", "check the address, the cable and the firewall"

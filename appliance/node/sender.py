@@ -32,13 +32,13 @@ from mammosono.appliance.node.destinations import Destination, Dimse, Stow
 from mammosono.appliance.node.outbox import Entry, Outbox, OutboxError
 from mammosono.appliance.node.outcome import Became, Outcome, of_status
 from mammosono.appliance.node.probe import Unreachable
-from mammosono.appliance.node.quiet import quiet_libraries
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 TICK_S = 60.0
-KEEP_S = 30 * 86_400.0
+DAY_S = 86_400.0
+KEEP_S = 30 * DAY_S
 """So long what is settled is kept, to be sent again by command."""
 _AFTER_FAULT_S = 30.0
 _FILE_GONE = "its file is gone or damaged; have the case read again"
@@ -55,23 +55,26 @@ def run(
 
     Raises OutboxError if another process sends from this outbox.
     """
-    quiet_libraries()
     with _only_sender(outbox):
-        outbox.sweep()
-        threads = [
-            threading.Thread(target=_serve, args=(outbox, each, stop), name=f"sender {each.name}")
-            for each in destinations
-        ]
-        for thread in threads:
-            thread.start()
+        _run(outbox, destinations, stop, keep_s)
+
+
+@contextlib.contextmanager
+def running(
+    outbox: Outbox, destinations: Sequence[Destination], *, keep_s: float = KEEP_S
+) -> Iterator[None]:
+    """`run` in a thread of its own, until the end of the block."""
+    stop = threading.Event()
+    with _only_sender(outbox):
+        thread = threading.Thread(
+            target=_run, args=(outbox, destinations, stop, keep_s), name="sender"
+        )
+        thread.start()
         try:
-            while not stop.wait(TICK_S):
-                _keep(outbox, keep_s)
+            yield
         finally:
             stop.set()
-            for thread in threads:
-                thread.join()
-            _keep(outbox, keep_s)
+            thread.join()
 
 
 def deliver(outbox: Outbox, destination: Destination) -> bool:
@@ -98,6 +101,26 @@ def deliver(outbox: Outbox, destination: Destination) -> bool:
         if not due:  # what it took before, it may still confirm once it knows us again
             outbox.unreachable(name, str(why))
     return True
+
+
+def _run(
+    outbox: Outbox, destinations: Sequence[Destination], stop: threading.Event, keep_s: float
+) -> None:
+    outbox.sweep()
+    threads = [
+        threading.Thread(target=_serve, args=(outbox, each, stop), name=f"sender {each.name}")
+        for each in destinations
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while not stop.wait(TICK_S):
+            _keep(outbox, keep_s)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        _keep(outbox, keep_s)
 
 
 def _by_dimse(outbox: Outbox, destination: Destination, way: Dimse, due: Sequence[Entry]) -> None:

@@ -44,6 +44,8 @@ def listening() -> Iterator[Answers]:
     entity = AE("MAMMOSONO")
     entity.add_supported_context(STORAGE_COMMITMENT, scu_role=True, scp_role=True)
     entity.add_supported_context(VERIFICATION)
+    # A connection that says nothing, as that of a check, counts for half a minute.
+    entity.maximum_associations = 100
     box = Answers(orthanc.free_port())
     server = entity.start_server(
         ("127.0.0.1", box.port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, box.take)]

@@ -64,12 +64,13 @@ def until(done: Callable[[], bool], most_s: float = 60.0) -> None:
 class Pacs:
     """A PACS that does as a test says.
 
-    status: of the C-STORE of a UID. aborts: whether it ends the association over it. commits:
-    whether it commits to a UID, said on the same association; None: it never says. has: whether
-    its query finds it.
+    status, comment: of the C-STORE of a UID. aborts: whether it ends the association over it.
+    commits: whether it commits to a UID, said on the same association; None: it never says. has:
+    whether its query finds it.
     """
 
     status: Callable[[str], int] = lambda _: 0
+    comment: str = ""
     aborts: Callable[[str], bool] = lambda _: False
     action_status: int = 0
     commits: Callable[[str], bool] | None = None
@@ -79,7 +80,7 @@ class Pacs:
     requests: list[list[str]] = field(default_factory=list)
     queried: list[str] = field(default_factory=list)
 
-    def store(self, event: evt.Event) -> int:
+    def store(self, event: evt.Event) -> int | Dataset:
         uid = str(event.request.AffectedSOPInstanceUID)
         if self.aborts(uid):
             event.assoc.abort()
@@ -87,6 +88,10 @@ class Pacs:
         status = self.status(uid)
         if status == 0:
             self.stored.append(uid)
+        if self.comment:
+            answer = Dataset()
+            answer.Status, answer.ErrorComment = status, self.comment
+            return answer
         return status
 
     def action(self, event: evt.Event) -> tuple[int, None]:

@@ -283,5 +283,14 @@ class Authority:
         return pair
 
 
+def tls_options(pair: Pair, signer: Authority) -> tuple[str, ...]:
+    """Of storescp, to ask for a certificate of this signer."""
+    return (
+        *("--enable-tls", str(pair.key), str(pair.certificate)),
+        *("--add-cert-file", str(signer.certificate), "--require-peer-cert"),
+        "--profile-bcp195-nd",
+    )
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

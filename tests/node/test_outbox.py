@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -45,8 +46,26 @@ def test_what_was_put_is_there_after_a_restart(tmp_path: Path, outbox: Outbox) -
     (entry,) = again.due("pacs")
     assert entry.state is State.WAITING
     kept = dcmread(again.path(entry))
-    assert [kept[tag].value for tag in sent] == [element.value for element in sent]
+    assert kept.to_json_dict() == sent.to_json_dict()
     again.close()
+
+
+def test_file_and_rows_are_synced_before_put_returns(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    outbox.put("case", "pacs", [orthanc.capture(1)])
+    file, folder = synced
+    assert file.startswith(".writing-")
+    assert folder == "objects"
+    assert outbox._db.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
 def test_an_object_is_put_once_for_a_destination(outbox: Outbox) -> None:

@@ -290,6 +290,17 @@ def test_a_status_says_whether_that_object_is_tried_again(
     assert f"{status:04X}" in outbox.entries()[0].reason or state is State.SENT
 
 
+def test_the_words_of_a_destination_are_kept_nowhere(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put("case", "pacs", [orthanc.capture(1)])
+    with pacs_that(Pacs(status=lambda _: 0xC000, comment="of Vogelweide")) as pacs:
+        sender.deliver(outbox, dimse(pacs.port, commitment=False))
+    (entry,) = outbox.entries()
+    assert entry.reason == "the destination cannot understand it, status C000"
+    assert "Vogelweide" not in caplog.text
+
+
 def test_an_object_that_ends_every_association_holds_up_no_other(
     tmp_path: Path, answers: Answers
 ) -> None:
@@ -398,14 +409,6 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> orthanc.Authority:
     return orthanc.Authority.made(tmp_path_factory.mktemp("certificates"))
 
 
-def tls_options(pair: orthanc.Pair, signer: orthanc.Authority) -> tuple[str, ...]:
-    return (
-        *("--enable-tls", str(pair.key), str(pair.certificate)),
-        *("--add-cert-file", str(signer.certificate), "--require-peer-cert"),
-        "--profile-bcp195-nd",
-    )
-
-
 def test_tls_with_client_certificates(
     outbox: Outbox, tmp_path: Path, signer: orthanc.Authority
 ) -> None:
@@ -415,7 +418,7 @@ def test_tls_with_client_certificates(
     outbox.put("case", "bare", [orthanc.capture(1)])
     trusted = {"tls": True, "ca": str(signer.certificate), "tls_name": "localhost"}
     shown = {"certificate": str(ours.certificate), "key": str(ours.key)}
-    with orthanc.storescp(tmp_path / "in", *tls_options(theirs, signer)) as receiver:
+    with orthanc.storescp(tmp_path / "in", *orthanc.tls_options(theirs, signer)) as receiver:
         port = receiver.port
         sender.deliver(outbox, dimse(port, name="bare", commitment=False, **trusted))
         sender.deliver(outbox, dimse(port, name="plain", commitment=False))
@@ -442,7 +445,7 @@ def test_a_destination_is_not_sent_to_without_proof_of_who_it_is(
     keys |= {"certificate": str(ours.certificate), "key": str(ours.key)}
     for name, pair in cases.items():
         outbox.put("case", name, [orthanc.capture(1)])
-        with orthanc.storescp(tmp_path / "in", *tls_options(pair, signer)) as receiver:
+        with orthanc.storescp(tmp_path / "in", *orthanc.tls_options(pair, signer)) as receiver:
             sender.deliver(outbox, dimse(receiver.port, name=name, commitment=False, **keys))
             assert receiver.uids() == []
     reasons = {standing.name: standing.reason for standing in outbox.standings()}
