@@ -155,7 +155,7 @@ class Listener:
                 connections=_HALF * config.max_associations,
                 connections_per_address=config.connections_per_address,
                 has_room=lambda: receiver.has_room(1 / _HALF),
-                turned_away=self._unknown_address,
+                turned_away=lambda why, address: receiver.turned_away(why, "unknown", address),
                 ended=self._ended,
             )
         except OSError as error:
@@ -185,9 +185,6 @@ class Listener:
             association.abort()
         for association in self._server.active_associations:
             association.join(HANDSHAKE_S)
-
-    def _unknown_address(self, address: str) -> None:
-        self._receiver.turned_away("address_unknown", "unknown", address)
 
     def _requested(self, event: Event) -> None:
         """Refuse who is not in the table with this title and this address."""
