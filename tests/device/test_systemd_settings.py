@@ -11,7 +11,10 @@ from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.settings import Settings
 
 EXAMPLE = (SYSTEMD / "mammosono.env.example").read_text()
-UNITS = [SYSTEMD / "mammosono.service", SYSTEMD / "mammosono-build-engine.service"]
+UNITS = [
+    SYSTEMD / f"{name}.service"
+    for name in ("mammosono", "mammosono-build-engine", "mammosono-node")
+]
 LINES = re.findall(r"^(#?)([A-Z][A-Z_0-9]*)=(.*)$", EXAMPLE, flags=re.MULTILINE)
 PREFIX = "MAMMOSONO_"
 
@@ -38,7 +41,7 @@ def test_the_values_are_ones_that_the_service_takes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_line_with_a_hash_shows_the_value_that_holds_without_it() -> None:
-    in_units = environment(UNITS[1]) | environment(UNITS[0])
+    in_units = environment(UNITS[2]) | environment(UNITS[1]) | environment(UNITS[0])
     for hashed, name, value in LINES:
         if not hashed or name == "CONTAINER_DEVICE":
             continue
