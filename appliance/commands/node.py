@@ -69,7 +69,10 @@ def run(config: ConfigOption = None) -> None:
     try:
         with (
             sender.running(
-                outbox, loaded.destinations, keep_s=loaded.keep.results_days * sender.DAY_S
+                outbox,
+                loaded.destinations,
+                keep_s=loaded.keep.results_days * sender.DAY_S,
+                told=service.sent,
             ),
             Listener(
                 loaded,
