@@ -12,6 +12,7 @@ from enum import Enum
 from pydicom.uid import (
     JPEG2000,
     UID,
+    ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalMammographyXRayImageStorageForProcessing,
@@ -128,6 +129,12 @@ OBJECTS = (
         ObjectKind.PRESENTATION,
         "Grayscale Softcopy Presentation State",
         GrayscaleSoftcopyPresentationStateStorage,
+    ),
+    # Of images in colour, as some ultrasound is.
+    ObjectContext(
+        ObjectKind.PRESENTATION,
+        "Color Softcopy Presentation State",
+        ColorSoftcopyPresentationStateStorage,
     ),
     ObjectContext(ObjectKind.CAD_REPORT, "Mammography CAD SR", MammographyCADSRStorage),
     ObjectContext(ObjectKind.SEGMENTATION, "Segmentation", SegmentationStorage),
