@@ -130,6 +130,15 @@ def ultrasound(
     return _changed(ds, changes)
 
 
+def coloured(ds: Dataset) -> Dataset:
+    """The same image in RGB."""
+    grey = np.frombuffer(ds.PixelData, np.uint8)[: ds.Rows * ds.Columns]
+    data = np.repeat(grey, 3).tobytes()
+    ds.PixelData = data + b"\0" * (len(data) % 2)
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
+    return ds
+
+
 def code(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning

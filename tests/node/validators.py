@@ -32,11 +32,12 @@ def template_errors(path: Path) -> list[str]:
 
 
 def as_text(path: Path) -> str:
-    """A structured report as DCMTK prints it."""
+    """A structured report as DCMTK prints it, in UTF-8."""
     require("dsrdump")
     done = subprocess.run(
-        ["dsrdump", "+Pl", "+Pc", str(path)], capture_output=True, text=True, timeout=60
-    )
+        ["dsrdump", "+U8", "+Pl", "+Pc", "--quiet", str(path)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return done.stdout
