@@ -148,10 +148,14 @@ def test_one_process_sends_from_an_outbox(outbox: Outbox) -> None:
     running.start()
     until((outbox.folder / "sender.lock").exists)
     time.sleep(0.2)
-    with pytest.raises(OutboxError, match="Another process"):
-        sender.run(outbox, [], threading.Event())
-    stop.set()
-    running.join()
+    at_once = threading.Event()
+    at_once.set()
+    try:
+        with pytest.raises(OutboxError, match="Another process"):
+            sender.run(outbox, [], at_once)
+    finally:
+        stop.set()
+        running.join()
 
 
 # A destination that is not there
