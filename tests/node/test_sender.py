@@ -16,8 +16,9 @@ import orthanc
 import pytest
 from conftest import Answers
 from counterparts import Clock, Pacs, dimse, pacs_that, states, stow, until
+from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit, SegmentationStorage
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, SegmentationStorage
 
 from mammosono.appliance.node import association, commitment, sender
 from mammosono.appliance.node.contexts import STORAGE_COMMITMENT, STUDY_ROOT_FIND
@@ -238,6 +239,24 @@ def test_killed_at_any_moment_nothing_is_lost_nothing_is_twice_and_no_name_is_lo
     assert (found.committed, found.in_pacs, found.left_over) == (32, 32, 0)
     for word in ("Reuental", "Vogelweide", "77777"):
         assert word not in found.log
+
+
+@pytest.mark.parametrize("name", ["Müller^Österreich", "山田^太郎", "Иванова^Анна"])
+def test_an_old_pacs_gets_the_same_object_in_implicit_vr(
+    outbox: Outbox, tmp_path: Path, name: str
+) -> None:
+    sent = orthanc.capture(1)
+    sent.SpecificCharacterSet, sent.PatientName = "ISO_IR 192", name
+    outbox.put("case", "pacs", [sent])
+    with orthanc.storescp(tmp_path / "in", "--implicit") as receiver:
+        sender.deliver(outbox, dimse(receiver.port, commitment=False))
+        (file,) = receiver.folder.iterdir()
+        got = dcmread(file)
+    assert got.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert got.PatientName == name
+    assert {each.tag: each.value for each in got} == {
+        each.tag: each.value for each in dcmread(outbox.path(outbox.entries()[0]))
+    }
 
 
 # What a destination refuses
