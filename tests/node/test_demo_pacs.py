@@ -16,7 +16,7 @@ def test_the_demo_shows_what_came_back(capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().out
     assert "Study of 20261101" in said
     assert "Study of 20261105" in said
-    assert said.count("(AI, research)") >= 2
+    assert said.count("(AI, research)") == 6
 
 
 def test_without_orthanc_it_says_what_to_install(
