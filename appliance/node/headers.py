@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -145,11 +146,18 @@ def _decoded(element: DataElement) -> DataElement:
 
 
 def copy_patient_and_study(header: Dataset, to: Dataset) -> None:
-    """The character set, the patient and the study of an image."""
+    """The character set, the patient and the study of an image, to an object that is new."""
     copy(header, to, ("SpecificCharacterSet", *PATIENT, *STUDY))
     for keyword in ALWAYS_THERE:
         if keyword not in to:
             setattr(to, keyword, "")
+    # Else pydicom decodes words before it writes them.
+    stated = to.get("SpecificCharacterSet")
+    to.set_original_encoding(
+        is_implicit_vr=False,
+        is_little_endian=True,
+        character_encoding=convert_encodings(stated) if stated else default_encoding,
+    )
 
 
 def equipment(header: Dataset) -> Dataset:

@@ -18,11 +18,18 @@ that it was given under a UID."""
 _PRODUCT = uuid.UUID("6f1d3a52-64cc-5d0e-9a5b-0a3f4c6d7e81")
 
 
-def key(read: Iterable[str], unread: Iterable[str], model_sha256: str) -> str:
-    """What a reading is told apart by. read, unread: SOP Instance UIDs of its images; where one was
-    not kept, words that are the same every time."""
+def key(
+    read: Iterable[str], unread: Iterable[str], model_sha256: str, answer: Iterable[str]
+) -> str:
+    """What a reading is told apart by.
+
+    read, unread: SOP Instance UIDs of its images; where one was not kept, words that are the same
+    every time. answer: the verdict on the exam and why; they follow from the images, and from what
+    else there is of the patient: a PACS that has "negative" under a UID would never show another.
+    """
     parts = [f"format {FORMAT}", f"model {model_sha256}"]
     parts += sorted(f"read {uid}" for uid in read) + sorted(f"unread {uid}" for uid in unread)
+    parts += [f"answer {word}" for word in answer]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -1318,7 +1318,7 @@ OBJECTS = (
         "appliance/node/headers.py",
         "                if vr in _TEXT:",
         "                if False:",
-        "test_a_name_that_does_not_fit_its_character_set_is_not_made_another",
+        "test_words_that_do_not_fit_their_character_set_are_not_made_others",
     ),
     mutant(
         "images that were not read are named",
@@ -1347,7 +1347,14 @@ OBJECTS = (
         "appliance/node/uids.py",
         'f"model {model_sha256}"',
         '"model"',
-        "test_another_image_model_or_format_makes_other_uids",
+        "test_another_image_model_verdict_or_format_makes_other_uids",
+    ),
+    mutant(
+        "no two verdicts under one UID",
+        f"{NODE_OBJECTS}/exam.py",
+        "                (reading.verdict.value, *reading.reasons),",
+        "                (),",
+        "test_another_image_model_verdict_or_format_makes_other_uids",
     ),
     mutant(
         "a report begins with its own study's findings",
@@ -1366,7 +1373,7 @@ OBJECTS = (
     mutant(
         "a picture is never larger than a display",
         f"{NODE_OBJECTS}/capture.py",
-        "        if rows <= room:",
+        "        if rows + below.shape[0] <= LONGEST_SIDE_PX:",
         "        if True:",
         "test_no_side_is_longer_than_a_display_s_and_none_is_lost",
     ),

@@ -79,21 +79,29 @@ def test_another_reader_reads_the_name(which: str, tmp_path: Path) -> None:
     assert name.split("=")[0].split("^")[0] in as_text(path)
 
 
-def test_a_name_that_does_not_fit_its_character_set_is_not_made_another(tmp_path: Path) -> None:
-    """Latin 1 in a file that states no character set, as old modalities send it."""
-    mg = mammogram("R", "MLO", SpecificCharacterSet=None, PatientName="Mu?ller^Jo?rg")
+@pytest.mark.parametrize("stated", [None, "ISO_IR 192", "ISO_IR 999"])
+def test_words_that_do_not_fit_their_character_set_are_not_made_others(
+    stated: str | None, tmp_path: Path
+) -> None:
+    """Latin 1 under no character set, another or one that there is not, as modalities send it."""
+    mg = mammogram("R", "MLO", SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg")
+    mg.StudyDescription = "Füße"
+    data = bytes_of(mg)
     path = tmp_path / "sent.dcm"
-    data = bytes_of(mg).replace(b"Mu?ller^Jo?rg", "Mü?ller^Jö?rg".encode("latin-1")[:13])
-    path.write_bytes(data)
-    sent = raw(data, "PatientName")
-    assert max(sent) > 127
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        objects = exam(tmp_path, images=(pydicom.dcmread(path),)).write()
-    for ds in objects:
-        written = bytes_of(ds)
-        assert raw(written, "PatientName") == sent
-        assert "SpecificCharacterSet" not in pydicom.dcmread(BytesIO(written))
+        warnings.simplefilter("ignore")  # pydicom doubts what is stated
+        words = {keyword: raw(data, keyword) for keyword in ("PatientName", "StudyDescription")}
+        if stated is None:
+            sent = pydicom.dcmread(BytesIO(data))
+            del sent.SpecificCharacterSet
+            sent.save_as(path)
+        else:
+            path.write_bytes(data.replace(b"ISO_IR 100", stated.encode()))
+        assert {keyword: raw(path.read_bytes(), keyword) for keyword in words} == words
+        for ds in exam(tmp_path, images=(pydicom.dcmread(path),)).write():
+            written = bytes_of(ds)
+            assert {keyword: raw(written, keyword) for keyword in words} == words
+            assert pydicom.dcmread(BytesIO(written)).get("SpecificCharacterSet") == stated
 
 
 def test_what_the_node_says_itself_fits_every_character_set(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from pydicom.uid import (
     ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
     MammographyCADSRStorage,
+    RLELossless,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -91,8 +93,8 @@ def test_the_same_inputs_make_the_same_bytes(tmp_path: Path) -> None:
     assert len({ds.SeriesInstanceUID for ds in first}) == 9  # four kinds in two studies, and CAD
 
 
-@pytest.mark.parametrize("change", ["image", "unread image", "model", "format"])
-def test_another_image_model_or_format_makes_other_uids(
+@pytest.mark.parametrize("change", ["image", "unread image", "model", "verdict", "format"])
+def test_another_image_model_verdict_or_format_makes_other_uids(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = exam(tmp_path)
@@ -105,6 +107,9 @@ def test_another_image_model_or_format_makes_other_uids(
     elif change == "model":
         after = exam(tmp_path)
         after.document["model"]["sha256"] = "cd" * 32
+    elif change == "verdict":  # as when another exam of the patient forbids "negative"
+        after = exam(tmp_path)
+        after.document["verdict"] = "indeterminate"
     uids = {ds.SOPInstanceUID for ds in before.write()}
     if change == "format":
         monkeypatch.setattr("mammosono.appliance.node.uids.FORMAT", 99)
@@ -155,6 +160,18 @@ def test_sequences_are_copied_from_files_that_say_no_vr(syntax: str, tmp_path: P
         if ds.StudyInstanceUID == mg.StudyInstanceUID:
             assert ds.OtherPatientIDsSequence[0].PatientID == "OLD-1"
             assert ds.PatientName == "Muster^Erika"
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=["RLE", "JPEG 2000"])
+def test_compressed_images_are_shown_as_any_other(syntax: str, tmp_path: Path) -> None:
+    plain, packed = mammogram("R", "MLO"), mammogram("R", "MLO")
+    packed.compress(syntax, generate_instance_uid=False)
+    one, other = (
+        exam(tmp_path, images=(ds,), kinds=frozenset({Kind.CAPTURE})).write()[0]
+        for ds in (plain, packed)
+    )
+    assert other.PixelData == one.PixelData
+    assert other.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
 
 
 def test_outlines_are_never_drawn_on_another_file(tmp_path: Path) -> None:

@@ -88,10 +88,9 @@ def fitted(width: int, height: int, words: Words) -> tuple[tuple[int, int], NDAr
         # The words' room depends on the width, and the width on the room that they leave.
         columns, rows = (max(1, round(side * factor)) for side in (width, height))
         below = _banner(words, max(columns, LEAST_WIDTH_PX))
-        room = LONGEST_SIDE_PX - below.shape[0]
-        if rows <= room:
+        if rows + below.shape[0] <= LONGEST_SIDE_PX:
             return (columns, rows), below
-        factor = min(0.99 * factor, room / height)
+        factor *= 0.98
 
 
 def reduced(image: ImageReading, width: int, height: int) -> ImageReading:

@@ -36,11 +36,12 @@ def set_evidence(ds: Dataset, instances: Iterable[Dataset]) -> None:
         ds.PertinentOtherEvidenceSequence = other
 
 
-def referenced_series(instance: Dataset) -> list[Dataset]:
-    """An object's one image, in its series, with the keyword that images have there."""
-    (study,) = by_study([instance])
-    (series,) = study.ReferencedSeriesSequence
-    return [series]
+def series_of(instance: Dataset, keyword: str) -> Dataset:
+    """An item that names the series of an image and, under `keyword`, the image in it."""
+    item = Dataset()
+    item.SeriesInstanceUID = instance.SeriesInstanceUID
+    setattr(item, keyword, [reference(instance)])
+    return item
 
 
 def _series(uid: str, references: list[Dataset]) -> Dataset:

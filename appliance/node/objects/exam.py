@@ -149,6 +149,7 @@ class Exam:
                 (each.instance for each in shown),
                 (each.name for each in unread),
                 reading.model.sha256,
+                (reading.verdict.value, *reading.reasons),
             ),
             shown=shown,
             unread=tuple(unread),

@@ -18,7 +18,7 @@ from mammosono.appliance.intake.dicom_values import texts
 from mammosono.appliance.node.headers import copy, said
 from mammosono.appliance.node.objects.colour import cielab
 from mammosono.appliance.node.objects.content import closed
-from mammosono.appliance.node.objects.evidence import by_study
+from mammosono.appliance.node.objects.evidence import series_of
 from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
 from mammosono.appliance.node.objects.icc import srgb
 from mammosono.appliance.node.objects.instance import (
@@ -51,7 +51,7 @@ def presentation(exam: Exam, shown: Shown, number: int) -> Dataset:
     ds.ContentCreatorName = CREATOR
     set_side(ds, shown)
     set_contributing(ds, shown.header)
-    ds.ReferencedSeriesSequence = _images(shown)
+    ds.ReferencedSeriesSequence = [series_of(shown.header, "ReferencedImageSequence")]
     ds.DisplayedAreaSelectionSequence = [_whole_image(shown)]
     ds.GraphicLayerSequence = [
         _layer(order, name) for order, name in enumerate((FINDINGS, NOTICE), start=1)
@@ -70,14 +70,6 @@ def presentation(exam: Exam, shown: Shown, number: int) -> Dataset:
     else:
         ds.ICCProfile = srgb()
     return ds
-
-
-def _images(shown: Shown) -> list[Dataset]:
-    (study,) = by_study([shown.header])
-    (series,) = study.ReferencedSeriesSequence
-    series.ReferencedImageSequence = series.ReferencedSOPSequence
-    del series.ReferencedSOPSequence
-    return [series]
 
 
 def _whole_image(shown: Shown) -> Dataset:
@@ -101,12 +93,12 @@ def _layer(order: int, name: str) -> Dataset:
     return layer
 
 
-def _annotation(shown: Shown, layer: str, graphics: list[Dataset], texts: list[Dataset]) -> Dataset:
+def _annotation(shown: Shown, layer: str, graphics: list[Dataset], words: list[Dataset]) -> Dataset:
     annotation = Dataset()
     annotation.ReferencedImageSequence = [reference(shown.header)]
     annotation.GraphicLayer = layer
-    if texts:
-        annotation.TextObjectSequence = texts
+    if words:
+        annotation.TextObjectSequence = words
     if graphics:
         annotation.GraphicObjectSequence = graphics
     return annotation

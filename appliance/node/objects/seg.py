@@ -10,7 +10,7 @@ from pydicom.uid import SegmentationStorage
 from mammosono.appliance.node.codes import ABNORMAL, BREAST, MASS, SIDES, dcm
 from mammosono.appliance.node.headers import COMPRESSION, copy
 from mammosono.appliance.node.objects.colour import cielab
-from mammosono.appliance.node.objects.evidence import referenced_series
+from mammosono.appliance.node.objects.evidence import series_of
 from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
 from mammosono.appliance.node.objects.instance import (
     CREATOR,
@@ -47,7 +47,7 @@ def segmentation(exam: Exam, shown: Shown, number: int) -> Dataset:
     if "LossyImageCompression" not in ds:
         ds.LossyImageCompression = "00"
     set_contributing(ds, shown.header)
-    ds.ReferencedSeriesSequence = _referenced(shown)
+    ds.ReferencedSeriesSequence = [series_of(shown.header, "ReferencedInstanceSequence")]
     ds.SegmentationType, ds.SegmentsOverlap = "BINARY", "UNDEFINED"
     ds.SegmentSequence = [
         _segment(exam, shown, segment, *found) for segment, found in enumerate(findings, start=1)
@@ -61,13 +61,6 @@ def segmentation(exam: Exam, shown: Shown, number: int) -> Dataset:
     ds.PixelData = pack_bits(masks.astype(np.uint8), pad=True)
     ds["PixelData"].VR = "OB"
     return ds
-
-
-def _referenced(shown: Shown) -> list[Dataset]:
-    (series,) = referenced_series(shown.header)
-    series.ReferencedInstanceSequence = series.ReferencedSOPSequence
-    del series.ReferencedSOPSequence
-    return [series]
 
 
 def _segment(exam: Exam, shown: Shown, number: int, place: int, finding: Finding) -> Dataset:
