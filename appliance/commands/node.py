@@ -17,6 +17,7 @@ from mammosono.appliance.commands.kit import Console, fail, say, say_json, setti
 
 if TYPE_CHECKING:
     from mammosono.appliance.node.config import NodeConfig
+    from mammosono.appliance.node.pairing import Rules
     from mammosono.appliance.node.patient_key import Names
     from mammosono.appliance.node.store import NodeStore, StoredReading
 
@@ -101,11 +102,12 @@ def run(config: ConfigOption = None) -> None:
 
 
 @node_app.command("list")
-def list_(as_json: JsonOption = False) -> None:
+def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the cases: what is read, what waits for its partner, what failed. No names."""
+    rules = load_config(config).rules
     store, _ = _open()
     rows = [_read_row(reading, store.now()) for reading in store.readings()]
-    rows += _waiting_rows(store)
+    rows += _waiting_rows(store, rules)
     if as_json:
         say_json(json.dumps({"cases": rows}))
         return
@@ -250,9 +252,9 @@ def _read_row(reading: StoredReading, now: float) -> dict[str, Any]:
     }
 
 
-def _waiting_rows(store: NodeStore) -> list[dict[str, Any]]:
+def _waiting_rows(store: NodeStore, rules: Rules) -> list[dict[str, Any]]:
     """What was not posted yet, and why not."""
-    from mammosono.appliance.node.pairing import Rules, cases, conflicts
+    from mammosono.appliance.node.pairing import cases, conflicts
 
     posted = {reading.case for reading in store.readings()}
     by_patient: dict[str, list[Any]] = {}
@@ -261,7 +263,7 @@ def _waiting_rows(store: NodeStore) -> list[dict[str, Any]]:
     rows = []
     for instances in by_patient.values():
         in_conflict = conflicts(instances)
-        for case in cases(instances, Rules()):
+        for case in cases(instances, rules):
             if case.key in posted:
                 continue
             received = max(each.received for each in instances if each.exam in case.exams)
@@ -285,8 +287,11 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _described(reading: StoredReading) -> dict[str, Any]:
-    left_out = Counter(f"{each.modality.value} {each.reason or 'one_too_many'}"
-                       for each in reading.left_out)  # fmt: skip
+    from mammosono.appliance.node.pairing import IMAGES_LEFT_OUT
+
+    left_out = Counter(
+        f"{each.modality.value} {each.reason or IMAGES_LEFT_OUT}" for each in reading.left_out
+    )
     document = reading.document or {}
     return {
         "version": reading.version,

@@ -7,9 +7,10 @@ Whether a picture can be read, and what it shows, is asked of the appliance's ow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from mammosono.appliance.errors import IntakeError
-from mammosono.appliance.identity import Identity
+from mammosono.appliance.identity import Identity, day_of
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
 from mammosono.appliance.intake.dicom_parse import parse
@@ -85,7 +86,8 @@ class Refused:
 class Header:
     """What pairing needs of a file; it says who the patient is, and has no repr.
 
-    patient_id: ID and issuer, normalised. side: "L", "R" or empty. place: series and instance
+    patient_id: ID and issuer, normalised. day: of the study, which all of it share; where that is
+    not stated, of the image. side: "L", "R" or empty. place: series and instance
     number, for an order. reason, unread: as of pairing.Instance.
     """
 
@@ -94,6 +96,7 @@ class Header:
     study: str
     patient_id: tuple[str, str]
     identity: Identity
+    day: date | None
     side: str
     place: str
     reason: str = ""
@@ -145,6 +148,7 @@ def admit(
         study=study,
         patient_id=whose.patient_id,
         identity=whose,
+        day=day_of(_one(description, "StudyDate")) or whose.taken,
         side=side.value if side else "",
         place=".".join(_number(description, word) for word in ("SeriesNumber", "InstanceNumber")),
         reason=reason,

@@ -120,11 +120,12 @@ class BoundedServer(AssociationServer):
         connections: int,
         connections_per_address: int,
         has_room: Callable[[], bool],
-        turned_away: Callable[[str], None],
+        turned_away: Callable[[str, str], None],
         ended: Callable[[Association], None],
     ) -> None:
         """addresses: who may connect. has_room: whether the disk may be written on. turned_away:
-        told of each address that was closed. ended: told of each association once it is over."""
+        told of each connection that was closed, why and of which address. ended: told of each
+        association once it is over."""
         self._addresses = addresses
         self._connections, self._per_address = connections, connections_per_address
         self.has_room, self._turned_away, self.ended = has_room, turned_away, ended
@@ -147,14 +148,13 @@ class BoundedServer(AssociationServer):
     def verify_request(self, request: object, client_address: Any) -> bool:
         address = plain_address(client_address[0])
         others = [plain_address(each.requestor.address) for each in self.active_associations]
-        if (
-            address in self._addresses
-            and others.count(address) < self._per_address
-            and len(others) < self._connections
-        ):
-            return True
-        self._turned_away(address)
-        return False
+        if address not in self._addresses:
+            self._turned_away("address_unknown", address)
+            return False
+        if others.count(address) >= self._per_address or len(others) >= self._connections:
+            self._turned_away("too_many", address)
+            return False
+        return True
 
     def handle_error(self, request: object, client_address: Any) -> None:
         """A connection failed before there was an association. Whatever it was ends here."""

@@ -74,7 +74,7 @@ class Receiver(Protocol):
 
     def turned_away(self, outcome: str, title: str, address: str) -> None: ...
 
-    def store_image(self, instance: Instance, file: Path) -> bool:
+    def store_image(self, association: str, instance: Instance, file: Path) -> bool:
         """Keep it; False if it was there. It is on the disk on return. Raises StorageError."""
 
     def counted(self, outcome: str) -> None: ...
@@ -155,7 +155,7 @@ class Listener:
                 connections=_HALF * config.max_associations,
                 connections_per_address=config.connections_per_address,
                 has_room=lambda: receiver.has_room(1 / _HALF),
-                turned_away=self._unknown_address,
+                turned_away=lambda why, address: receiver.turned_away(why, "unknown", address),
                 ended=self._ended,
             )
         except OSError as error:
@@ -185,9 +185,6 @@ class Listener:
             association.abort()
         for association in self._server.active_associations:
             association.join(HANDSHAKE_S)
-
-    def _unknown_address(self, address: str) -> None:
-        self._receiver.turned_away("address_unknown", "unknown", address)
 
     def _requested(self, event: Event) -> None:
         """Refuse who is not in the table with this title and this address."""
@@ -247,7 +244,7 @@ class Listener:
             header, f"{sender.ae_title}@{sender.address}", sender.issuer, self._receiver.now()
         )
         try:
-            new = self._receiver.store_image(instance, file)
+            new = self._receiver.store_image(visit.name, instance, file)
         except StorageError as error:
             logger.error("an image could not be stored: %s", error)
             return self._left(error.code, OUT_OF_RESOURCES)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, write_to_textfile
 
-ASSOCIATIONS = ("accepted", "address_unknown", "title_unknown", "no_room")
-
 
 class NodeMetrics:
     def __init__(self) -> None:

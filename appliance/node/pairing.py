@@ -86,7 +86,7 @@ class Instance:
 class Case:
     """What is read together.
 
-    key: of its exams, the same for ever. images: mammograms first. left_out: those not read.
+    key: of its exams' days, the same for ever. images: mammograms first. left_out: those not read.
     no_negative: codes of why it cannot be negative, whatever is seen. side: of the breast, where
     each is read by itself. paired: it is of an exam of either modality.
     """
@@ -101,7 +101,7 @@ class Case:
 
     @property
     def paired(self) -> bool:
-        return len(self.exams) > 1
+        return len({exam.rpartition(".")[2] for exam in self.exams}) > 1
 
     @property
     def content(self) -> str:
@@ -117,10 +117,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class _Exam:
-    """One modality's images of one study."""
+    """One modality's images of one day: some sites open a study for each breast. Where the day is
+    not known, or they contradict each other, those of one study.
+
+    parts: keys of what it consists of, by study, as of Instance.exam.
+    """
 
     key: str
-    study: str
+    parts: tuple[str, ...]
+    studies: frozenset[str]
     modality: Modality
     instances: tuple[Instance, ...]
 
@@ -151,7 +156,7 @@ class _Exam:
 
     def days_from(self, other: _Exam) -> int | None:
         """0 within one study; None where a date is missing."""
-        if self.study == other.study:
+        if self.studies & other.studies:
             return 0
         if self.day is None or other.day is None:
             return None
@@ -176,21 +181,37 @@ def cases(instances: Iterable[Instance], rules: Rules) -> list[Case]:
 def conflicts(instances: Iterable[Instance]) -> set[str]:
     """Exams of one patient that contradict themselves, or one another, on birth date or sex."""
     exams = _exams(instances)
-    found = {exam.key for exam in exams if exam.in_conflict}
+    found = {part for exam in exams if exam.in_conflict for part in exam.parts}
     for one, other in product(exams, exams):
         if not one.agrees(other):
-            found |= {one.key, other.key}
+            found |= {*one.parts, *other.parts}
     return found
 
 
 def _exams(instances: Iterable[Instance]) -> list[_Exam]:
-    by_key: dict[str, list[Instance]] = {}
+    by_study: dict[str, list[Instance]] = {}
     for each in sorted(instances, key=lambda each: (each.place, each.key)):
-        by_key.setdefault(each.exam, []).append(each)
-    return [
-        _Exam(key, members[0].study, members[0].modality, tuple(members))
-        for key, members in sorted(by_key.items())
-    ]
+        by_study.setdefault(each.exam, []).append(each)
+    by_day: dict[str, list[_Exam]] = {}
+    for key, own in sorted(by_study.items()):
+        exam = _exam(key, own)
+        named = key if exam.day is None else f"{own[0].patient}.{exam.modality.value}.{exam.day}"
+        by_day.setdefault(named, []).append(exam)
+    exams = []
+    for key, parts in by_day.items():
+        together = _exam(key, [each for part in parts for each in part.instances])
+        exams += parts if together.in_conflict else [together]
+    return exams
+
+
+def _exam(key: str, instances: Sequence[Instance]) -> _Exam:
+    return _Exam(
+        key,
+        tuple(sorted({each.exam for each in instances})),
+        frozenset(each.study for each in instances),
+        instances[0].modality,
+        tuple(instances),
+    )
 
 
 _Candidate = tuple[int, _Exam, _Exam]
@@ -208,7 +229,8 @@ def _candidates(exams: Sequence[_Exam], rules: Rules) -> Iterable[_Candidate]:
 def _nearest_first(candidate: _Candidate) -> tuple[int, bool, int, str, str]:
     days, one, other = candidate
     # Of two as near, those of one study, then the later ones.
-    return days, one.study != other.study, -(one.day or 0) - (other.day or 0), one.key, other.key
+    apart = not one.studies & other.studies
+    return days, apart, -(one.day or 0) - (other.day or 0), one.key, other.key
 
 
 def _cases_of(group: Sequence[_Exam], exams: Sequence[_Exam], rules: Rules) -> Iterable[Case]:
@@ -240,7 +262,7 @@ def _case(
     return Case(
         key=_digest(*sorted(keys), side),
         patient=group[0].instances[0].patient,
-        exams=tuple(sorted(keys)),
+        exams=tuple(sorted(part for exam in group for part in exam.parts)),
         images=tuple(read),
         left_out=(*over, *excluded),
         no_negative=tuple(sorted(codes)),
@@ -273,7 +295,10 @@ def _digest(*words: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
+    """An image, in an association that is open; none is named where nobody is connected."""
+
     instance: Instance
+    association: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,12 +389,24 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """An association that is open. exams: of which it has brought images."""
+
+    sender: str
+    exams: frozenset[str] = frozenset()
+
+    def may_bring(self, exam: str, senders: Collection[str]) -> bool:
+        """More of an exam that these senders gave: it has brought some, or nothing at all yet."""
+        return self.sender in senders and (not self.exams or exam in self.exams)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """patients by key. open: the sender of each association that is open. restless: the patients
+    """patients by key. open: associations by name. restless: the patients
     of whom something is gathering; the others are looked at every hour. swept: when last."""
 
     patients: Mapping[str, Patient] = field(default_factory=lambda: MappingProxyType({}))
-    open: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    open: Mapping[str, Visit] = field(default_factory=lambda: MappingProxyType({}))
     restless: frozenset[str] = frozenset()
     swept: float = -inf
 
@@ -395,7 +432,7 @@ def step(state: State, event: Event, now: float, rules: Rules) -> tuple[State, t
     if isinstance(event, Ticked):
         return _ticked(state, now, rules)
     if isinstance(event, Opened):
-        return replace(state, open={**state.open, event.association: event.sender}), ()
+        return replace(state, open={**state.open, event.association: Visit(event.sender)}), ()
     if isinstance(event, Closed):
         return _closed(state, event, now), ()
     patients = dict(state.patients)
@@ -404,6 +441,7 @@ def step(state: State, event: Event, now: float, rules: Rules) -> tuple[State, t
     elif isinstance(event, Arrived):
         patient = patients.get(event.instance.patient, Patient())
         patients[event.instance.patient] = _with(patient, event.instance, now)
+        state = replace(state, open=_brought(state.open, event))
     elif event.patient in patients and event.case in patients[event.patient].posted:
         patient = patients[event.patient]
         settled = replace(patient.posted[event.case], settled=True)
@@ -432,14 +470,22 @@ def merged(known: Instance, again: Instance) -> Instance:
     return known if same else replace(known, contradicted=True)
 
 
+def _brought(open_: Mapping[str, Visit], event: Arrived) -> Mapping[str, Visit]:
+    visit = open_.get(event.association)
+    if visit is None or event.instance.exam in visit.exams:
+        return open_
+    exams = visit.exams | {event.instance.exam}
+    return {**open_, event.association: replace(visit, exams=exams)}
+
+
 def _closed(state: State, event: Closed, now: float) -> State:
-    """The quiet time of what its sender gave begins anew: there may be another association."""
-    sender = state.open.get(event.association)
-    left = {name: each for name, each in state.open.items() if name != event.association}
+    """The quiet time of what it brought begins anew: there may be another association."""
+    left = dict(state.open)
+    visit = left.pop(event.association, None)
     patients = dict(state.patients)
-    for key in state.restless & patients.keys():
+    for key in state.restless & patients.keys() if visit else ():
         gathering = {
-            exam: replace(each, last=now) if sender in each.senders else each
+            exam: replace(each, last=now) if visit and exam in visit.exams else each
             for exam, each in patients[key].gathering.items()
         }
         patients[key] = replace(patients[key], gathering=gathering)
@@ -448,12 +494,12 @@ def _closed(state: State, event: Closed, now: float) -> State:
 
 def _ticked(state: State, now: float, rules: Rules) -> tuple[State, tuple[Action, ...]]:
     all_of_them = now - state.swept >= _SWEEP_S
-    senders = frozenset(state.open.values())
+    visits = tuple(state.open.values())
     patients = dict(state.patients)
     restless: set[str] = set()
     actions: list[Action] = []
     for key in sorted(patients if all_of_them else state.restless & patients.keys()):
-        after, own = _due(_stilled(patients[key], senders, now, rules), now, rules)
+        after, own = _due(_stilled(patients[key], visits, now, rules), now, rules)
         actions += own
         patients[key] = after
         if any(each.first < inf for each in after.gathering.values()):
@@ -464,11 +510,13 @@ def _ticked(state: State, now: float, rules: Rules) -> tuple[State, tuple[Action
     return State(patients, state.open, frozenset(restless), swept), tuple(actions)
 
 
-def _stilled(patient: Patient, senders: frozenset[str], now: float, rules: Rules) -> Patient:
-    """With the gathering of each exam ended that is quiet, and no sender of which is connected."""
+def _stilled(patient: Patient, open_: Sequence[Visit], now: float, rules: Rules) -> Patient:
+    """With the gathering of each exam ended that is quiet, and of which nobody who is connected may
+    bring more."""
     gathering = {
         exam: each.ended
-        if now - each.last >= rules.quiet_s and not each.senders & senders
+        if now - each.last >= rules.quiet_s
+        and not any(visit.may_bring(exam, each.senders) for visit in open_)
         else each
         for exam, each in patient.gathering.items()
     }
@@ -514,10 +562,11 @@ def _age(patient: Patient, exams: Collection[str], now: float) -> float:
 def _expired(patient: Patient, own: Sequence[Case], now: float, rules: Rules) -> list[str]:
     """Instances that are kept no longer: a case's all at once, so that none is left alone."""
     in_cases = {exam for case in own for exam in case.exams}
+    paired = {case.exams for case in own if case.paired}
     alone = sorted({each.exam for each in patient.instances.values()} - in_cases)
     expired: set[str] = set()
     for exams in {case.exams for case in own} | {(exam,) for exam in alone}:
-        read = len(exams) > 1 or rules.report_alone
+        read = exams in paired or rules.report_alone
         days = rules.held_days if read else rules.window_days
         unsettled = any(
             not patient.posted[case.key].settled

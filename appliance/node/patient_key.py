@@ -51,7 +51,7 @@ class Names:
             modality=header.modality,
             sender=sender,
             received=received,
-            day=identity.taken.toordinal() if identity.taken else None,
+            day=header.day.toordinal() if header.day else None,
             birth=self._stated("birth", patient, identity.birth_date),
             sex=self._stated("sex", patient, identity.sex),
             side=header.side,

@@ -143,10 +143,10 @@ class NodeService:
         logger.warning("a connection of %s from %s was refused: %s", title, address, outcome)
         self._record(events.association_refused(title, address))
 
-    def store_image(self, instance: Instance, file: Path) -> bool:
+    def store_image(self, association: str, instance: Instance, file: Path) -> bool:
         with self._lock:
             new = self.store.add(instance, file)
-            self._tell(Arrived(instance))
+            self._tell(Arrived(instance, association))
             return new
 
     def counted(self, outcome: str) -> None:

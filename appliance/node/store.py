@@ -53,13 +53,14 @@ CREATE TABLE readings (
     content     TEXT NOT NULL,
     study_id    TEXT NOT NULL,
     images      TEXT NOT NULL,              -- JSON: keys of the images, in the order posted
-    left_out    TEXT NOT NULL,              -- JSON: key, modality and reason of each not read
+    left_out    TEXT NOT NULL,              -- JSON: of each not read, see LeftOut
     no_negative TEXT NOT NULL,              -- JSON: codes
     side        TEXT NOT NULL,
     forced      INTEGER NOT NULL,
     status      TEXT NOT NULL CHECK (status IN ('waiting', 'read', 'failed')),
     problem     TEXT NOT NULL DEFAULT '',
     document    BLOB,
+    read_at     REAL,                       -- seconds since 1970, by this machine's clock
     at          REAL NOT NULL,              -- of the status
     written     INTEGER NOT NULL DEFAULT 0, -- what is made of the result is in the outbox
     PRIMARY KEY (case_key, version),
@@ -88,17 +89,20 @@ class Status(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An image of the case that is not read, and why: a code, or empty for one too many."""
+    """An image of the case that is not read. reason: a code, or empty for one too many. failed: it
+    should have been read, so that nothing is negative without it."""
 
     key: str
     modality: Modality
     reason: str
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
     """A case as it was posted. images: (modality, file) in the order posted, which is that of the
-    document. document: the result, once it is read. at: shelf time of the status. written: what is
+    document. document: the result, once it is read, and read_at when by this machine's clock, in
+    seconds since 1970. at: shelf time of the status. written: what is
     made of the result waits in the outbox, or is sent."""
 
     case: str
@@ -114,6 +118,7 @@ class StoredReading:
     status: Status
     problem: str
     document: dict[str, Any] | None
+    read_at: float | None
     at: float
     written: bool
 
@@ -133,7 +138,7 @@ class NodeStore:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder = folder
+        self._folder, self._wall = folder, wall
         self._lock = threading.RLock()
         with disk_errors(folder):
             files.make_folder(folder)
@@ -211,7 +216,10 @@ class NodeStore:
     def begin(self, post: Post) -> StoredReading | None:
         """Put down that the case is to be read; None if its images were forgotten meanwhile."""
         case = post.case
-        left_out = [[each.key, each.modality.value, each.reason] for each in case.left_out]
+        left_out = [
+            [each.key, each.modality.value, each.reason, each.unread or each.eligible]
+            for each in case.left_out
+        ]
         with self._lock, disk_errors(self._folder), self._transaction():
             if any(self._instance(each.key) is None for each in case.images):
                 return None
@@ -325,10 +333,13 @@ class NodeStore:
     ) -> bool:
         with self._lock, disk_errors(self._folder):
             done = self._db.execute(
-                "UPDATE readings SET status = ?, problem = ?, document = ?, at = ? "
+                "UPDATE readings SET status = ?, problem = ?, document = ?, read_at = ?, at = ? "
                 "WHERE case_key = ? AND version = ?",
-                (status, problem, document, self.now(), reading.case, reading.version),
-            )
+                (
+                    status, problem, document, self._wall() if document else None, self.now(),
+                    reading.case, reading.version,
+                ),
+            )  # fmt: skip
             return done.rowcount == 1
 
     def _instance(self, key: str) -> Instance | None:
@@ -361,8 +372,8 @@ class NodeStore:
                 (Modality(modality), self.path(key)) for key, modality in json.loads(row["images"])
             ),
             left_out=tuple(
-                LeftOut(key, Modality(modality), reason)
-                for key, modality, reason in json.loads(row["left_out"])
+                LeftOut(key, Modality(modality), reason, failed)
+                for key, modality, reason, failed in json.loads(row["left_out"])
             ),
             no_negative=tuple(json.loads(row["no_negative"])),
             side=row["side"],
@@ -370,6 +381,7 @@ class NodeStore:
             status=Status(row["status"]),
             problem=row["problem"],
             document=json.loads(row["document"]) if with_document and row["document"] else None,
+            read_at=row["read_at"],
             at=row["at"],
             written=bool(row["written"]),
         )

@@ -973,15 +973,15 @@ DICOM = (
     mutant(
         "an unknown address is closed at the accept",
         f"{DICOM_NODE}/bounds.py",
-        "            address in self._addresses\n",
-        "            address\n",
+        "        if address not in self._addresses:",
+        "        if False:",
         "test_an_unknown_address_is_closed_before_it_has_said_a_word",
     ),
     mutant(
         "an address has few DICOM connections",
         f"{DICOM_NODE}/bounds.py",
-        "            and others.count(address) < self._per_address\n",
-        "",
+        "        if others.count(address) >= self._per_address or len(others)",
+        "        if len(others)",
         "test_silent_connections_of_one_address_are_few_and_nobody_else_waits_for_them",
     ),
     mutant(
@@ -1076,7 +1076,7 @@ DICOM = (
     mutant(
         "the quiet time waits for who is connected",
         f"{DICOM_NODE}/pairing.py",
-        " and not each.senders & senders",
+        "        and not any(visit.may_bring(exam, each.senders) for visit in open_)\n",
         "",
         "test_the_quiet_time_never_ends_while_a_sender_of_the_exam_is_connected",
     ),

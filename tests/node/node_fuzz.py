@@ -86,7 +86,7 @@ def damage(port: int, count: int, seed: int) -> None:
 def main() -> None:
     import tempfile
 
-    from node_bench import echo, node, rss_mib
+    from node_bench import echo, node, rss_mib, until
 
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as folder, node(Path(folder)) as started:
@@ -94,6 +94,7 @@ def main() -> None:
         before = rss_mib()
         damage(started.port, count, 1)
         grown = rss_mib() - before
+        until(lambda: not started.listener._server.active_associations)
         alive = echo(started.port)
     sys.stdout.write(f"{count} damaged; memory grew by {grown:.0f} MiB; alive: {alive}\n")
     sys.exit(0 if alive and grown < 64 else 1)

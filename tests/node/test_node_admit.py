@@ -220,3 +220,11 @@ def test_birth_date_and_sex_are_compared_within_a_patient_alone() -> None:
     assert (unknown.birth, unknown.sex) == ("", "")
     again = NAMES.instance(header(images.ultrasound(2)), "a", "", 0.0)
     assert replace(again, key=one.key, place=one.place) == one
+
+
+def test_an_image_is_of_the_day_of_its_study_and_without_one_of_its_own() -> None:
+    """Or an examination at midnight would be of two days, and a late image move its exam."""
+    dated = images.ultrasound(StudyDate="20261105", AcquisitionDate="20261106")
+    assert str(header(dated).day) == "2026-11-05"
+    undated = images.ultrasound(StudyDate="", AcquisitionDate="20261106")
+    assert str(header(undated).day) == "2026-11-06"

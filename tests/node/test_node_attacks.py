@@ -132,7 +132,7 @@ def test_silent_connections_of_one_address_are_few_and_nobody_else_waits_for_the
             begun = time.monotonic()
             assert echo(started.port)
             assert time.monotonic() - begun < 5
-            until(lambda: started.count("associations_total", outcome="address_unknown") >= 196)
+            until(lambda: started.count("associations_total", outcome="too_many") >= 196)
             until(lambda: not started.listener._server.active_associations, 30)
         finally:
             for peer in silent:

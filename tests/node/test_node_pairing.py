@@ -73,7 +73,8 @@ class Node:
     def tell(self, *events: Event) -> None:
         for event in events:
             if isinstance(event, Arrived):
-                event = Arrived(replace(event.instance, received=self.now))
+                received = replace(event.instance, received=self.now)
+                event = Arrived(received, event.association)
                 self.stored.setdefault(event.instance.key, event.instance)
             self.state, actions = step(self.state, event, self.now, self.rules)
             self.actions += actions
@@ -87,8 +88,8 @@ class Node:
                     for key in each.instances:
                         del self.stored[key]
 
-    def come(self, *instances: Instance) -> None:
-        self.tell(*map(Arrived, instances))
+    def come(self, *instances: Instance, by: str = "") -> None:
+        self.tell(*(Arrived(each, by) for each in instances))
 
     def wait(self, seconds: float, every: float = 30.0) -> None:
         end = self.now + seconds
@@ -163,16 +164,19 @@ def test_a_pair_is_removed_at_once_when_its_last_image_has_been_kept_long_enough
 
 
 def test_the_quiet_time_never_ends_while_a_sender_of_the_exam_is_connected() -> None:
+    """Also one that has brought nothing yet, or this exam's images beside another's."""
     node = Node(replace(RULES, gather_max_s=1e9))
-    node.tell(Opened("1", "MG1@10.0.0.5"))
-    node.come(*PAIR)
-    node.wait(5000)
-    assert not node.posts
-    node.tell(Closed("1"))
-    node.wait(59)
-    assert not node.posts
-    node.wait(1)
-    assert len(node.posts) == 1
+    for number, brought in enumerate(([], [*PAIR], [image("x", MG, "eve"), *PAIR])):
+        node.come(*PAIR, image(f"late{number}", US))
+        node.tell(Opened("1", "MG1@10.0.0.5"))
+        node.come(*brought, by="1")
+        node.wait(5000)
+        assert len(node.posts) == number
+        node.tell(Closed("1"))
+        node.wait(59)
+        assert len(node.posts) == (number if brought else number + 1)
+        node.wait(1)
+        assert len(node.posts) == number + 1
 
 
 def test_an_association_of_another_sender_holds_up_nothing() -> None:
@@ -181,6 +185,32 @@ def test_an_association_of_another_sender_holds_up_nothing() -> None:
     node.come(*PAIR)
     node.wait(60)
     assert len(node.posts) == 1
+
+
+def test_a_sender_that_is_always_connected_holds_up_nobody_of_whom_it_brings_nothing() -> None:
+    """As a PACS that forwards everything: its associations overlap all day long."""
+    node = Node()
+    node.come(*PAIR)
+    for number in range(10):
+        node.tell(Opened(str(number), "MG1@10.0.0.5"))
+        node.come(image(str(number), MG, f"p{number}"), by=str(number))
+        node.tell(*[Closed(str(number - 1))] * (number > 0))
+        node.wait(10)
+    assert len(node.posts) == 1
+
+
+def test_studies_of_one_day_and_modality_are_one_exam() -> None:
+    """Some sites open one for each breast."""
+    left, right = image("l", US, study="left"), image("r", US, study="right")
+    (case,) = [case for case in cases([PAIR[0], left, right], RULES) if case.paired]
+    assert keys(case) == ["ann/m1", "ann/l", "ann/r"]
+    assert case.no_negative == ()
+    before = [case for case in cases([PAIR[0], left], RULES) if case.paired]
+    assert [each.key for each in before] == [case.key]
+    apart = [replace(left, birth="one"), replace(right, birth="two")]
+    (case,) = [case for case in cases([PAIR[0], *apart], RULES) if case.paired]
+    assert len(case.images) == 2
+    assert case.no_negative == (IDENTITY_CONFLICT,)
 
 
 def test_an_exam_that_never_ends_is_read_after_the_longest_time_and_again_when_it_has_ended() -> (
@@ -220,7 +250,7 @@ def test_a_late_image_waits_for_the_reading_under_way() -> None:
     node = Node(settle=False)
     node.come(*PAIR)
     node.wait(60)
-    node.come(image("u2", US))
+    node.come(image("u2", US, day=DAY + 3))
     node.wait(600)
     assert len(node.posts) == 1
     node.tell(Settled("ann", node.posts[0].case.key))
@@ -329,14 +359,18 @@ def test_a_patient_that_is_forgotten_is_read_no_more() -> None:
     assert not node.state.patients
 
 
-IMAGES = st.lists(
-    st.builds(
-        lambda patient, study, modality, number, day, birth, reason, side: image(
+@st.composite
+def several(draw: st.DrawFn) -> list[Instance]:
+    """Images of three patients in up to three studies, each of one day, or of none."""
+    day = st.sampled_from([DAY, DAY + 1, DAY + 2, DAY + 50, DAY + 70, None])
+    days = {study: draw(day) for study in ("s1", "s2", "s3")}
+    images = st.builds(
+        lambda patient, study, modality, number, birth, reason, side: image(
             f"{study}-{modality.value}-{number}",
             modality,
             patient,
             study,
-            day=DAY + day,
+            day=days[study],
             birth=birth,
             reason=reason,
             side=side,
@@ -345,15 +379,14 @@ IMAGES = st.lists(
         st.sampled_from(["s1", "s2", "s3"]),
         st.sampled_from([MG, US]),
         st.integers(0, 3),
-        st.sampled_from([0, 1, 2, 50, 70]),
         st.sampled_from(["", "one", "one", "two"]),
         st.sampled_from(["", "", "", "doppler"]),
         st.sampled_from(["", "L", "R"]),
-    ),
-    min_size=1,
-    max_size=14,
-    unique_by=lambda each: each.key,
-)
+    )
+    return draw(st.lists(images, min_size=1, max_size=14, unique_by=lambda each: each.key))
+
+
+IMAGES = several()
 BOTH = st.sampled_from([RULES, replace(RULES, by="breast"), replace(RULES, max_images=2)])
 
 
@@ -441,7 +474,7 @@ def test_an_eligible_image_that_was_not_read_within_the_window_always_forbids_a_
         near = [
             each
             for each in unread
-            if each.day is not None and any(abs(each.day - day) == 0 for day in days)
+            if each.day is None or not days or min(abs(each.day - day) for day in days) <= 60
         ]
         if near:
             assert case.no_negative

@@ -179,7 +179,8 @@ def test_a_negative_stands_only_if_every_image_that_was_to_be_read_was(tmp_path:
     assert first.document is not None
     assert second.document is not None
     assert first.document["verdict"] == "negative"
-    assert [each.reason for each in first.left_out] == ["multi_frame"]
+    assert [(each.reason, each.failed) for each in first.left_out] == [("multi_frame", False)]
+    assert ("unsupported_dicom", True) in [(each.reason, each.failed) for each in second.left_out]
     assert second.study_id == first.study_id
     assert second.document["verdict"] == "indeterminate"
     assert second.document["reasons"] == ["unsupported_dicom"]
@@ -342,7 +343,7 @@ def test_nobody_is_named_outside_the_held_files_nor_anywhere_after_forget(
             assert held
             assert all(name.startswith("node/held/") for name in held), held
             assert not any(word.decode() in caplog.text for word in words)
-            write_config(started.state, appliance)
+            write_config(started.state, str(appliance.base_url))
             monkeypatch.setenv("MAMMOSONO_STATE", str(started.state))
             wrong = CliRunner().invoke(
                 app, ["node", "forget", "--patient-id", "PATIENT-77", "--issuer", "ELSE"]
@@ -364,12 +365,9 @@ def test_nobody_is_named_outside_the_held_files_nor_anywhere_after_forget(
     assert not any(word.decode() in log for word in words)
 
 
-def write_config(state: Path, appliance: httpx.Client) -> None:
+def write_config(state: Path, url: str) -> None:
     file = state / "dicom.toml"
-    file.write_text(
-        f'[box]\nurl = "{appliance.base_url}"\n[[sender]]\nae_title = "MG1"\n'
-        'address = "127.0.0.1"\n'
-    )
+    file.write_text(f'[box]\nurl = "{url}"\n[[sender]]\nae_title = "MG1"\naddress = "127.0.0.1"\n')
     file.chmod(0o600)
 
 
@@ -382,6 +380,7 @@ def test_list_and_show_say_how_cases_stand_without_names(
         send(started.port, [*files, alone])
         (reading,) = read(started)
         monkeypatch.setenv("MAMMOSONO_STATE", str(started.state))
+        write_config(started.state, "http://127.0.0.1:1")
         listed = CliRunner().invoke(app, ["node", "list", "--json"])
         rows = json.loads(listed.output)["cases"]
         assert [(row["images"], row["state"]) for row in rows] == [

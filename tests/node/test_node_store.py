@@ -152,6 +152,7 @@ def test_a_case_goes_from_waiting_to_read_and_its_document_outlives_a_restart(
     (kept,) = world.open().versions(begun.case[:6])
     assert (kept.status, kept.document) == (Status.READ, {"verdict": "positive"})
     assert not kept.written
+    assert kept.read_at == world.time
 
 
 def test_a_case_that_failed_says_why(world: World) -> None:
