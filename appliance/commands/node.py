@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -51,6 +52,9 @@ def run(config: ConfigOption = None) -> None:
     from mammosono.appliance.node import commitment, sender
     from mammosono.appliance.node.listener import Listener, ListenerRefused
     from mammosono.appliance.node.outbox import FOLDER, Outbox, OutboxError
+    from mammosono.appliance.node.service import FOLDER as NODE
+    from mammosono.appliance.node.store import held
+    from mammosono.appliance.node.writing import writer
 
     loaded = load_config(config)
     environment = settings()
@@ -63,14 +67,19 @@ def run(config: ConfigOption = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        service = NodeService(loaded, state)
         outbox = Outbox(state / FOLDER)
+        path = partial(held, state / NODE)
+        write = writer(outbox, loaded.destinations, path)
+        service = NodeService(loaded, state, write=write)
     except (StorageError, SecretLost, OutboxError, OSError) as error:
         _refuse(error)
     try:
         with (
             sender.running(
-                outbox, loaded.destinations, keep_s=loaded.keep.results_days * sender.DAY_S
+                outbox,
+                loaded.destinations,
+                keep_s=loaded.keep.results_days * sender.DAY_S,
+                told=service.sent,
             ),
             Listener(
                 loaded,

@@ -1,4 +1,4 @@
-"""`mammosono node check`, `outbox`, `send` and `conformance`: what goes out to the PACS."""
+"""`mammosono node check`, `outbox`, `send`, `fetch` and `conformance`: our side of the PACS."""
 
 from __future__ import annotations
 
@@ -83,6 +83,47 @@ def send(
         )
     count = box.send_again(cases.pop(), to)
     say(f"{count} objects wait to be sent." if count else "All of it waits to be sent already.")
+
+
+def fetch(
+    source: Annotated[
+        str, typer.Option("--from", metavar="NAME", help="The destination that has the exams.")
+    ],
+    patient_id: Annotated[str, typer.Option("--patient-id", metavar="ID")] = "",
+    issuer: Annotated[str, typer.Option(metavar="X", help="Of the ID.")] = "",
+    dates: Annotated[
+        str, typer.Option(metavar="DATES", help="Of the studies: 20261101 or 20261101-20261130.")
+    ] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Have a PACS send the mammograms and ultrasound of a patient, or of some days, to the node.
+
+    `mammosono node run` takes them, as if they had just been made.
+    """
+    require_extra()
+    from mammosono.appliance.node import query
+    from mammosono.appliance.node.association import Rejected
+    from mammosono.appliance.node.destinations import Dimse
+    from mammosono.appliance.node.probe import Unreachable
+    from mammosono.appliance.node.quiet import quiet_libraries
+
+    quiet_libraries()
+    ways = {each.name: each.way for each in load_config(config).destinations}
+    way = ways.get(source)
+    if not isinstance(way, Dimse):
+        known = ", ".join(name for name, each in ways.items() if isinstance(each, Dimse)) or "none"
+        fail(f"there is no such destination that speaks DICOM; there are: {known}", "unknown_place")
+    total = query.Moved()
+    try:
+        found = query.find(way, patient_id=patient_id, issuer=issuer, dates=dates)
+        for series, moved in query.fetch(way, found):
+            total += moved
+            say(f"{series.modality} of {series.date}: {moved.stored} images")
+    except (query.QueryFailed, Rejected, Unreachable) as error:
+        fail(str(error), "not_fetched", source)
+    if total.failed:
+        fail(f"{total.failed} images did not come; node run says why", "not_fetched", source)
+    say(f"{total.stored} images came." if found else "The PACS has no such exam.")
 
 
 def conformance() -> None:

@@ -137,7 +137,8 @@ def _object(name: str, context: ObjectContext, association: Association) -> Chec
     return fail(
         topic,
         f"it takes no {context.name}",
-        f'have it take {context.sop_class}, or take "{context.kind.value}" out of its objects',
+        f"have it take {context.sop_class}; what it does not take is refused, the rest is sent\n"
+        f'or take "{context.kind.value}" out of its objects',
     )
 
 

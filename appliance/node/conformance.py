@@ -8,6 +8,7 @@ from itertools import groupby
 
 from pydicom.uid import UID
 
+from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import admit, association, bounds, commitment, outbox, stow
 from mammosono.appliance.node.config import NodeConfig
 from mammosono.appliance.node.contexts import (
@@ -18,6 +19,7 @@ from mammosono.appliance.node.contexts import (
     OBJECTS,
     STORAGE_COMMITMENT,
     STUDY_ROOT_FIND,
+    STUDY_ROOT_MOVE,
     UNCOMPRESSED,
     VERIFICATION,
     Use,
@@ -58,7 +60,12 @@ tested to be current; not edited by hand. Its order is that of DICOM PS3.2.
             *((each.name, "no", _provider(each.use)) for each in IMAGES),
             *((each.name, _user(each.kind in DEFAULT_OBJECTS), "no") for each in OBJECTS),
             ("Storage Commitment Push Model", "where configured", "no"),
-            ("Study Root Query/Retrieve, FIND", "where a commitment does not come", "no"),
+            (
+                "Study Root Query/Retrieve, FIND",
+                "where a commitment does not come; by `mammosono node fetch`",
+                "no",
+            ),
+            ("Study Root Query/Retrieve, MOVE", "by `mammosono node fetch`", "no"),
             ("Verification", "by `mammosono node check`, and with every association", "yes"),
             ("STOW-RS (store transaction)", "where configured", "no"),
         ],
@@ -159,6 +166,7 @@ rejection that is permanent (unknown AE title) is not tried again."""
                 "",
             ),
             ("Study Root Query/Retrieve, FIND", f"`{STUDY_ROOT_FIND}`", _SYNTAXES_PLAIN, "SCU", ""),
+            ("Study Root Query/Retrieve, MOVE", f"`{STUDY_ROOT_MOVE}`", _SYNTAXES_PLAIN, "SCU", ""),
         ],
     )
     yield "An object whose context is refused is refused for good; the others are sent."
@@ -172,6 +180,11 @@ Objects that are reported as failed are sent again, {outbox.MOST_FAILED_COMMITME
 refused. Without an answer for {outbox.ANSWER_S / _HOUR_S:.0f} hours, or where no commitment is to
 be had, the destination is queried once with C-FIND at the IMAGE level (keys: Study, Series and
 SOP Instance UID): what it has counts as committed."""
+    yield f"""
+**Fetching** (`mammosono node fetch`, never by itself): C-FIND at the STUDY level (keys: Patient
+ID, Study Date; returned: Issuer of Patient ID, Study Instance UID), then at the SERIES level
+(key: Modality, one of {", ".join(each.value for each in MODALITIES)}), then C-MOVE of each such
+series to our AE title."""
     yield f"""
 **STOW-RS** (`stow`): one POST to `/studies` for each object, `multipart/related;
 type="application/dicom"`, answer `application/dicom+json` of at most

@@ -5,13 +5,13 @@ The listener, the sender and the conformance statement all read these tables.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from enum import Enum
 
 from pydicom.uid import (
     JPEG2000,
     UID,
+    ColorSoftcopyPresentationStateStorage,
     Comprehensive3DSRStorage,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalMammographyXRayImageStorageForProcessing,
@@ -32,6 +32,8 @@ from pydicom.uid import (
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
+
+from mammosono.appliance.node import uids
 
 VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
@@ -54,11 +56,8 @@ COMPRESSED = (
 )
 """What the intake decodes; big endian is retired, and a deflated data set may be a bomb."""
 
-IMPLEMENTATION_CLASS = UID(
-    f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:mammosono:dicom-implementation').int}"
-)
-IMPLEMENTATION_VERSION = "MAMMOSONO"
-"""At most 16 characters (PS3.7, D.3.3.2); the version itself is in every object."""
+IMPLEMENTATION_CLASS = UID(uids.IMPLEMENTATION_CLASS)
+IMPLEMENTATION_VERSION = uids.IMPLEMENTATION_VERSION
 
 LARGEST_PDU = 128 * 1024
 """Bytes of one P-DATA-TF PDU that the node takes, and proposes to take."""
@@ -128,6 +127,12 @@ OBJECTS = (
         ObjectKind.PRESENTATION,
         "Grayscale Softcopy Presentation State",
         GrayscaleSoftcopyPresentationStateStorage,
+    ),
+    # Of images in colour, as some ultrasound is.
+    ObjectContext(
+        ObjectKind.PRESENTATION,
+        "Color Softcopy Presentation State",
+        ColorSoftcopyPresentationStateStorage,
     ),
     ObjectContext(ObjectKind.CAD_REPORT, "Mammography CAD SR", MammographyCADSRStorage),
     ObjectContext(ObjectKind.SEGMENTATION, "Segmentation", SegmentationStorage),

@@ -22,6 +22,9 @@ class NodeMetrics:
         self._readings = self._counter(
             "readings", "Cases settled, by verdict or by the code of their problem.", "outcome"
         )
+        self._objects = self._counter(
+            "objects", "Objects sent to destinations: stored, later, never.", "outcome"
+        )
         self._cases = self._gauge("cases", "Cases held, by status.", "status")
         self._held = self._gauge("instances_held", "Images held.")
         self._open = self._gauge("associations_open", "Associations that are open.")
@@ -36,6 +39,9 @@ class NodeMetrics:
 
     def settled(self, outcome: str) -> None:
         self._readings.labels(outcome).inc()
+
+    def sent(self, outcome: str) -> None:
+        self._objects.labels(outcome).inc()
 
     def write(
         self, file: Path, *, cases: Mapping[str, int], held: int, open_: int, free_bytes: int

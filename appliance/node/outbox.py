@@ -472,6 +472,8 @@ class Outbox:
             rows = self._rows(f"WHERE {where}", (value,))
             self._db.execute(f"DELETE FROM objects WHERE {where}", (value,))
             kept = {row[0] for row in self._db.execute("SELECT DISTINCT object FROM objects")}
+        if not rows:
+            return 0
         for key in {row["object"] for row in rows} - kept:
             self._path(key).unlink(missing_ok=True)
         sync(self._objects)

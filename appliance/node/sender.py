@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -41,6 +41,8 @@ DAY_S = 86_400.0
 KEEP_S = 30 * DAY_S
 """So long what is settled is kept, to be sent again by command."""
 _AFTER_FAULT_S = 30.0
+Told = Callable[[Destination, Sequence[tuple[Entry, Outcome]]], None]
+"""Takes what became of the objects of one association."""
 _FILE_GONE = "its file is gone or damaged; have the case read again"
 
 
@@ -50,24 +52,29 @@ def run(
     stop: threading.Event,
     *,
     keep_s: float = KEEP_S,
+    told: Told = lambda *_: None,
 ) -> None:
     """Send until `stop` is set; without destinations nothing is ever sent.
 
     Raises OutboxError if another process sends from this outbox.
     """
     with _only_sender(outbox):
-        _run(outbox, destinations, stop, keep_s)
+        _run(outbox, destinations, stop, keep_s, told)
 
 
 @contextlib.contextmanager
 def running(
-    outbox: Outbox, destinations: Sequence[Destination], *, keep_s: float = KEEP_S
+    outbox: Outbox,
+    destinations: Sequence[Destination],
+    *,
+    keep_s: float = KEEP_S,
+    told: Told = lambda *_: None,
 ) -> Iterator[None]:
     """`run` in a thread of its own, until the end of the block."""
     stop = threading.Event()
     with _only_sender(outbox):
         thread = threading.Thread(
-            target=_run, args=(outbox, destinations, stop, keep_s), name="sender"
+            target=_run, args=(outbox, destinations, stop, keep_s, told), name="sender"
         )
         thread.start()
         try:
@@ -77,7 +84,7 @@ def running(
             thread.join()
 
 
-def deliver(outbox: Outbox, destination: Destination) -> bool:
+def deliver(outbox: Outbox, destination: Destination, told: Told = lambda *_: None) -> bool:
     """Send, ask for commitment and query once, all that is due. False if nothing was."""
     name, way = destination.name, destination.way
     if not destination.confirms:
@@ -86,11 +93,12 @@ def deliver(outbox: Outbox, destination: Destination) -> bool:
     due = outbox.due(name)
     if not due and not outbox.to_ask(name) and not outbox.to_query(name):
         return False
+    became: list[tuple[Entry, Outcome]] = []
     try:
         if isinstance(way, Stow):
-            _by_stow(outbox, name, way, due)
+            _by_stow(outbox, name, way, due, became)
         else:
-            _by_dimse(outbox, destination, way, due)
+            _by_dimse(outbox, destination, way, due, became)
     except Unreachable as why:
         logger.warning("%s: %s", name, why)
         outbox.unreachable(name, str(why))
@@ -100,15 +108,22 @@ def deliver(outbox: Outbox, destination: Destination) -> bool:
             outbox.refused(entry, str(why))
         if not due:  # what it took before, it may still confirm once it knows us again
             outbox.unreachable(name, str(why))
+    finally:
+        if became:
+            told(destination, became)
     return True
 
 
 def _run(
-    outbox: Outbox, destinations: Sequence[Destination], stop: threading.Event, keep_s: float
+    outbox: Outbox,
+    destinations: Sequence[Destination],
+    stop: threading.Event,
+    keep_s: float,
+    told: Told,
 ) -> None:
     outbox.sweep()
     threads = [
-        threading.Thread(target=_serve, args=(outbox, each, stop), name=f"sender {each.name}")
+        threading.Thread(target=_serve, args=(outbox, each, stop, told), name=f"sender {each.name}")
         for each in destinations
     ]
     for thread in threads:
@@ -123,13 +138,20 @@ def _run(
         _keep(outbox, keep_s)
 
 
-def _by_dimse(outbox: Outbox, destination: Destination, way: Dimse, due: Sequence[Entry]) -> None:
+def _by_dimse(
+    outbox: Outbox,
+    destination: Destination,
+    way: Dimse,
+    due: Sequence[Entry],
+    became: list[tuple[Entry, Outcome]],
+) -> None:
     name = destination.name
     answers = [(evt.EVT_N_EVENT_REPORT, commitment.handler(outbox))]
     with associate(way, _contexts(destination, due), answers) as association:
         outbox.reached(name)
         for number, entry in enumerate(due, 1):
             outcome = _store(association, outbox, entry, number)
+            became.append((entry, outcome))
             _settle(outbox, entry, outcome, confirmed_later=destination.confirms)
         if destination.confirms:
             commitment.ask(association, outbox, name)
@@ -175,7 +197,13 @@ def _store(association: Association, outbox: Outbox, entry: Entry, number: int) 
     return of_status(int(status.Status))
 
 
-def _by_stow(outbox: Outbox, name: str, way: Stow, due: Sequence[Entry]) -> None:
+def _by_stow(
+    outbox: Outbox,
+    name: str,
+    way: Stow,
+    due: Sequence[Entry],
+    became: list[tuple[Entry, Outcome]],
+) -> None:
     with stow.connect(way) as client:
         for entry in due:
             try:
@@ -184,6 +212,7 @@ def _by_stow(outbox: Outbox, name: str, way: Stow, due: Sequence[Entry]) -> None
                 outbox.refused(entry, _FILE_GONE)
                 continue
             outcome = stow.store(client, way, data)
+            became.append((entry, outcome))
             outbox.reached(name)
             _settle(outbox, entry, outcome, confirmed_later=False)
 
@@ -199,10 +228,10 @@ def _settle(outbox: Outbox, entry: Entry, outcome: Outcome, *, confirmed_later: 
         outbox.refused(entry, outcome.reason)
 
 
-def _serve(outbox: Outbox, destination: Destination, stop: threading.Event) -> None:
+def _serve(outbox: Outbox, destination: Destination, stop: threading.Event, told: Told) -> None:
     while not stop.is_set():
         try:
-            if not deliver(outbox, destination):
+            if not deliver(outbox, destination, told):
                 stop.wait(LOOK_S)
         except Exception as error:
             # A full disk, or a fault of ours, ends neither this thread nor another's work.

@@ -13,10 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mammosono.appliance.errors import StorageError, StorageFailed
 from mammosono.appliance.node.config import MIB, NodeConfig, Sender
+from mammosono.appliance.node.destinations import Destination, Dimse
 from mammosono.appliance.node.metrics import NodeMetrics
+from mammosono.appliance.node.outbox import Entry
+from mammosono.appliance.node.outcome import Became, Outcome
 from mammosono.appliance.node.pairing import (
     Arrived,
     Closed,
@@ -156,6 +160,21 @@ class NodeService:
 
     def now(self) -> float:
         return self.store.now()
+
+    def sent(self, destination: Destination, became: Sequence[tuple[Entry, Outcome]]) -> None:
+        """What the sender tells, from its threads."""
+        for _, outcome in became:
+            self.metrics.sent(outcome.became.value)
+        stored = [entry for entry, outcome in became if outcome.became is Became.STORED]
+        if stored:
+            way = destination.way
+            title, address = (
+                (way.ae_title, way.host)
+                if isinstance(way, Dimse)
+                else (destination.name, urlsplit(way.url).hostname or "")
+            )
+            cases = sorted({entry.case for entry in stored})
+            self._record(events.instances_sent(title, address, cases, len(stored)))
 
     # The pairing.
 

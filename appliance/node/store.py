@@ -123,6 +123,11 @@ class StoredReading:
     written: bool
 
 
+def held(folder: Path, key: str) -> Path:
+    """The file of an image, in the store's folder."""
+    return folder / "held" / key[:2] / f"{key}.dcm"
+
+
 class NodeStore:
     """A folder: node.db, incoming/, held/. For several threads; other processes may look and
     forget. Every change is on the disk when its call returns. Raises StorageError."""
@@ -200,7 +205,7 @@ class NodeStore:
             return True
 
     def path(self, key: str) -> Path:
-        return self._folder / "held" / key[:2] / f"{key}.dcm"
+        return held(self._folder, key)
 
     def instances(self, patient: str | None = None) -> list[Instance]:
         where, values = (" WHERE patient = ?", (patient,)) if patient else ("", ())

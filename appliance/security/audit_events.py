@@ -89,6 +89,14 @@ def instances_stored(node: str, address: str, case_keys: Sequence[str], count: i
     return _event(TRANSFERRED, CREATE, [_node(node, address), _appliance()], objects)
 
 
+def instances_sent(name: str, address: str, case_keys: Sequence[str], count: int) -> AuditEvent:
+    """Objects that went to a destination in one association, of the node's own accord."""
+    destination = {**_node(name, address), "UserIsRequestor": False}
+    objects = [_study(key) for key in case_keys]
+    objects[0]["ParticipantObjectDetail"] = {"type": "instances", "value": str(count)}
+    return _event(TRANSFERRED, READ, [_appliance(), destination], objects)
+
+
 def forgotten(names: Sequence[str]) -> AuditEvent:
     """All of a patient, by a command. names: hashes of what was held."""
     return _event(STUDY_DELETED, DELETE, [_operator()], [_study(name) for name in names])

@@ -201,4 +201,7 @@ def test_run_sends_and_takes_the_answers_of_the_pacs(
             node.send_signal(signal.SIGTERM)
             _, said = node.communicate(timeout=60)
     assert node.returncode == 0
+    log = (state / "audit.jsonl").read_text()
+    assert log.count("DICOM Instances Transferred") == 2
+    assert "Vogelweide" not in log
     assert b"Vogelweide" not in said
