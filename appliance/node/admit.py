@@ -127,7 +127,7 @@ def admit(
         return Refused(NOT_UNDERSTOOD, "the data set cannot be parsed")
     if (own_class, instance) != (command.sop_class, command.sop_instance):
         return Refused(NOT_AS_SAID, "the data set is another object than the command says")
-    whose = identity(description)
+    whose = identity(description.top)
     study = _one(description, "StudyInstanceUID")
     if whose.patient_id is None:
         return Refused(NOT_AS_SAID, "the data set names no patient ID")
