@@ -5,18 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
 # The folders under the names that they are installed by: mypy and import-linter read no mapping.
 LINKS := $(VENV)/src
-# make test EXTRAS=train,test,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
-EXTRAS ?= train,test
+# make test EXTRAS=train,test,dicom,rtx also tries the graphs on TensorRT-RTX (90 MB, NVIDIA's licence).
+EXTRAS ?= train,test,dicom
 # Threads that wait let others work: on a busy machine spinning ones take several times as long.
 export OMP_WAIT_POLICY ?= passive
 NUMERICAL := $(addprefix tests/training/test_,training_processes.py training_loop.py losses.py \
   network.py resnet.py step.py stages.py graphs.py half_precision.py denoiser_training.py) \
   $(addprefix tests/unit/test_,shipped_bundle.py denoise_shipped.py denoise_network.py detector.py)
 
-.PHONY: help demo test test-fast test-numerics check format bench faults fuzz mutants decoders openapi sbom audit clean
+.PHONY: help demo demo-pacs test test-fast test-numerics check format bench faults fuzz mutants decoders openapi sbom audit clean
 
 help:
 	@echo "make demo    set up, read a sample pair, write demo/report.html"
+	@echo "make demo-pacs  a phantom exam, read, and what is made of it in an Orthanc of its own"
 	@echo "make test    set up, check the code, run every test"
 	@echo "make test-fast     what takes a minute: no browser, no training, nothing marked slow"
 	@echo "make test-numerics what computes with torch and onnxruntime, under two instruction sets"
@@ -39,6 +40,9 @@ test: check
 
 test-fast: $(VENV)/.test
 	$(BIN)/pytest -n 2 -m 'not browser and not training and not slow'
+
+demo-pacs: $(VENV)/.test
+	cd tests/node && ../../$(BIN)/python demo_pacs.py
 
 # docs/numerics.md; `make test` has run them under what this machine has.
 test-numerics: $(VENV)/.test

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mammosono.appliance.commands import reading, security, service, workstation
+from mammosono.appliance.commands import (
+    node,
+    node_sending,
+    reading,
+    security,
+    service,
+    workstation,
+)
 
 app = typer.Typer(
     name="mammosono",
@@ -24,6 +31,12 @@ app.command()(service.serve)
 app.command()(service.doctor)
 app.command()(workstation.post)
 app.command()(workstation.watch)
+node.node_app.command()(node_sending.check)
+node.node_app.command()(node_sending.outbox)
+node.node_app.command()(node_sending.send)
+node.node_app.command()(node_sending.fetch)
+node.node_app.command()(node_sending.conformance)
+app.add_typer(node.node_app, name="node")
 app.add_typer(security.token_app, name="token")
 app.add_typer(security.audit_app, name="audit")
 

@@ -23,6 +23,8 @@ _NO_NAMES = frozenset(
 )  # fmt: skip
 _TITLES = frozenset(("dr", "prof", "mr", "mrs", "ms", "miss", "frau", "herr", "mme", "med"))
 _PLAIN = str.maketrans({"ø": "o", "æ": "a", "œ": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i"})
+# Anonymised sets number images, as in P_00038_LEFT_CC.
+_OF_AN_IMAGE = re.compile(r"[\W_]+(l|r|left|right)[\W_]*(cc|mlo)([\W_]+\d{1,2})?\s*\Z")
 _FIRST_BIRTH_YEAR = 1901  # 1900-01-01 and earlier stand for "not known"
 
 
@@ -63,10 +65,11 @@ def compare(a: Identity, b: Identity) -> Agreement:
     """Whether two files are of one patient, as far as they say.
 
     Different: by ID (under issuers that can be compared), birth date, sex or name. Where ID and
-    birth date are the same, a name that has a word of the other is none other: women marry. Same:
+    birth date are the same, a name that has a word of the other is none other: women marry; and
+    where name and birth date are, an ID is: hospitals number their own (`under_two_ids`). Same:
     by ID, name, study or accession number. Unknown: nothing that both of them state tells.
     """
-    ids = _same_id(a, b)
+    ids = None if under_two_ids(a, b) else _same_id(a, b)
     birth = _equal(a.birth_date, b.birth_date)
     name = same_name(a.name, b.name)
     renamed = ids and birth and _share_a_word(a.name, b.name)
@@ -104,6 +107,23 @@ def under_two_issuers(a: Identity, b: Identity) -> bool:
     return _same(a.patient_id, b.patient_id) is None and compare(a, b) is Agreement.UNKNOWN
 
 
+def under_two_ids(a: Identity, b: Identity) -> bool:
+    """Whether the IDs differ, neither says of which issuer it is, and the birth date is the same
+    with a name of two words or more written out: so two hospitals number one woman, or a device
+    that numbers images. An initial is not enough: twins have one birth date."""
+    issued = [each.patient_id[1] for each in (a, b) if each.patient_id]
+    return (
+        issued == ["", ""]
+        and _same_id(a, b) is False
+        and _equal(a.birth_date, b.birth_date) is True
+        and any(_written_out(x, y) for x, y in zip(a.name, b.name, strict=False))
+    )
+
+
+def _written_out(a: Words, b: Words) -> bool:
+    return min(len(a), len(b)) > 1 and (set(a) <= set(b) or set(b) <= set(a))
+
+
 def same_name(a: Name, b: Name) -> bool | None:
     """Whether one name has all the words of the other, an initial for a word included: names come
     shortened, not invented. A single word out of several tells nothing, nor do two scripts."""
@@ -114,9 +134,13 @@ def same_name(a: Name, b: Name) -> bool | None:
 
 def _same_words(a: Words, b: Words) -> bool | None:
     fewer, more = sorted((a, b), key=len)
-    if not all(any(_stands_for(word, other) for other in more) for word in fewer):
+    if not _covered(fewer, more) or (len(a) == len(b) and not _covered(more, fewer)):
         return "".join(a) == "".join(b)  # Mc Donald, McDonald
     return None if len(fewer) == 1 < len(more) else True
+
+
+def _covered(words: Words, others: Words) -> bool:
+    return all(any(_stands_for(word, other) for other in others) for word in words)
 
 
 def _share_a_word(a: Name, b: Name) -> bool:
@@ -142,6 +166,7 @@ def _words(group: str) -> Words:
     if "\ufffd" in group:  # not decoded as it was written
         return ()
     plain = _folded("^".join(group.split("^")[:3])).replace("'", "").replace("’", "")
+    plain = _OF_AN_IMAGE.sub("", plain)
     words = [word for word in re.findall(r"[^\W\d_]+", plain) if word not in _TITLES]
     if _NO_NAMES.issuperset(words):
         return ()
@@ -150,8 +175,9 @@ def _words(group: str) -> Words:
 
 
 def id_of(written: str) -> str | None:
-    """Of a patient ID: case, blanks, dashes and the like, and leading zeros do not count."""
-    plain = re.sub(r"[\W_]+", "", _folded(written)).lstrip("0")
+    """Of a patient ID: case, blanks, dashes and the like, leading zeros, and a side with a view
+    at its end do not count."""
+    plain = re.sub(r"[\W_]+", "", _OF_AN_IMAGE.sub("", _folded(written))).lstrip("0")
     return plain if plain not in {"", *_NO_NAMES} else None
 
 

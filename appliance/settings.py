@@ -92,11 +92,14 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which a worker that computes one stage is killed as hung.",
     )
-    max_body_bytes: int = Field(
-        default=128 * MIB,
+    max_images: int = Field(
+        default=24, ge=1, le=200, description="Images of a modality that a study may hold."
+    )
+    max_body_bytes: int | None = Field(
+        default=None,
         ge=1,
-        description="Largest request body; the default holds four uncompressed digital mammograms "
-        "and four ultrasound images.",
+        description="Largest request body, which goes to the disk as it comes; unset, 32 MiB for "
+        "each of max_images: an uncompressed digital mammogram and an ultrasound image.",
     )
     connection_share: float = Field(
         default=0.25,
@@ -110,8 +113,7 @@ class Settings(BaseSettings):
         default=4,
         ge=1,
         description="Request bodies received at the same time, of one client half of those that "
-        "the others leave; further ones are made to wait. With the queue this bounds the memory "
-        "that uploads can take.",
+        "the others leave; further ones are made to wait.",
     )
     upload_s: float = Field(
         default=120.0, gt=0, description="Seconds a client has to send its whole request body."
@@ -122,7 +124,8 @@ class Settings(BaseSettings):
     study_deadline_s: float = Field(
         default=180.0,
         gt=0,
-        description="Seconds after which the reader is killed as hung over a study.",
+        description="Seconds after which the reader is killed as hung over a study of up to eight "
+        "images; over a larger one in proportion.",
     )
     reader_memory_bytes: int | None = Field(
         default=3072 * MIB,
@@ -159,6 +162,10 @@ class Settings(BaseSettings):
         if os.access(system, os.W_OK):
             return system
         return Path.home() / ".local" / "state" / "mammosono"
+
+    def body_bytes(self) -> int:
+        """Of the largest request body."""
+        return 32 * MIB * self.max_images if self.max_body_bytes is None else self.max_body_bytes
 
     def engine(self) -> EngineOptions:
         """How and where the network is computed; each of its options is a setting."""

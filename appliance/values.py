@@ -129,7 +129,7 @@ class SourceImage:
     laterality_from, view_from: who says so. name: as of Posted.
     identity: whose it is as the file says.
     coarseness: px of the picture as posted, along a side, that one of `pixels` stands for; it has
-        its own size in `posted_size` where that is more than 1, or where the pixels were let go of.
+        its own size in `posted_size` where that is more than 1.
     """
 
     modality: Modality
@@ -149,12 +149,6 @@ class SourceImage:
     coarseness: int = 1
     posted_size: tuple[int, int] | None = None
 
-    def without_pixels(self) -> SourceImage:
-        """The same, but for the pixels, which are let go of."""
-        return replace(
-            self, pixels=np.empty((0, 0), self.pixels.dtype), posted_size=(self.height, self.width)
-        )
-
     def spacing_within(self, box: tuple[int, int, int, int]) -> Spacing | None:
         """The spacing of what lies in `box` (x0, y0, x1, y1, half-open px): in the regions, if
         there are any, only of what lies in one of them and touches none of another scale."""
@@ -166,6 +160,11 @@ class SourceImage:
         if first is None or not all(each is not None and alike(first, each) for each in touched):
             return None
         return first
+
+    def without_pixels(self) -> SourceImage:
+        """All that is known of the picture but its grey levels, at no cost of memory."""
+        nothing = np.broadcast_to(self.pixels.dtype.type(0), self.pixels.shape)
+        return replace(self, pixels=nothing)
 
     @property
     def height(self) -> int:
@@ -319,6 +318,28 @@ class ImageReading:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadImage:
+    """A posted file that could not be read as an image: it has neither picture nor verdict.
+
+    index, sha256, laterality, view, laterality_from, view_from, name: as of ImageReading.
+    warnings, reasons: why it was not read, the sentence and the code of its IntakeError.
+    identity: whose it is, as far as its header can still be read.
+    """
+
+    modality: Modality
+    sha256: str
+    warnings: tuple[str, ...]
+    reasons: tuple[str, ...]
+    index: int = 0
+    laterality: Laterality | None = None
+    view: str | None = None
+    laterality_from: Origin | None = None
+    view_from: Origin | None = None
+    name: str | None = None
+    identity: Identity = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class BreastReading:
     """One breast judged by its views together. images: their indices."""
 
@@ -359,7 +380,8 @@ class Reading:
     """The answer to a study.
 
     decided_by: the modalities whose verdict decided the fused one.
-    incomplete: a modality is missing.
+    incomplete: of a modality no image was read.
+    images, pictures: of those read. unread: the others, which stand between them by their index.
     timings_ms: wall milliseconds by step, summed over images; "total" is the whole reading.
     breasts: those that were judged by several views together.
     warnings: sentences on the study as a whole. reasons: their codes, then those of its being
@@ -376,3 +398,9 @@ class Reading:
     breasts: tuple[BreastReading, ...] = ()
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    unread: tuple[UnreadImage, ...] = ()
+
+    @property
+    def in_order(self) -> tuple[ImageReading | UnreadImage, ...]:
+        """All images as posted, read or not."""
+        return tuple(sorted((*self.images, *self.unread), key=lambda image: image.index))

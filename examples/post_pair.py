@@ -52,7 +52,10 @@ def main() -> int:
         return 0
     print(f"fused: {document['verdict']}")
     for image in document["images"]:
-        print(f"{image['modality']}: {image['verdict']}, {len(image['findings'])} findings")
+        if image["verdict"] is None:  # it could not be read: the study is never negative
+            print(f"{image['modality']}: not read: {' '.join(image['warnings'])}")
+        else:
+            print(f"{image['modality']}: {image['verdict']}, {len(image['findings'])} findings")
     return 0
 
 

@@ -20,7 +20,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test has the mark of its folder: unit, service, browser, device or training."""
+    """A test has the mark of its folder: unit, service, browser, device, training or node."""
     for item in items:
         item.add_marker(item.path.relative_to(TESTS).parts[0])
 

@@ -1,7 +1,8 @@
 """A reader process without a reader: it does what the study's name says.
 
-"die" and "hang" are what they are; "die while drawing" does so after the result; "garbage" answers
-with no JSON, those of RUBBISH with JSON that is none of ours; "refuse" refuses; anything else is
+"die" and "hang" are what they are; "slow" is read after two seconds; "die while drawing" does so
+after the result; "garbage" answers with no JSON, those of RUBBISH with JSON that is none of ours;
+"refuse" refuses; anything else is
 read. `python fake_reading.py [unavailable|mute|other version]`
 """
 
@@ -57,6 +58,10 @@ def obey(order: dict) -> None:
         os.kill(os.getpid(), 9)
     elif name == "hang":
         time.sleep(3600)
+    elif name == "slow":
+        time.sleep(2)
+        say(done={"id": name, "timings_ms": {"total": 1.0}}, verdict="negative")
+        say(drawn=name)
     elif name == "garbage":
         sys.stdout.write("Loading weights: 100%\n")
         sys.stdout.flush()

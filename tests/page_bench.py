@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from service_bench import FakeReader, png
 
-from mammosono.appliance.pipeline.prepare import Reduced
+from mammosono.appliance.pipeline.prepare import Reduced, source
 from mammosono.appliance.pipeline.verdict import NO_BREAST
 from mammosono.appliance.values import (
     Finding,
@@ -28,6 +28,7 @@ from mammosono.appliance.values import (
     Pictures,
     Reading,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -52,11 +53,10 @@ class ToldReader(FakeReader):
     def pictures(self, image: SourceImage) -> Pictures:
         return Pictures(image.pixels, cv2.blur(image.pixels, (3, 3)))
 
-    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading:
-        super().read(images)
-        images = [each.image if isinstance(each, Reduced) else each for each in images]
-        read = readings.reading(*(self._see(index, image) for index, image in enumerate(images)))
-        return replace(read, pictures=tuple(self.pictures(i) for i in images if i.pixels.size))
+    def read(self, images: Iterable[SourceImage | Reduced | UnreadImage]) -> Reading:
+        posted = list(images)
+        super().read(posted)
+        return readings.of_exam(map(source, posted), self._see)
 
     def _see(self, index: int, image: SourceImage) -> ImageReading:
         verdict, size = self.says[image.modality], (image.height, image.width)

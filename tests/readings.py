@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from mammosono.appliance.pipeline.fusion import fuse
+from mammosono.appliance.pipeline.fusion import fuse, reasons
 from mammosono.appliance.pipeline.measure import describe
+from mammosono.appliance.pipeline.study import not_read as not_read_caution
 from mammosono.appliance.values import (
     BreastReading,
     BreastScoring,
@@ -25,6 +28,7 @@ from mammosono.appliance.values import (
     Reading,
     Scoring,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -101,12 +105,31 @@ def pictures(size: tuple[int, int]) -> Pictures:
     return Pictures(original=ramp, denoised=ramp // 2)
 
 
-def reading(*images: ImageReading) -> Reading:
+def of_exam(
+    images: Iterable[SourceImage | UnreadImage], see: Callable[[int, SourceImage], ImageReading]
+) -> Reading:
+    """The reading of a study of which `see` says what an image shows; what is not read stands in
+    its place."""
+    placed = list(enumerate(images))
+    seen = [see(place, image) for place, image in placed if isinstance(image, SourceImage)]
+    unread = [replace(i, index=place) for place, i in placed if isinstance(i, UnreadImage)]
+    return reading(*seen, unread=unread)
+
+
+def not_read(index: int, modality: Modality, **more: Any) -> UnreadImage:
+    return UnreadImage(
+        modality, f"{index:02x}" * 32, ("The image is damaged; send it again.",),
+        ("corrupt_image",), index, **more,
+    )  # fmt: skip
+
+
+def reading(*images: ImageReading, unread: Sequence[UnreadImage] = ()) -> Reading:
     by_modality = {
         modality: [one.verdict for one in images if one.modality is modality]
         for modality in Modality
     }
-    fused = fuse(by_modality)
+    cautions = [not_read_caution(len(unread))] if unread else []
+    fused = fuse(by_modality, cautions=cautions, unread=[image.modality for image in unread])
     return Reading(
         verdict=fused.verdict,
         decided_by=fused.decided_by,
@@ -115,6 +138,9 @@ def reading(*images: ImageReading) -> Reading:
         pictures=tuple(pictures((one.height, one.width)) for one in images),
         model=MODEL,
         timings_ms={"denoise": 120.04, "network": 431.26, "total": 700.0},
+        warnings=tuple(caution.text for caution in cautions),
+        reasons=reasons(fused, images, cautions),
+        unread=tuple(unread),
     )
 
 

@@ -8,7 +8,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,8 @@ from mammosono.appliance.errors import ModelFault, ModelUnavailable
 from mammosono.appliance.http.app import create_app
 from mammosono.appliance.http.server import make_server
 from mammosono.appliance.pipeline.detector.frame import Frame
-from mammosono.appliance.pipeline.prepare import Reduced
+from mammosono.appliance.pipeline.likeness import likeness
+from mammosono.appliance.pipeline.prepare import Reduced, source
 from mammosono.appliance.settings import Settings
 from mammosono.appliance.studies.reader_process.__main__ import obey, opened
 from mammosono.appliance.studies.reader_process.job import (
@@ -41,6 +42,7 @@ from mammosono.appliance.values import (
     Pictures,
     Reading,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -85,21 +87,21 @@ class FakeReader:
     def reduce(self, image: SourceImage) -> Reduced:
         whole = Frame((0, 0, image.width, image.height), 1.0, (image.height, image.width))
         nothing = np.zeros((1, 1), np.uint8)
-        return Reduced(image.without_pixels(), whole, nothing.astype(np.float32), nothing)
+        known = image.without_pixels()
+        return Reduced(known, likeness(image.pixels), whole, nothing.astype(np.float32), nothing)
 
     def pictures(self, image: SourceImage) -> Pictures:
         shown = (image.pixels >> (image.bits - 8)).astype(np.uint8)
         return Pictures(shown, cv2.blur(shown, (3, 3)))
 
-    def read(self, images: Sequence[SourceImage | Reduced]) -> Reading:
-        images = [each.image if isinstance(each, Reduced) else each for each in images]
+    def read(self, images: Iterable[SourceImage | Reduced | UnreadImage]) -> Reading:
         self.threads.add(threading.current_thread().name)
+        posted = list(images)
         assert self.gate.wait(60)
         if self.broken:
             raise ModelFault("The model answered NaN; post the study again.")
         self.readings += 1
-        seen = readings.reading(*(_read(index, image) for index, image in enumerate(images)))
-        return replace(seen, pictures=tuple(self.pictures(i) for i in images if i.pixels.size))
+        return readings.of_exam(map(source, posted), _read)
 
     def close(self) -> None:
         self.closed = True
@@ -148,7 +150,11 @@ class ThreadReader:
             return False
         document = answers[0]["done"]
         verdict = Verdict(answers[0]["verdict"])
-        await on_outcome(StudyDone(json.dumps(document).encode(), verdict, document["timings_ms"]))
+        await on_outcome(
+            StudyDone(
+                json.dumps(document).encode(), verdict, document["timings_ms"], _unread(document)
+            )
+        )
         return answers[1]["drawn"] is not None
 
     async def close(self) -> None:
@@ -162,6 +168,11 @@ class ThreadReader:
         open_it = (opened, self._open_reader, answers.append)
         self._reader = await loop.run_in_executor(self._thread, *open_it)
         self.unavailable = answers[0].get("unavailable")
+
+
+def _unread(document: dict[str, Any]) -> tuple[str, ...]:
+    unread = [image for image in document["images"] if image["verdict"] is None]
+    return tuple(code for image in unread for code in image["reasons"])
 
 
 @contextlib.contextmanager

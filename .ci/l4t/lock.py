@@ -107,13 +107,16 @@ NOTE = "# Made by .ci/l4t/lock.py for {abi}, aarch64, glibc 2.{glibc}. Not edite
 
 
 def requirements(lock: str) -> list[str]:
-    """What a lock answers: pyproject's own for the service, a short list for the others."""
+    """What a lock answers: pyproject's own and those of the DICOM node for the service, a short
+    list for the others."""
     if lock != "service":
         return WANTED[lock]
     text = (ROOT / "pyproject.toml").read_text("utf-8")
-    block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    return re.findall(r'^\s*"([^"]+)"', block[1], re.MULTILINE)
+    own = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    node = re.search(r"^dicom = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
+    assert own is not None
+    assert node is not None
+    return re.findall(r'^\s*"([^"]+)"', own[1], re.MULTILINE) + re.findall(r'"([^"]+)"', node[1])
 
 
 def read_lock(lock: str) -> list[Locked]:

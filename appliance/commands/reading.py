@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mammosono.appliance.commands.kit import Console, fail, say_json, settings
-from mammosono.appliance.errors import ApplianceError, NoImages, TooManyImages
+from mammosono.appliance.errors import ApplianceError, InvalidField, NoImages, TooManyImages
 
 if TYPE_CHECKING:
-    from mammosono.appliance.values import Modality, Reading, SourceImage
-
-MAX_IMAGES = 4
-"""Of one modality in a study."""
+    from mammosono.appliance.pipeline.reader import Reader
+    from mammosono.appliance.studies.reader_process.job import StoredFile
+    from mammosono.appliance.values import Laterality, Modality, Pictures, Reading, SourceImage
 
 BundleOption = Annotated[
     Path | None,
@@ -46,7 +46,8 @@ def demo(
         replace(image, warnings=(*image.warnings, NOTICE))
         for image in (_load(mammogram, Modality.MG), _load(ultrasound, Modality.US))
     ]
-    reading = _read(images, bundle)
+    with _opened(bundle) as reader:
+        reading = reader.read(images)
     _save(out, study_id(images), reading)
     print_reading(console, study_id(images), reading)
     console.print(f"Report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
@@ -55,11 +56,23 @@ def demo(
 def read(
     mammogram: Annotated[
         list[Path] | None,
-        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; up to 4 times."),
+        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; once for each."),
     ] = None,
     ultrasound: Annotated[
         list[Path] | None,
-        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
+        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
+    ] = None,
+    laterality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L|R",
+            help="Side, where the file does not say: of all images, or once for each, mammograms "
+            "first.",
+        ),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -70,34 +83,86 @@ def read(
     ] = False,
     bundle: BundleOption = None,
 ) -> None:
-    """Read the images of one patient: PNG, JPEG, TIFF or DICOM files.
+    """Read the images of one patient: PNG, JPEG, TIFF or DICOM files, up to 24 of a modality.
 
+    A file that cannot be read is shown as not read, and the study is never negative.
     Exit status 0: a reading was made, whatever the verdict.
     Exit status 2: it was refused; one line on standard error says why.
     """
     from mammosono.appliance.output.document import Result
     from mammosono.appliance.output.terminal import print_reading
+    from mammosono.appliance.pipeline.stopwatch import Stopwatch
+    from mammosono.appliance.studies.exam import Exam, decoded
     from mammosono.appliance.values import Modality
 
     chosen = {Modality.MG: mammogram or [], Modality.US: ultrasound or []}
     if not any(chosen.values()):
         fail("Give a file with --mammogram, --ultrasound or both.", NoImages.code)
-    if any(len(files) > MAX_IMAGES for files in chosen.values()):
-        fail(f"Give up to {MAX_IMAGES} images of a modality.", TooManyImages.code)
-    images = [_load(file, modality) for modality, files in chosen.items() for file in files]
-    study = study_id(images)
-    reading = _read(images, bundle)
-    if out is not None:
-        _save(out, study, reading)
+    most = settings().max_images
+    if any(len(files) > most for files in chosen.values()):
+        fail(
+            f"Give up to {most} images of a modality, or set MAMMOSONO_MAX_IMAGES.",
+            TooManyImages.code,
+        )
+    named = [(modality, file) for modality, files in chosen.items() for file in files]
+    said = _said(laterality or [], view or [], len(named))
+    files = [_stored(*one, *each) for one, each in zip(named, said, strict=True)]
+    study = study_id(files)
+    names = [file.path.name for file in files]
+    with _opened(bundle) as reader:
+        reading = reader.read(Exam(files, reader.reduce, Stopwatch(), names))
+        if out is not None:
+            seen = (image.index for image in reading.images)
+            pictures = (reader.pictures(decoded(files[k], names[k])) for k in seen)
+            _save(out, study, reading, pictures)
     if as_json:
         say_json(Result.of(study, reading).to_json())
     else:
         print_reading(Console(), study, reading)
 
 
-def study_id(images: Sequence[SourceImage]) -> str:
+def study_id(images: Sequence[SourceImage | StoredFile]) -> str:
     """Id of a study of these images: the same for the same images in the same order."""
     return hashlib.sha256("".join(image.sha256 for image in images).encode()).hexdigest()[:16]
+
+
+def _said(
+    sides: Sequence[str], seen: Sequence[str], images: int
+) -> list[tuple[Laterality | None, str | None]]:
+    from mammosono.appliance.intake.posted import lateralities, views
+
+    try:
+        return list(zip(lateralities(sides, images), views(seen, images), strict=True))
+    except InvalidField as error:
+        fail(str(error), error.code)
+
+
+def _stored(
+    modality: Modality, file: Path, side: Laterality | None = None, view: str | None = None
+) -> StoredFile:
+    from mammosono.appliance.intake.file_name import cleaned
+    from mammosono.appliance.studies.reader_process.job import StoredFile
+    from mammosono.appliance.values import Posted
+    from mammosono.appliance.workstation.listing import sha256_of
+
+    _refuse_folder(file)
+    if file.exists() and not file.is_file():
+        fail("is no file", "unreadable_file", file.name)
+    try:
+        posted = Posted(cleaned(file.name), side, view)
+        return StoredFile(modality, file, sha256_of(file).hex(), posted)
+    except OSError as error:
+        fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
+
+
+def _refuse_folder(file: Path) -> None:
+    if file.is_dir():
+        fail(
+            "cannot be read: it is a folder; give each of its images by an option of its own, or "
+            "have the folder read with mammosono watch",
+            "unreadable_file",
+            file.name,
+        )
 
 
 def _load(file: Path, modality: Modality) -> SourceImage:
@@ -106,6 +171,7 @@ def _load(file: Path, modality: Modality) -> SourceImage:
     from mammosono.appliance.intake.limits import Limits
     from mammosono.appliance.values import Posted
 
+    _refuse_folder(file)
     try:
         # Before the bytes are in memory: the name may be that of a disk image.
         Limits().admit_file(file.stat().st_size)
@@ -116,24 +182,28 @@ def _load(file: Path, modality: Modality) -> SourceImage:
         fail(f"cannot be read: {error.strerror}", "unreadable_file", file.name)
 
 
-def _read(images: Sequence[SourceImage], bundle: Path | None) -> Reading:
+@contextmanager
+def _opened(bundle: Path | None) -> Iterator[Reader]:
+    """What it refuses within ends the command."""
     from mammosono.appliance.pipeline.reader import Reader
 
     chosen = settings(bundle=bundle)
     try:
         with (
-            Console(stderr=True).status(f"Reading {len(images)} images"),
+            Console(stderr=True).status("Reading the images"),
             Reader.open(chosen.bundle, chosen.engine()) as reader,
         ):
-            return reader.read(images)
+            yield reader
     except ApplianceError as error:
         fail(str(error), error.code)
 
 
-def _save(folder: Path, study: str, reading: Reading) -> None:
+def _save(
+    folder: Path, study: str, reading: Reading, pictures: Iterable[Pictures] | None = None
+) -> None:
     from mammosono.appliance.output.save import save_reading
 
     try:
-        save_reading(folder, study, reading)
+        save_reading(folder, study, reading, pictures)
     except OSError as error:
         fail(f"cannot be written: {error.strerror}", "unwritable_folder", folder.name)

@@ -35,11 +35,11 @@ def post(
     ca: Ca = None,
     mammogram: Annotated[
         list[Path] | None,
-        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; up to 4 times."),
+        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; once for each."),
     ] = None,
     ultrasound: Annotated[
         list[Path] | None,
-        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; up to 4 times."),
+        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
     ] = None,
     study: Annotated[
         str | None, typer.Option(metavar="ID", help="Your key for the study; no patient's name.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mammosono.appliance.doctor import (
     bundle_check,
+    dicom_node,
     gpu,
     interpreter,
     power,
@@ -67,6 +68,8 @@ def examine(settings: Settings, host: Host) -> tuple[CheckResult, ...]:
         partial(protection.certificate, settings, host, used=tls),
         partial(protection.tokens_, settings),
         partial(protection.audit_log, settings),
+        partial(dicom_node.outbox, settings),
+        partial(dicom_node.certificates, settings, host),
         partial(service.port, serving, settings.port),
         lambda: service.exposure(
             settings.host,

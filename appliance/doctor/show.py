@@ -26,7 +26,14 @@ _WIDEST = 110
 
 
 def print_lines(console: Console, results: Sequence[CheckResult]) -> None:
-    """State, topic, observation and remedy of each check, and a summary."""
+    """As `print_results`, and a summary."""
+    print_results(console, results)
+    console.print()
+    console.print(_summary(results), highlight=False)
+
+
+def print_results(console: Console, results: Sequence[CheckResult]) -> None:
+    """State, topic, observation and remedy of each check."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -39,8 +46,6 @@ def print_lines(console: Console, results: Sequence[CheckResult]) -> None:
         style = _STYLE[result.state]
         table.add_row(Text(result.state.value, style), Text(result.topic, "bold"), words)
     console.print(table, width=min(console.width, _WIDEST))
-    console.print()
-    console.print(_summary(results), highlight=False)
 
 
 def lines_json(results: Sequence[CheckResult]) -> str:

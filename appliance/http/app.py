@@ -102,7 +102,7 @@ def create_app(settings: Settings, reader: StudyReader | None = None) -> FastAPI
     app.include_router(event_routes.router)
     app.include_router(status_routes.router)
     app.include_router(monitoring_routes.router)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.body_bytes())
     problems.install(app)
     deadline_s = settings.upload_s + settings.max_wait_s + SLACK_S
     app.add_middleware(RequestDeadline, seconds=deadline_s)

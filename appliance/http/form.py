@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -32,8 +32,8 @@ from mammosono.appliance.errors import (
 )
 from mammosono.appliance.http.pace import paced
 from mammosono.appliance.http.threads import in_thread
-from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.intake.file_name import cleaned
+from mammosono.appliance.intake.posted import lateralities, views
 from mammosono.appliance.modality import BY_PART
 from mammosono.appliance.studies.spool import Upload
 from mammosono.appliance.studies.spool.files import disk_errors
@@ -42,18 +42,12 @@ from mammosono.appliance.values import Laterality, Posted
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-T = TypeVar("T")
-
-MAX_FILES_OF_PART = 4
 
 # "." and ".." are taken out of a URL by every client, so nobody could ask for such a study.
 STUDY_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}")
 MAX_FIELD_BYTES = 256
 """More than any field takes: a longer one is refused by its form, not by its size."""
 MAX_NAME_BYTES = 4096
-
-_LATERALITIES = {"": None, "L": Laterality.LEFT, "R": Laterality.RIGHT}
-_VIEWS = {"": None, **{view: view for view in VIEWS}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +58,13 @@ class StudyForm:
     uploads: tuple[Upload, ...]
 
 
-async def read_form(request: Request, folder: Path) -> StudyForm:
-    """Read the request's body as a study; its images become files in `folder`.
+async def read_form(request: Request, folder: Path, max_images: int) -> StudyForm:
+    """Read the request's body as a study; its images, of each modality at most `max_images`, become
+    files in `folder`.
 
     Raises StudyError, EmptyFile, StorageFull or StorageFailed, each with the reason.
     """
-    parts = _Parts(folder)
+    parts = _Parts(folder, max_images)
     try:
         return await _read(request, parts)
     finally:
@@ -113,8 +108,8 @@ class _Parts:
     A part that does not belong is refused when its header has arrived, before its data.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, max_images: int) -> None:
+        self._folder, self._max_images = folder, max_images
         self._file: IO[bytes] | None = None
         self._files: dict[str, list[Upload]] = {name: [] for name in BY_PART}
         self._fields: dict[str, list[str]] = {"study_id": [], "laterality": [], "view": []}
@@ -156,23 +151,12 @@ class _Parts:
         uploads = tuple(upload for files in self._files.values() for upload in files)
         if not uploads:
             raise NoImages(f"Post at least one {' or '.join(BY_PART)} image.")
-        sides = self._of_each("laterality", _LATERALITIES, len(uploads))
-        views = self._of_each("view", _VIEWS, len(uploads))
+        sides = lateralities(self._fields["laterality"], len(uploads))
+        seen = views(self._fields["view"], len(uploads))
         return StudyForm(
             next(iter(self._fields["study_id"]), None),
-            tuple(_with(upload, sides, views) for upload in uploads),
+            tuple(_with(upload, sides, seen) for upload in uploads),
         )
-
-    def _of_each(self, field: str, known: Mapping[str, T | None], images: int) -> list[T | None]:
-        """The field of each image in the order posted. Raises InvalidField."""
-        values = [value.strip().upper() for value in self._fields[field]]
-        if len(values) not in (0, 1, images):
-            raise InvalidField(f"Send {field} once, or once for each image, empty if not known.")
-        if not known.keys() >= set(values):
-            words = ", ".join(sorted(filter(None, known)))
-            raise InvalidField(f"Send {field} as one of {words}, or empty.")
-        given = [known[value] for value in values] or [None]
-        return given if len(given) == images else given * images
 
     def _part_begin(self) -> None:
         self._disposition = b""
@@ -198,8 +182,11 @@ class _Parts:
         sent = options.get(b"filename", b"")[:MAX_NAME_BYTES]
         self._file_name = cleaned(sent.decode("utf-8", "replace"))
         if self._name in self._files:
-            if len(self._files[self._name]) == MAX_FILES_OF_PART:
-                raise TooManyImages(f"Post at most {MAX_FILES_OF_PART} images as {self._name}.")
+            if len(self._files[self._name]) == self._max_images:
+                raise TooManyImages(
+                    f"Post at most {self._max_images} images as {self._name}: leave out what shows "
+                    "the same."
+                )
             number = sum(len(files) for files in self._files.values())
             with disk_errors():
                 self._file = open(self._folder / str(number), "xb", opener=_own)  # noqa: SIM115
@@ -207,7 +194,7 @@ class _Parts:
             raise UnknownPart(f"Name each part {', '.join((*BY_PART, *self._fields))}.")
         elif self._name == "study_id" and self._fields["study_id"]:
             raise UnknownPart("Send study_id once.")
-        elif len(self._fields[self._name]) == len(BY_PART) * MAX_FILES_OF_PART:
+        elif len(self._fields[self._name]) == len(BY_PART) * self._max_images:
             raise InvalidField(f"Send {self._name} once for each image.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -255,10 +242,6 @@ def _own(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _with(
-    upload: Upload, sides: Sequence[Laterality | None], views: Sequence[str | None]
-) -> Upload:
+def _with(upload: Upload, sides: Sequence[Laterality | None], seen: Sequence[str | None]) -> Upload:
     order = int(upload.path.name)
-    return replace(
-        upload, posted=replace(upload.posted, laterality=sides[order], view=views[order])
-    )
+    return replace(upload, posted=replace(upload.posted, laterality=sides[order], view=seen[order]))

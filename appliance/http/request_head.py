@@ -18,6 +18,8 @@ class RequestHead:
     request (RFC 9112, 2.3 and 6.1).
 
     The parser bounds a head that arrives in pieces; one that arrives at once it takes whole.
+
+    A Range is passed over, as RFC 9110, 14.2 permits: files are small, and answered whole.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -26,6 +28,8 @@ class RequestHead:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = _fault(scope) if scope["type"] == "http" else None
         if error is None:
+            if scope["type"] == "http":
+                scope["headers"] = [each for each in scope["headers"] if each[0] != b"range"]
             await self.app(scope, receive, send)
             return
         response = refuse(error)

@@ -61,6 +61,7 @@ class Session(Document):
     name: str = Field(description="Of the token.")
     roles: list[Literal["workstation", "reader", "technician"]]
     open: bool = Field(description="There are no tokens: everybody may do everything.")
+    max_images: int = Field(description="Of a modality in a study.")
 
 
 PROBLEM: dict[str, Any] = {

@@ -20,6 +20,7 @@ from mammosono.appliance.security.access import (
 from mammosono.appliance.security.dependencies import anyone, needs
 from mammosono.appliance.security.roles import Principal
 from mammosono.appliance.security.sessions import LONGEST_S
+from mammosono.appliance.settings import Settings
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
@@ -55,7 +56,7 @@ async def sign_in(request: Request) -> Response:
     access: AccessControl = request.app.state.access
     secret = await _token(request)
     who, session_id = await access.sign_in(request, secret)
-    answer = JSONResponse(_document(who, is_open=False))
+    answer = JSONResponse(_document(request, who, is_open=False))
     answer.set_cookie(
         cookie_name(request),
         session_id,
@@ -71,7 +72,7 @@ async def sign_in(request: Request) -> Response:
 async def who_am_i(request: Request, who: Annotated[Principal, needs()]) -> Response:
     """Who is signed in, and with which roles; without tokens everybody has every role."""
     access: AccessControl = request.app.state.access
-    return JSONResponse(_document(who, is_open=access.open))
+    return JSONResponse(_document(request, who, is_open=access.open))
 
 
 @router.delete("", status_code=204, dependencies=[anyone()], responses=schemas.refusals(403))
@@ -117,6 +118,8 @@ async def _token(request: Request) -> str:
     return secret
 
 
-def _document(who: Principal, *, is_open: bool) -> dict[str, object]:
+def _document(request: Request, who: Principal, *, is_open: bool) -> dict[str, object]:
+    settings: Settings = request.app.state.settings
     roles = sorted(role.value for role in who.roles)
-    return {"name": who.name, "roles": roles, "open": is_open}
+    most = settings.max_images
+    return {"name": who.name, "roles": roles, "open": is_open, "max_images": most}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,6 @@ from starlette.types import Message, Receive, Scope, Send
 from mammosono.appliance.errors import StorageError, Unauthorised, UnknownImage, UnknownStudy
 from mammosono.appliance.http import problems, schemas
 from mammosono.appliance.http.event_routes import standing
-from mammosono.appliance.http.form import MAX_FILES_OF_PART
 from mammosono.appliance.http.upload_slots import UploadSlots
 from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.modality import BY_PART
@@ -43,7 +43,7 @@ def _each(what: str, words: list[str]) -> dict[str, Any]:
 FILES = {
     "type": "array",
     "items": {"type": "string", "format": "binary"},
-    "maxItems": MAX_FILES_OF_PART,
+    "description": "At most MAMMOSONO_MAX_IMAGES, 24 unless it is set.",
 }
 FORM = {
     "type": "object",
@@ -196,7 +196,10 @@ async def get_picture(
     study = await queue.storage(Spool.get, study_id, who.sees)
     if not 0 <= index < len(study.images):
         raise UnknownImage(f"Ask for an image from 0 to {len(study.images) - 1}.")
-    path = await queue.picture(study, index, picture_name(kind, index))
+    name = picture_name(kind, index)
+    if study.result and queue.storage.spool.picture(study, name) is None:
+        _require_read(study.result, index)
+    path = await queue.picture(study, index, name)
     await audit.viewed(who, study)
     return PictureResponse(path, media_type="image/png", headers=PRIVATE)
 
@@ -221,6 +224,12 @@ async def _wait(request: Request, study: Study, seconds: float, who: Principal) 
     if not access.is_current(who):
         raise Unauthorised("The token was revoked meanwhile.")
     return study
+
+
+def _require_read(result: bytes, index: int) -> None:
+    """Raises UnknownImage for an image of a result document that has no pictures."""
+    if json.loads(result)["images"][index]["verdict"] is None:
+        raise UnknownImage("This image could not be read and has no pictures; the study says why.")
 
 
 def _progress(study: Study) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class UploadSlots:
 
     def __init__(self, settings: Settings) -> None:
         self._places = Places(settings.max_uploads, SHARE)
-        self._upload_s = settings.upload_s
+        self._upload_s, self._max_images = settings.upload_s, settings.max_images
         self._waiting: list[_Waiting] = []
 
     @asynccontextmanager
@@ -61,7 +61,8 @@ class UploadSlots:
 
     async def _form(self, request: Request, folder: Path) -> StudyForm:
         try:
-            return await asyncio.wait_for(read_form(request, folder), self._upload_s)
+            form = read_form(request, folder, self._max_images)
+            return await asyncio.wait_for(form, self._upload_s)
         except asyncio.TimeoutError:
             raise UploadTooSlow(
                 f"Send the whole request within {self._upload_s:g} seconds."

@@ -17,6 +17,7 @@ from mammosono.appliance.intake.dicom_grey import (
 )
 from mammosono.appliance.intake.dicom_header import HEADER_KEYWORDS, read_header
 from mammosono.appliance.intake.dicom_identity import IDENTITY_KEYWORDS, identity
+from mammosono.appliance.intake.dicom_numbers import has_comma
 from mammosono.appliance.intake.dicom_parse import Buffer, parse
 from mammosono.appliance.intake.dicom_pixels import LONG_KEYWORDS, PIXEL_KEYWORDS, decode_grey
 from mammosono.appliance.intake.dicom_spacing import SPACING_KEYWORDS, scale
@@ -25,6 +26,8 @@ from mammosono.appliance.intake.dicom_view import (
     VIEW_KEYWORDS,
     contradicts_itself,
     laterality_and_view,
+    lies_unusually,
+    view_modifiers,
 )
 from mammosono.appliance.intake.histogram import (
     FEW_LEVELS,
@@ -38,10 +41,21 @@ from mammosono.appliance.intake.histogram import (
 from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.intake.posted import CONTRADICTED
 from mammosono.appliance.intake.scope import SCOPE_KEYWORDS, cautions
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.modality import MODALITIES, Physics
+from mammosono.appliance.values import Caution, Modality, SourceImage
 
 # pydicom logs the values it stumbles over, and one of them may be the patient's name.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+DECIMAL_COMMA = Caution(
+    "decimal_comma", "The file writes numbers with a comma; it was read as a decimal point."
+)
+
+LIES_UNUSUALLY = Caution(
+    "orientation_unusual",
+    "By its stated orientation the picture lies upside down or mirrored, or is of the other "
+    "breast; check its side.",
+)
 
 _COARSE_FROM_PX = 3000
 """Longer side of a picture that is at least three times as large as any network's canvas."""
@@ -72,9 +86,10 @@ def _read(
     limits.admit_picture(header.columns, header.rows)
     said = of_the_frame(ds, _OF_THE_FRAME, alike=POLARITY_KEYWORDS)
     greys = grey_scale(said, header)
-    millimetres = scale(said, modality)
     description = Description(data, _DESCRIPTION)
+    millimetres = scale(said, modality, "magnified" in view_modifiers(description))
     laterality, view = laterality_and_view(description)
+    film = MODALITIES[modality].physics is Physics.PROJECTION
     stored = parse(data, PIXEL_KEYWORDS, LONG_KEYWORDS)
     coarse = coarse and max(header.rows, header.columns) >= _COARSE_FROM_PX
     decoded = decode_grey(data, stored, header, greys, modality, coarse)
@@ -91,6 +106,7 @@ def _read(
     notes = {
         FEW_LEVELS: has_few_levels(histogram),
         WINDOW_IGNORED: beside,
+        DECIMAL_COMMA: has_comma(said, _OF_THE_FRAME),
     }
     return SourceImage(
         modality=modality,
@@ -102,6 +118,7 @@ def _read(
         warnings=(
             *header.warnings,
             *((CONTRADICTED,) if contradicts_itself(description) else ()),
+            *((LIES_UNUSUALLY,) if film and lies_unusually(description) else ()),
             *cautions(description, modality),
             *greys.warnings,
             *millimetres.warnings,
@@ -110,7 +127,7 @@ def _read(
         ),
         laterality=laterality,
         view=view,
-        identity=identity(description),
+        identity=identity(description.top),
         regions=millimetres.regions,
         coarseness=decoded.coarseness,
         posted_size=None if decoded.coarseness == 1 else (header.rows, header.columns),

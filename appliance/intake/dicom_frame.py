@@ -12,6 +12,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.errors import UnsupportedDicom
+from mammosono.appliance.intake.dicom_numbers import stated
 
 GROUP_KEYWORDS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
@@ -28,13 +29,20 @@ def of_the_frame(ds: Dataset, keywords: Collection[str], alike: Collection[str] 
             if element is None or not element.value:
                 continue
             before = found.get_item(keyword)
-            if before is not None and keyword in alike and before.value != element.value:
+            if before is not None and keyword in alike and not _same(found, place, keyword):
                 raise UnsupportedDicom(
                     "The DICOM file says in two places, in two ways, how its grey levels are "
                     "shown; send it as one plain image."
                 )
             found[keyword] = element
     return found
+
+
+def _same(a: Dataset, b: Dataset, keyword: str) -> bool:
+    """Numbers may be written in two ways: 1, 1.0, 1,0."""
+    if dictionary_VR(keyword) == "DS":
+        return stated(a, keyword) == stated(b, keyword)
+    return bool(a.get_item(keyword).value == b.get_item(keyword).value)
 
 
 def _groups(ds: Dataset) -> Iterator[Dataset]:

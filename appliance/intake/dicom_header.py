@@ -126,7 +126,7 @@ def _modality_warnings(ds: Dataset, modality: Modality) -> tuple[Caution, ...]:
         )
     if _is_raw(ds) and MODALITIES[modality].physics is Physics.PROJECTION:
         warnings += (FOR_PROCESSING,)
-    if ds.get("BurnedInAnnotation") == "YES":
+    if {text.upper() for text in texts(ds, "BurnedInAnnotation")} & {"YES", "Y"}:
         warnings += (BURNED_IN,)
     return warnings
 

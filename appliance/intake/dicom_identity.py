@@ -15,7 +15,7 @@ from mammosono.appliance.identity import (
     issuer_of,
     name_of,
 )
-from mammosono.appliance.intake.dicom_values import Description, items, texts
+from mammosono.appliance.intake.dicom_values import items, texts
 
 IDENTITY_KEYWORDS = (
     "PatientID",
@@ -38,9 +38,8 @@ IDENTITY_KEYWORDS = (
 T = TypeVar("T")
 
 
-def identity(header: Description) -> Identity:
-    """Of a header with the IDENTITY_KEYWORDS."""
-    top = header.top
+def identity(top: Dataset) -> Identity:
+    """Of a header's top level, with the IDENTITY_KEYWORDS. Never raises."""
     others = [_id(item) for item in items(top, "OtherPatientIDsSequence")]
     others += [(plain, "") for plain in map(id_of, texts(top, "OtherPatientIDs")) if plain]
     return Identity(

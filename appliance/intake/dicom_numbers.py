@@ -1,7 +1,10 @@
 """Numbers of a DICOM header, and whether anybody can mean them.
 
-One place, because each of them may be anything: text (a decimal comma), NaN, a width of 1e300, a
-slope of 1e-320. Read from the bytes, since pydicom refuses the whole file over one odd value.
+One place, because each of them may be anything: text, NaN, a width of 1e300, a slope of 1e-320.
+Read from the bytes, since pydicom refuses the whole file over one odd value.
+
+A comma is a decimal comma, in every number: devices of half the world print it, and a number has no
+other (PS3.5 6.2 parts several by a backslash, and no device groups thousands).
 """
 
 from __future__ import annotations
@@ -55,8 +58,33 @@ def number(ds: Dataset, keyword: str, default: float) -> float | None:
     return value if meant(value) else None
 
 
-def _number(value: Any) -> float:
+def has_comma(ds: Dataset, keywords: Iterable[str]) -> bool:
+    """Whether one of these elements writes a number with a decimal comma."""
+    written = (ds.get_item(keyword) for keyword in keywords)
+    return any(
+        isinstance(element.value, bytes)
+        and (element.VR or dictionary_VR(element.tag)) not in (*_BINARY, "SQ")
+        and any(
+            b"," in text and math.isfinite(_number(text.decode("ascii", "replace")))
+            for text in element.value.split(b"\\")
+        )
+        for element in written
+        if element is not None
+    )
+
+
+def read_number(text: str) -> float:
+    """NaN for what is none."""
     try:
-        return float(value.strip(" \0") if isinstance(value, str) else value)
+        return float(text.strip(" \0").replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        return read_number(value)
+    try:
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan

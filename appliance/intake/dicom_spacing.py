@@ -19,7 +19,6 @@ SPACING_KEYWORDS = (
     "EstimatedRadiographicMagnificationFactor",
     "DistanceSourceToDetector",
     "DistanceSourceToPatient",
-    "ViewCodeSequence",
     "SequenceOfUltrasoundRegions",
 )
 
@@ -30,7 +29,6 @@ NO_SPACING = Caution(
 _2D, _TISSUE, _CENTIMETRES = 1, 1, 3  # RegionSpatialFormat, RegionDataType, PhysicalUnits
 _MM_PER_CM = 10.0
 _CORRECTED = ("GEOMETRY", "FIDUCIAL")
-_MAGNIFICATION_VIEW = ("R-102D6", "399163009")  # CID 4015, of SNOMED RT and CT
 _CONTACT, _MOST_MAGNIFIED = 1.1, 4.0
 """Magnification factors: up to where a breast lies on the detector, and beyond which none goes."""
 
@@ -44,11 +42,12 @@ class Scale:
     warnings: tuple[Caution, ...] = ()
 
 
-def scale(ds: Dataset, modality: Modality) -> Scale:
-    """`ds` has the SPACING_KEYWORDS. A warning tells of a spacing that is stated but of no use."""
+def scale(ds: Dataset, modality: Modality, magnified: bool = False) -> Scale:
+    """`ds` has the SPACING_KEYWORDS. magnified: the file says that it is a magnification view.
+    A warning tells of a spacing that is stated but of no use."""
     record = MODALITIES[modality]
     if record.physics is Physics.PROJECTION:
-        spacing = _projection(ds, record)
+        spacing = _projection(ds, record, magnified)
         said = any(stated(ds, keyword) for keyword in ("PixelSpacing", *_AT_THE_DETECTOR))
         return Scale(spacing, None, (NO_SPACING,) if said and spacing is None else ())
     if not ds.get("SequenceOfUltrasoundRegions"):
@@ -62,7 +61,7 @@ def scale(ds: Dataset, modality: Modality) -> Scale:
     return Scale(first if one else None, regions, () if any(scales) else (NO_SPACING,))
 
 
-def _projection(ds: Dataset, record: ModalityRecord) -> Spacing | None:
+def _projection(ds: Dataset, record: ModalityRecord, magnified: bool) -> Spacing | None:
     """In the patient: a corrected Pixel Spacing, else the detector's divided by the magnification;
     Pixel Spacing is a corrected one if it says so or differs from the detector's (10.7.1.3)."""
     patient = _plausible(numbers(ds, "PixelSpacing"), record)
@@ -70,7 +69,7 @@ def _projection(ds: Dataset, record: ModalityRecord) -> Spacing | None:
         (found for key in _AT_THE_DETECTOR if (found := _plausible(numbers(ds, key), record))), None
     )
     said_corrected = str(ds.get("PixelSpacingCalibrationType") or "").strip() in _CORRECTED
-    factor = _magnification(ds)
+    factor = _magnification(ds, magnified)
     same = patient is not None and detector is not None and alike(patient, detector)
     if patient is not None and (said_corrected or (detector is not None and not same)):
         contradicted = same and factor is not None and factor > _CONTACT
@@ -83,26 +82,25 @@ def _projection(ds: Dataset, record: ModalityRecord) -> Spacing | None:
     return row / factor, column / factor
 
 
-def _magnification(ds: Dataset) -> float | None:
+def _magnification(ds: Dataset, magnified: bool) -> float | None:
     """Estimated Radiographic Magnification Factor, else the ratio of the distances that it is
     made of; 1 if nothing is said of it, None if what is said cannot be meant."""
     factor = number(ds, "EstimatedRadiographicMagnificationFactor", 0)
     if not stated(ds, "EstimatedRadiographicMagnificationFactor"):
-        to_detector = number(ds, "DistanceSourceToDetector", 0)
-        to_patient = number(ds, "DistanceSourceToPatient", 0)
-        ratio = to_detector / to_patient if to_detector and to_patient else 1.0
-        factor = ratio if _CONTACT < ratio <= _MOST_MAGNIFIED else 1.0
+        factor = by_distances(
+            number(ds, "DistanceSourceToDetector", 0) or 0.0,
+            number(ds, "DistanceSourceToPatient", 0) or 0.0,
+        )
     if factor is None or not 1 <= factor <= _MOST_MAGNIFIED:
         return None
-    return None if factor <= _CONTACT and _is_magnification_view(ds) else factor
+    return None if factor <= _CONTACT and magnified else factor
 
 
-def _is_magnification_view(ds: Dataset) -> bool:
-    return any(
-        str(modifier.get("CodeValue") or "") in _MAGNIFICATION_VIEW
-        for view in ds.get("ViewCodeSequence") or ()
-        for modifier in view.get("ViewModifierCodeSequence") or ()
-    )
+def by_distances(to_detector: float, to_patient: float) -> float:
+    """Magnification by the distances of the source, 0 if not stated; 1 where they cannot be meant
+    or are those of a contact view."""
+    ratio = to_detector / to_patient if to_detector and to_patient else 1.0
+    return ratio if _CONTACT < ratio <= _MOST_MAGNIFIED else 1.0
 
 
 def _tissue_regions(ds: Dataset, record: ModalityRecord) -> Iterator[ScaledRegion]:

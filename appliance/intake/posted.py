@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from mammosono.appliance.errors import InvalidField
+from mammosono.appliance.intake.dicom_view import VIEWS
 from mammosono.appliance.intake.file_name import side_and_view
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.values import Caution, Origin, Posted, SourceImage
+from mammosono.appliance.values import Caution, Laterality, Origin, Posted, SourceImage
 
 CONTRADICTED = Caution(
     "side_or_view_contradicted",
@@ -16,6 +19,34 @@ CONTRADICTED = Caution(
 )
 
 T = TypeVar("T")
+
+_LATERALITIES = {"": None, "L": Laterality.LEFT, "R": Laterality.RIGHT}
+_VIEWS = {"": None, **{view: view for view in VIEWS}}
+
+
+def lateralities(values: Sequence[str], images: int) -> list[Laterality | None]:
+    """What the sender says of each of so many images, in their order: given once it is of all of
+    them, empty it is not known. Raises InvalidField."""
+    return _of_each("laterality", values, _LATERALITIES, images)
+
+
+def views(values: Sequence[str], images: int) -> list[str | None]:
+    """As lateralities."""
+    return _of_each("view", values, _VIEWS, images)
+
+
+def _of_each(
+    field: str, values: Sequence[str], known: Mapping[str, T | None], images: int
+) -> list[T | None]:
+    words = [value.strip().upper() for value in values]
+    if len(words) not in (0, 1, images):
+        raise InvalidField(f"Send {field} once, or once for each image, empty if not known.")
+    if not known.keys() >= set(words):
+        raise InvalidField(
+            f"Send {field} as one of {', '.join(sorted(filter(None, known)))}, or empty."
+        )
+    given = [known[word] for word in words] or [None]
+    return given if len(given) == images else given * images
 
 
 def as_posted(image: SourceImage, posted: Posted) -> SourceImage:

@@ -5,13 +5,18 @@ docs/scope.md has the same table, with the cautions that come from the picture i
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pydicom.dataset import Dataset
+
+from mammosono.appliance.intake.dicom_numbers import read_number
+from mammosono.appliance.intake.dicom_spacing import by_distances
 from mammosono.appliance.intake.dicom_values import Description, texts
-from mammosono.appliance.intake.dicom_view import view_modifiers
+from mammosono.appliance.intake.dicom_view import laterality_and_view, view_modifiers
 from mammosono.appliance.values import Caution, Effect, Modality
 
 SCOPE_KEYWORDS = (
@@ -24,6 +29,8 @@ SCOPE_KEYWORDS = (
     "PartialView",
     "PartialViewCodeSequence",
     "EstimatedRadiographicMagnificationFactor",
+    "DistanceSourceToDetector",
+    "DistanceSourceToPatient",
     "PaddleDescription",
     "ContrastBolusAgent",
     "ContrastBolusAgentSequence",
@@ -50,13 +57,18 @@ _FLOW_TYPES = ("2", "3", "4", "5", "6", "7")
 _TISSUE_TYPES = frozenset(("ELASTICITY", "ATTENUATION", "SOUND_SPEED", "TISSUE_CHARACTERIZATION"))
 
 _SPECIMEN_VIEWS = ("127457009", "G-8310")
-_BREAST_CODES = frozenset(
-    ("76752008", "T-04000", "80248007", "T-04030", "73056007", "T-04020", "63762007", "T-04080",
-     "24142002", "T-04100")
-)  # fmt: skip
-_BREAST_WORDS = re.compile(
-    "BREAST|BRST|MAM[AMO]|BRUST|SEIN|SENO|PECHO|BORST|BRYST|BROST|PIERS|NIPPLE"
-)
+_REGION_CODES = {
+    **dict.fromkeys(
+        ("76752008", "T-04000", "80248007", "T-04030", "73056007", "T-04020", "63762007",
+         "T-04080", "24142002", "T-04100"), "BREAST",
+    ),
+    **dict.fromkeys(("51185008", "816094009", "T-D3000", "78904004", "T-D3050"), "CHEST"),
+    **dict.fromkeys(("91470000", "T-D8104"), "AXILLA"),
+}  # fmt: skip
+_BREAST = re.compile("BREAST|BRST|MAM[AMO]|BRUST|SEIN|SENO|PECHO|BORST|BRYST|BROST|PIERS|NIPPLE")
+_CHEST = re.compile(r"\A(LEFT|RIGHT)?(CHEST|CHESTWALL|THORAX|TORAX|TORACE)(LEFT|RIGHT)?\Z")
+_TAIL = re.compile("AXILLARYTAIL")
+_AXILLA = re.compile("(?<!M)AXIL|ACHSEL|AISSELLE|ASCELLA")
 _ANY_PART = frozenset(("", "OTHER", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "NONE", "NA", "DEFAULT",
                        "GENERAL", "US", "MG", "SMALLPART", "SMALLPARTS", "SUPERFICIAL",
                        "SOFTTISSUE", "SPECIMEN"))  # fmt: skip
@@ -85,12 +97,24 @@ def cautions(header: Description, modality: Modality) -> tuple[Caution, ...]:
 
 
 def _is_magnified(header: Description) -> bool:
-    factors = header.texts("EstimatedRadiographicMagnificationFactor")
     return (
         "magnified" in view_modifiers(header)
-        or any(_number(factor) >= _LEAST_MAGNIFICATION for factor in factors)
+        or _magnification(header) >= _LEAST_MAGNIFICATION
         or _has_word(header, r"MAG|MAGNIFIED|MAGNIFICATION", *_OF_THE_VIEW)
     )
+
+
+def _magnification(header: Description) -> float:
+    """As stated, else by the distances; 1 where nobody can mean what is said."""
+    stated = _numbers(header, "EstimatedRadiographicMagnificationFactor")
+    distances = ("DistanceSourceToDetector", "DistanceSourceToPatient")
+    detector, patient = (max(_numbers(header, each), default=0.0) for each in distances)
+    return max(stated, default=by_distances(detector, patient))
+
+
+def _numbers(header: Description, keyword: str) -> list[float]:
+    read = map(read_number, header.texts(keyword))
+    return [value for value in read if math.isfinite(value)]
 
 
 def _is_spot(header: Description) -> bool:
@@ -98,13 +122,14 @@ def _is_spot(header: Description) -> bool:
 
 
 def _is_part_of_breast(header: Description) -> bool:
-    """Axillary tail, cleavage and the like: less than a standard view shows."""
+    """Axillary tail, cleavage and the like: less than a standard view shows. An axilla as the body
+    part counts where no view is named: an oblique one shows it behind the breast."""
     parts = {"cleavage", "axillary tail", "axillary tissue", "tangential", "anterior compression"}
     return (
         bool(parts & view_modifiers(header))
         or _says(header, "PartialView", "YES")
         or bool(header.items("PartialViewCodeSequence"))
-        or bool({"AT", "CV"} & {*header.texts("ViewPosition")})
+        or (_names_part(header, _AXILLA) and laterality_and_view(header)[1] is None)
     )
 
 
@@ -115,8 +140,11 @@ def _has_implant(header: Description) -> bool:
 
 
 def _is_specimen(header: Description) -> bool:
+    views = header.items("ViewCodeSequence")
+    meanings = [text for view in views for text in texts(view, "CodeMeaning")]
     return (
         bool(set(header.codes("ViewCodeSequence")) & set(_SPECIMEN_VIEWS))
+        or any("SPECIMEN" in _letters(text) for text in meanings)
         or bool(header.items("SpecimenDescriptionSequence"))
         or _has_word(header, r"SPECIMENS?", "ImageType", "BodyPartExamined", "SeriesDescription")
     )
@@ -171,16 +199,40 @@ def _is_other_mode(header: Description) -> bool:
     return _mode(header, _OTHER_MODE_BITS) or _M_MODE in formats or _WAVEFORM in formats
 
 
-def _is_elsewhere(header: Description) -> bool:
-    """The body part is stated, and no statement of it is the breast."""
-    parts = {_letters(text) for text in header.texts("BodyPartExamined")} - _ANY_PART
+def _is_elsewhere_in_film(header: Description) -> bool:
+    """A mammography unit takes no chest: some write it for the breast, and the axilla for an
+    oblique view."""
+    parts = _parts(header)
+    return bool(parts) and not _names_part(header, _BREAST, _CHEST, _AXILLA)
+
+
+def _is_elsewhere_in_echo(header: Description) -> bool:
+    """An axilla is nodes, not breast; its tail is breast."""
+    parts = _parts(header)
+    return bool(parts) and not _names_part(header, _BREAST, _CHEST, _TAIL)
+
+
+def _is_chest_in_echo(header: Description) -> bool:
+    return _names_part(header, _CHEST) and not _names_part(header, _BREAST)
+
+
+def _parts(header: Description) -> set[str]:
+    """The body parts that are stated, in letters; a code that is not known stands for itself."""
     regions = header.items("AnatomicRegionSequence")
-    codes = [code for region in regions for code in texts(region, "CodeValue")]
-    meanings = [_letters(text) for region in regions for text in texts(region, "CodeMeaning")]
-    breast = _BREAST_CODES.intersection(codes) or any(
-        _BREAST_WORDS.search(words) for words in (*parts, *meanings)
-    )
-    return bool(parts or codes) and not breast
+    return {
+        *map(_letters, header.texts("BodyPartExamined")),
+        *(part for region in regions for part in _region(region)),
+    } - _ANY_PART
+
+
+def _region(region: Dataset) -> Iterator[str]:
+    for code in texts(region, "CodeValue"):
+        yield _REGION_CODES.get(code, code)
+    yield from map(_letters, texts(region, "CodeMeaning"))
+
+
+def _names_part(header: Description, *words: re.Pattern[str]) -> bool:
+    return any(each.search(part) for part in _parts(header) for each in words)
 
 
 def _mode(header: Description, bits: int) -> bool:
@@ -215,13 +267,7 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", bare.upper())
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return 0.0
-
-
+_NOT_BREAST = _caution("not_breast", "The file says that it shows another part of the body")
 RULES = (
     Rule(
         _caution("magnified_view", "This is a magnified view, of a part of the breast"),
@@ -253,9 +299,12 @@ RULES = (
     Rule(
         _caution("other_mode", "This ultrasound is not a B-mode image alone"), _US, _is_other_mode
     ),
+    Rule(_NOT_BREAST, _MG, _is_elsewhere_in_film),
+    Rule(_NOT_BREAST, _US, _is_elsewhere_in_echo),
     Rule(
-        _caution("not_breast", "The file says that it shows another part of the body"),
-        _BOTH, _is_elsewhere,
+        _caution("chest_named", "The file says that it shows the chest; check that it is the "
+                 "breast", Effect.NONE),
+        _US, _is_chest_in_echo,
     ),
 )  # fmt: skip
 """In the order in which they are said."""

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from enum import IntEnum
+from itertools import accumulate
 
 from mammosono.appliance.errors import CorruptImage, MultiFrame, UnsupportedFormat
 from mammosono.appliance.intake import orientation
@@ -33,7 +34,7 @@ class Tag(IntEnum):
     SAMPLE_FORMAT = 339
 
 
-_XMP = 700
+_FILL_ORDER, _PREDICTOR, _XMP = 266, 317, 700
 
 Directory = Mapping[int, tuple[int, ...]]
 
@@ -206,6 +207,7 @@ def plain(data: bytes) -> tuple[bytes, int | None]:
 
     The decoder turns some kinds of pixels and shuffles others, and multiplies some by their alpha.
     """
+    data = _with_packed_tiles(data)
     order = "<" if data.startswith(b"II") else ">"
     sound = bytearray(data)
     noted: int | None = 1
@@ -226,6 +228,39 @@ def plain(data: bytes) -> tuple[bytes, int | None]:
         elif tag == _XMP and not said:
             noted = orientation.of_xmp(data[at : at + size])
     return bytes(sound), noted
+
+
+def _with_packed_tiles(data: bytes) -> bytes:
+    """The file with its plain tiles of up to 8 bits packed, without a change of their bytes: the
+    decoder refuses such tiles if their size is no multiple of 1024 bytes. Each side is one of 16.
+    """
+    first = _directories(data)[0]
+    offsets, sizes = first.get(Tag.TILE_OFFSETS, ()), first.get(Tag.TILE_BYTES, ())
+    plain_tiles = offsets and _value(first, Tag.COMPRESSION, 1) == 1
+    if not plain_tiles or _value(first, Tag.BITS, 1) > 8 or not any(size % 1024 for size in sizes):
+        return data
+    order = "<" if data.startswith(b"II") else ">"
+    packed = [
+        zlib.compress(data[at : at + size], 0) for at, size in zip(offsets, sizes, strict=True)
+    ]
+    ends = list(accumulate(map(len, packed), initial=len(data)))
+    new = bytearray(data)
+    arrays = {Tag.TILE_OFFSETS: ends[:-1], Tag.TILE_BYTES: [len(tile) for tile in packed]}
+    count = len(packed)
+    behind = {Tag.TILE_OFFSETS: ends[-1], Tag.TILE_BYTES: ends[-1] + 4 * count}
+    (offset,) = struct.unpack_from(order + "I", data, 4)
+    for entry in _entries(data, order, offset):
+        (tag,) = struct.unpack_from(order + "H", data, entry)
+        if tag == _FILL_ORDER and data[entry + 8 : entry + 10] != struct.pack(order + "H", 1):
+            return data
+        if tag in arrays:
+            at = arrays[tag][0] if count == 1 else behind[tag]
+            struct.pack_into(order + "HII", new, entry + 2, 4, count, at)
+        elif tag in (Tag.COMPRESSION, _PREDICTOR):
+            value = _DEFLATE[0] if tag == Tag.COMPRESSION else 1
+            struct.pack_into(order + "HIHxx", new, entry + 2, 3, 1, value)
+    tables = struct.pack(f"{order}{2 * count}I", *arrays[Tag.TILE_OFFSETS], *arrays[Tag.TILE_BYTES])
+    return b"".join((new, *packed, tables))
 
 
 _TAGS = frozenset(Tag)

@@ -62,7 +62,7 @@ def require_readable_transfer_syntax(data: bytes | bytearray | memoryview) -> tu
     Raises CorruptDicom without one, or if the meta group is damaged or says a thing twice;
     UnsupportedTransferSyntax if it is not on the list or its codec is not installed.
     """
-    stated, data_set_at = _transfer_syntax_uid(data)
+    stated, data_set_at = transfer_syntax_uid(data)
     if not _UID_PATTERN.fullmatch(stated):
         raise CorruptDicom("The DICOM file's transfer syntax is no UID; send it again.")
     syntax = UID(stated, IGNORE)
@@ -74,8 +74,9 @@ def require_readable_transfer_syntax(data: bytes | bytearray | memoryview) -> tu
     return syntax, data_set_at
 
 
-def _transfer_syntax_uid(data: bytes | bytearray | memoryview) -> tuple[str, int]:
-    """The meta group is always explicit VR little endian (PS3.10, 7.1)."""
+def transfer_syntax_uid(data: bytes | bytearray | memoryview) -> tuple[str, int]:
+    """What the meta group states, which is always explicit VR little endian (PS3.10, 7.1), and the
+    byte offset of the data set. Raises CorruptDicom."""
     offset, stated = _META_OFFSET, None
     seen: set[int] = set()
     while offset + 2 <= len(data):

@@ -23,6 +23,7 @@ from mammosono.appliance.values import (
     ModelInfo,
     Origin,
     Reading,
+    UnreadImage,
     Verdict,
 )
 
@@ -140,6 +141,24 @@ class Image(Document):
     )
 
 
+class NotRead(Document):
+    """A posted file that could not be read as an image, in its place among the others."""
+
+    index: int = Field(description="Its place; it has no pictures.")
+    modality: Modality
+    sha256: str = Field(description="Of the posted file.")
+    name: str | None = Field(None, description="Of the posted file, to be shown; no key.")
+    laterality: Laterality | None = Field(None, description="Which breast, where it is known.")
+    laterality_from: Origin | None = Field(None, description="Who says so.")
+    view: str | None = Field(None, description="As of an image that was read.")
+    view_from: Origin | None = Field(None, description="Who says so.")
+    verdict: None = Field(None, description="Null: not read.")
+    score: None = None
+    findings: tuple[()] = ()
+    warnings: tuple[str, ...] = Field(description="Why, in a sentence.")
+    reasons: tuple[str, ...] = Field(description="Why: the code, as of a refusal.")
+
+
 class Breast(Document):
     laterality: Laterality
     images: tuple[int, ...] = Field(description="The index of each of its views.")
@@ -183,6 +202,7 @@ class Model(Document):
 
 
 _IMAGES = TypeAdapter(tuple[ImageReading, ...])
+_UNREAD = TypeAdapter(tuple[UnreadImage, ...])
 _BREASTS = TypeAdapter(tuple[BreastReading, ...])
 _MODEL = TypeAdapter(ModelInfo)
 
@@ -197,11 +217,11 @@ class Result(Document):
     id: str
     status: Literal["done"]
     verdict: Verdict = Field(
-        description="Positive if either modality is; negative only if both are."
+        description="Positive if either modality is; negative only if both are and all was read."
     )
     decided_by: tuple[Modality, ...]
-    incomplete: bool = Field(description="A modality has no image.")
-    images: tuple[Image, ...]
+    incomplete: bool = Field(description="A modality has no image that was read.")
+    images: tuple[Image | NotRead, ...] = Field(description="All that were posted.")
     breasts: tuple[Breast, ...] = Field((), description="Those judged by several views together.")
     warnings: tuple[str, ...] = Field((), description="Sentences on the study as a whole.")
     reasons: tuple[str, ...] = Field(
@@ -223,7 +243,7 @@ class Result(Document):
             verdict=reading.verdict,
             decided_by=reading.decided_by,
             incomplete=reading.incomplete,
-            images=tuple(Image.model_validate(image) for image in reading.images),
+            images=tuple(_image(image) for image in reading.in_order),
             model=Model.model_validate(replace(reading.model, operating_points=rounded)),
             timings_ms=dict(reading.timings_ms),
             software=SOFTWARE,
@@ -254,11 +274,25 @@ class Result(Document):
             verdict=self.verdict,
             decided_by=self.decided_by,
             incomplete=self.incomplete,
-            images=_IMAGES.validate_python([image.model_dump() for image in self.images]),
+            images=_IMAGES.validate_python(
+                [image.model_dump() for image in self.images if isinstance(image, Image)]
+            ),
             pictures=(),
             model=_MODEL.validate_python(self.model.model_dump()),
             timings_ms=self.timings_ms,
             breasts=_BREASTS.validate_python([breast.model_dump() for breast in self.breasts]),
             warnings=self.warnings,
             reasons=self.reasons,
+            unread=_UNREAD.validate_python(
+                [
+                    image.model_dump(exclude={"verdict", "score", "findings"})
+                    for image in self.images
+                    if isinstance(image, NotRead)
+                ]
+            ),
         )
+
+
+def _image(image: ImageReading | UnreadImage) -> Image | NotRead:
+    kind = Image if isinstance(image, ImageReading) else NotRead
+    return kind.model_validate(image)

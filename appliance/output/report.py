@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -21,7 +21,15 @@ from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.output import wording
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.output.render import grey_png, overlay, rgb_png
-from mammosono.appliance.values import Finding, ImageReading, Modality, Pictures, Reading, Verdict
+from mammosono.appliance.values import (
+    Finding,
+    ImageReading,
+    Modality,
+    Pictures,
+    Reading,
+    UnreadImage,
+    Verdict,
+)
 
 LONGEST_SIDE_PX = 1400
 """Pictures in the report are reduced to this; the full ones are files of their own."""
@@ -37,27 +45,43 @@ document.addEventListener("input", ({ target }) => {
 _SYMBOL = {Verdict.POSITIVE: "+", Verdict.NEGATIVE: "−", Verdict.INDETERMINATE: "?"}
 
 
-def html_report(study_id: str, reading: Reading) -> str:
-    """The reading as one self-contained HTML document."""
+def html_report(study_id: str, reading: Reading, pictures: Iterable[Pictures] | None = None) -> str:
+    """The reading as one self-contained HTML document.
+
+    pictures: as of `save_reading`. Raises ValueError if they are missing.
+    """
+    drawn = reading.pictures if pictures is None else pictures
+    views = {
+        image.index: _views(image, each) for image, each in zip(reading.images, drawn, strict=True)
+    }
     return _template("report.html").substitute(
         study=escape(study_id),
         verdict=reading.verdict.value,
         symbol=_SYMBOL[reading.verdict],
         reason=escape(" ".join((wording.reason(reading), *reading.warnings)).strip()),
         use=wording.INTENDED_USE,
-        panes="\n".join(_pane(modality, reading) for modality in MODALITIES),
+        panes="\n".join(_pane(modality, reading, views) for modality in MODALITIES),
         facts=_facts(study_id, reading),
         script=_SLIDE,
         script_hash=b64encode(hashlib.sha256(_SLIDE.encode()).digest()).decode("ascii"),
     )
 
 
-def _pane(modality: Modality, reading: Reading) -> str:
+def _views(image: ImageReading, pictures: Pictures) -> dict[str, str]:
+    return {
+        "overlay": _data_uri(rgb_png(_reduced(overlay(pictures.original, image)))),
+        "original": _data_uri(grey_png(_reduced(pictures.original))),
+        "denoised": _data_uri(grey_png(_reduced(pictures.denoised))),
+    }
+
+
+def _pane(modality: Modality, reading: Reading, views: Mapping[int, Mapping[str, str]]) -> str:
     record = MODALITIES[modality]
-    labelled = zip(reading.images, reading.pictures, wording.labels(reading), strict=True)
     shown = [
-        _image(image, pictures, label, reading)
-        for image, pictures, label in labelled
+        _unread(image, label)
+        if isinstance(image, UnreadImage)
+        else _image(image, views[image.index], label, reading)
+        for image, label in zip(reading.in_order, wording.labels(reading), strict=True)
         if image.modality is modality
     ]
     missing = f'<article><p class="quiet">No {record.part} was given.</p></article>'
@@ -66,20 +90,30 @@ def _pane(modality: Modality, reading: Reading) -> str:
     return f"<section>\n{head}\n{body}\n</section>"
 
 
-def _image(image: ImageReading, pictures: Pictures, label: str, reading: Reading) -> str:
+def _unread(image: UnreadImage, label: str) -> str:
+    return _template("unread.html").substitute(
+        **_head(image, label), word=wording.NOT_READ, warnings=_warnings(image.warnings)
+    )
+
+
+def _head(image: ImageReading | UnreadImage, label: str) -> dict[str, str]:
     origin = wording.origin(image)
+    return {
+        "label": escape(label),
+        "origin": f"({escape(origin)})" if origin else "",
+        "name": escape(image.name or ""),
+    }
+
+
+def _image(image: ImageReading, views: Mapping[str, str], label: str, reading: Reading) -> str:
     return _template("image.html").substitute(
+        {**_head(image, label), **views},
         index=image.index,
-        label=escape(label),
-        origin=f"({escape(origin)})" if origin else "",
-        name=f"· {escape(image.name)}" if image.name else "",
+        dot="· " if image.name else "",
         verdict=image.verdict.value,
         score=escape(wording.score(image, reading)),
         width=image.width,
         height=image.height,
-        overlay=_data_uri(rgb_png(_reduced(overlay(pictures.original, image)))),
-        original=_data_uri(grey_png(_reduced(pictures.original))),
-        denoised=_data_uri(grey_png(_reduced(pictures.denoised))),
         findings=_findings(image),
         warnings=_warnings(image.warnings),
         denoising=escape(wording.denoising(image)),

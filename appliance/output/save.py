@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -24,22 +24,29 @@ def picture_name(kind: PictureKind, index: int) -> str:
     return f"{kind.value}_{index}.png"
 
 
-def save_reading(folder: Path, study_id: str, reading: Reading) -> None:
-    """Write result.json, report.html and the pictures. Files of these names are overwritten.
+def save_reading(
+    folder: Path, study_id: str, reading: Reading, pictures: Iterable[Pictures] | None = None
+) -> None:
+    """Write result.json, report.html and the pictures, PNG of the image's size as posted. Files of
+    these names are overwritten.
 
-    Raises OSError; ValueError if a number in the reading is not finite.
+    pictures: of each image that was read, in order, if the reading has none; taken one at a time.
+    Raises OSError; ValueError if a number in the reading is not finite, or pictures are missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     result = Result.of(study_id, reading).to_json()
     (folder / "result.json").write_text(result + "\n", "utf-8")
-    (folder / "report.html").write_text(html_report(study_id, reading), "utf-8")
-    save_pictures(folder, reading)
+    saved = _saved(folder, reading.images, reading.pictures if pictures is None else pictures)
+    (folder / "report.html").write_text(html_report(study_id, reading, saved), "utf-8")
 
 
-def save_pictures(folder: Path, reading: Reading) -> None:
-    """Write the pictures of every image, PNG of the image's size as posted. Raises OSError."""
-    for image, pictures in zip(reading.images, reading.pictures, strict=True):
-        save_image(folder, image, pictures)
+def _saved(
+    folder: Path, images: Sequence[ImageReading], pictures: Iterable[Pictures]
+) -> Iterator[Pictures]:
+    """The same; each is written when it is asked for."""
+    for image, each in zip(images, pictures, strict=True):
+        save_image(folder, image, each)
+        yield each
 
 
 def save_image(folder: Path, image: ImageReading, pictures: Pictures) -> None:

@@ -7,13 +7,14 @@ from rich.text import Text
 
 from mammosono.appliance.output import wording
 from mammosono.appliance.output.printable import printable
-from mammosono.appliance.values import Finding, ImageReading, Label, Reading, Verdict
+from mammosono.appliance.values import Finding, ImageReading, Label, Reading, UnreadImage, Verdict
 
 _VERDICT = {
     Verdict.POSITIVE: "bold dark_orange",
     Verdict.NEGATIVE: "bold green",
     Verdict.INDETERMINATE: "bold yellow",
 }
+_NOT_READ = "bold red"
 _LABEL = {Label.MALIGNANT: "dark_orange", Label.BENIGN: "sky_blue2"}
 
 
@@ -21,11 +22,14 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
     """Fused verdict first, then every image with its findings and warnings."""
     lines = [_line("fused", reading.verdict, wording.reason(reading))]
     lines += [_indented(f"! {warning}", "yellow") for warning in reading.warnings]
-    for image, label in zip(reading.images, wording.labels(reading), strict=True):
-        lines.append(_line(image.modality.value, image.verdict, _image(image, label, reading)))
-        lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]
-        if not image.findings:
-            lines.append(_indented(wording.no_findings(image)))
+    for image, label in zip(reading.in_order, wording.labels(reading), strict=True):
+        if isinstance(image, UnreadImage):
+            lines.append(_line(image.modality.value, None, f"({_called(image, label)})"))
+        else:
+            lines.append(_line(image.modality.value, image.verdict, _image(image, label, reading)))
+            lines += [_finding(number, one) for number, one in enumerate(image.findings, start=1)]
+            if not image.findings:
+                lines.append(_indented(wording.no_findings(image)))
         lines += [_indented(f"! {warning}", "yellow") for warning in image.warnings]
     model = reading.model
     time = f"{reading.timings_ms['total'] / 1000:.2f} s, " if "total" in reading.timings_ms else ""
@@ -39,14 +43,17 @@ def print_reading(console: Console, study_id: str, reading: Reading) -> None:
 
 def _image(image: ImageReading, label: str, reading: Reading) -> str:
     size = f"{image.width} x {image.height} px"
-    what = [label, wording.origin(image), printable(image.name or ""), size]
-    return f"{wording.score(image, reading)} ({', '.join(filter(None, what))})"
+    return f"{wording.score(image, reading)} ({_called(image, label)}, {size})"
 
 
-def _line(name: str, verdict: Verdict, words: str) -> Text:
-    return Text.assemble(
-        (f"{name:<7}", "bold"), (f"{verdict.value.upper():<15}", _VERDICT[verdict]), words
-    )
+def _called(image: ImageReading | UnreadImage, label: str) -> str:
+    what = [label, wording.origin(image), printable(image.name or "")]
+    return ", ".join(filter(None, what))
+
+
+def _line(name: str, verdict: Verdict | None, words: str) -> Text:
+    word, style = (verdict.value, _VERDICT[verdict]) if verdict else (wording.NOT_READ, _NOT_READ)
+    return Text.assemble((f"{name:<7}", "bold"), (f"{word.upper():<15}", style), words)
 
 
 def _finding(number: int, finding: Finding) -> Text:

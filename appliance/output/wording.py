@@ -9,20 +9,27 @@ from mammosono.appliance.values import (
     Laterality,
     Origin,
     Reading,
+    UnreadImage,
     Verdict,
 )
 
 SIDES = {Laterality.LEFT: "left", Laterality.RIGHT: "right"}
+NOT_READ = "not read"
+"""In place of a verdict."""
 INTENDED_USE = "Research and engineering use only. Not for diagnosis."
 
 
 def reason(reading: Reading) -> str:
     """Why the fused verdict is what it is, and what is missing."""
     read = {image.modality for image in reading.images}
+    given = {image.modality for image in reading.in_order}
     decided = [MODALITIES[modality].part for modality in reading.decided_by if modality in read]
     subject = " and ".join(decided)
     verb = "is" if len(decided) == 1 else "are"
-    missing = [f"No {MODALITIES[modality].part} was given." for modality in PAIR.missing(read)]
+    missing = [
+        f"No {MODALITIES[modality].part} {'could be read' if modality in given else 'was given'}."
+        for modality in PAIR.missing(read)
+    ]
     sentences = [f"The {subject} {verb} {reading.verdict.value}."] if decided else []
     return " ".join(sentences + missing)
 
@@ -45,22 +52,23 @@ def score(image: ImageReading, reading: Reading) -> str:
 
 
 def labels(reading: Reading) -> list[str]:
-    """What each image is called among those of its modality: its side and view where they are
-    known, else its number; what two would be called has a number of its own behind it."""
-    names = [(image.modality, _label(image)) for image in reading.images]
+    """What each image is called among those of its modality, in the order posted: its side and view
+    where they are known, else its number; what two would be called has a number of its own behind
+    it."""
+    names = [(image.modality, _label(image)) for image in reading.in_order]
     return [
         f"{name[1]} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name[1]
         for place, name in enumerate(names)
     ]
 
 
-def _label(image: ImageReading) -> str:
+def _label(image: ImageReading | UnreadImage) -> str:
     said = [image.laterality.value] if image.laterality else []
     said += [image.view] if image.view else []
     return " ".join(said) or f"image {image.index}"
 
 
-def origin(image: ImageReading) -> str:
+def origin(image: ImageReading | UnreadImage) -> str:
     """Who said which side and view it shows, where that was not its header; or nothing."""
     who = {Origin.FORM: "as posted", Origin.FILE_NAME: "by file name"}
     said = dict.fromkeys(who.get(o, "") for o in (image.laterality_from, image.view_from) if o)

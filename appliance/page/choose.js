@@ -5,7 +5,6 @@ import { problemWords } from "./progress.js";
 import { send } from "./send.js";
 import { A_TEST, MODALITIES, TEST, bytes, capital, culprit } from "./words.js";
 
-const MOST = 4;
 const PREVIEW_BYTES = 24e6;
 const REFERENCE = "(?!\\.{1,2}$)[A-Za-z0-9._\\-]{1,64}";
 
@@ -13,7 +12,9 @@ export class Choice {
   // on: {taken(id), refused(problem)}; refused: nobody is signed in any more.
   constructor(on) {
     this.on = on;
+    this.most = Infinity; // of a test; the box says it
     this.zones = Object.fromEntries(MODALITIES.map((modality) => [modality, this.#zone(modality)]));
+    this.what = el("p", { class: "quiet" }, "The images of one patient: DICOM, PNG, JPEG or TIFF.");
     this.problem = el("div", { class: "problem-place" });
     this.told = el("p", { class: "told", role: "status" });
     this.hint = el("p", { class: "quiet hint" });
@@ -31,7 +32,7 @@ export class Choice {
       onsubmit: (event) => { event.preventDefault(); this.#send(); },
     },
     el("h1", { id: "choose", tabindex: "-1" }, "New reading"),
-    el("p", { class: "quiet" }, "The images of one patient: DICOM, PNG, JPEG or TIFF, up to four of each test."),
+    this.what,
     this.problem,
     el("div", { class: "zones" }, Object.values(this.zones).map((zone) => zone.element)),
     this.told,
@@ -43,6 +44,14 @@ export class Choice {
           "To find the study in the list: letters, digits and . _ - only. Never a patient's name or number.")),
       el("div", { class: "act" }, this.hint, this.going, this.submit)));
     this.clear();
+  }
+
+  // most: images of a test that the box takes in a study.
+  limit(most) {
+    if (most === this.most) return;
+    this.most = most;
+    this.what.textContent = `The images of one patient: DICOM, PNG, JPEG or TIFF, up to ${most} of each test.`;
+    this.#changed();
   }
 
   clear() {
@@ -85,7 +94,7 @@ export class Choice {
       const known = (chip) => ["name", "size", "lastModified"].every((key) => chip.file[key] === file[key]);
       if (!file.size) told.push(`${file.name} is empty and was not taken.`);
       else if (chips.some(known)) told.push(`${file.name} is chosen already.`);
-      else if (chips.length === MOST) told.push(`${file.name} was not taken: at most ${MOST} of a test.`);
+      else if (chips.length >= this.most) told.push(`${file.name} was not taken: at most ${this.most} of a test.`);
       else this.#append(modality, file);
     }
     this.#changed();
@@ -192,7 +201,7 @@ export class Choice {
     say(this.told, "");
     const missing = MODALITIES.filter((modality) => !this.zones[modality].chips.length);
     for (const { chips, element } of Object.values(this.zones)) {
-      element.classList.toggle("full", chips.length === MOST);
+      element.classList.toggle("full", chips.length >= this.most);
     }
     say(this.hint, missing.length === 1
       ? `Without ${A_TEST[missing[0]]} the reading is incomplete and never negative.`

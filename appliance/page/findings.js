@@ -1,7 +1,9 @@
 // The findings of a study as tables, one for each image, joined with the regions of the pictures.
 
 import { el } from "./dom.js";
-import { SYMBOL, centre, noFindings, origin, score, size } from "./words.js";
+import {
+  SYMBOL, centre, isRead, noFindings, origin, score, size, verdictKind, verdictWords,
+} from "./words.js";
 
 export class Findings {
   // pictures: in the order of the result. on: {hovered(image, number | null), selected(image, number)}
@@ -24,11 +26,13 @@ export class Findings {
   }
 
   #ofImage({ image, name }, on) {
+    const kind = verdictKind(image);
     return el("section", { class: "of-image" },
-      el("h3", {}, name, el("span", { class: `symbol ${image.verdict}` }, `${SYMBOL[image.verdict]} ${image.verdict}`)),
-      el("p", { class: "quiet hint" }, score(image, this.result)),
+      el("h3", {}, name, el("span", { class: `symbol ${kind}` }, `${SYMBOL[kind]} ${verdictWords(image)}`)),
+      isRead(image) ? el("p", { class: "quiet hint" }, score(image, this.result)) : null,
       this.#file(image),
-      image.findings.length ? this.#table(image, name, on) : el("p", {}, noFindings(image)),
+      image.findings.length ? this.#table(image, name, on) : null,
+      isRead(image) && !image.findings.length ? el("p", {}, noFindings(image)) : null,
       image.warnings.length
         ? el("ul", { class: "warnings" }, image.warnings.map((words) => el("li", {}, words)))
         : null);

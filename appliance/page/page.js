@@ -56,6 +56,7 @@ async function begin() {
 function entered(now) {
   if (who && who.name !== now.name) forget();
   who = now;
+  choice.limit(who.max_images);
   document.body.dataset.state = "in";
   find("#who").textContent = who.open ? "" : who.name;
   find("#sign-out").hidden = who.open;

@@ -2,7 +2,8 @@
 
 import { el } from "./dom.js";
 import { Picture } from "./picture.js";
-import { SYMBOL, TEST, capital, labels, score } from "./words.js";
+import { Unread } from "./unread.js";
+import { SYMBOL, TEST, capital, isRead, labels, score, verdictKind, verdictWords } from "./words.js";
 
 const STEP = 40; // screen pixels
 const ZOOM = 1.25;
@@ -16,11 +17,11 @@ export class Pane {
     this.modality = modality;
     this.result = result;
     this.title = capital(TEST[modality]);
-    this.pictures = images.map((image, k) => new Picture(result.id, image, called[k], {
+    this.pictures = images.map((image, k) => (isRead(image) ? new Picture(result.id, image, called[k], {
       hovered: (number) => on.hovered(image, number),
       selected: (number) => on.selected(image, number),
       toned: () => this.#showTone(),
-    }, signal));
+    }, signal) : new Unread(image, called[k])));
     this.chip = el("p", { class: "judged" });
     this.tabs = this.pictures.map((shown, k) => this.#tab(shown, k));
     this.element = el("section", { class: "pane", "aria-labelledby": id },
@@ -32,7 +33,8 @@ export class Pane {
         this.chip),
       images.length ? this.#body() : this.#nothing());
     const grave = images.findIndex((image) => image.verdict === "positive");
-    if (images.length) this.choose(Math.max(0, grave));
+    const first = Math.max(0, images.findIndex(isRead));
+    if (images.length) this.choose(grave < 0 ? first : grave);
   }
 
   get shown() {
@@ -47,8 +49,11 @@ export class Pane {
       this.tabs[k].tabIndex = k === number ? 0 : -1;
     });
     const { image } = this.shown;
+    const kind = verdictKind(image);
+    this.tabs[number].scrollIntoView({ block: "nearest" });
+    this.element.classList.toggle("without-picture", !isRead(image));
     this.chip.replaceChildren(
-      el("span", { class: `chip ${image.verdict}` }, `${SYMBOL[image.verdict]} ${image.verdict}`),
+      el("span", { class: `chip ${kind}` }, `${SYMBOL[kind]} ${verdictWords(image)}`),
       el("span", { class: "quiet" }, image.score === null ? "" : image.score.toFixed(3)));
     this.#showTone();
   }
@@ -59,16 +64,16 @@ export class Pane {
   }
 
   #tab(shown, k) {
-    const { verdict } = shown.image;
+    const kind = verdictKind(shown.image);
     return el("button", {
       type: "button", role: "tab", id: `tab-${shown.image.index}`,
-      "aria-controls": `frame-${shown.image.index}`, "aria-label": `${shown.name}, ${verdict}`,
+      "aria-controls": `frame-${shown.image.index}`, "aria-label": `${shown.name}, ${verdictWords(shown.image)}`,
       onclick: () => this.choose(k),
       onkeydown: (event) => {
         const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
         if (by) this.turn(by);
       },
-    }, shown.label, el("span", { class: `symbol ${verdict}`, "aria-hidden": "true" }, SYMBOL[verdict]));
+    }, shown.label, el("span", { class: `symbol ${kind}`, "aria-hidden": "true" }, SYMBOL[kind]));
   }
 
   #body() {
@@ -76,7 +81,9 @@ export class Pane {
     this.frames = this.pictures.map((shown) => el("div", {
       class: "frame", id: `frame-${shown.image.index}`,
       ...(several ? { role: "tabpanel", "aria-labelledby": `tab-${shown.image.index}` } : {}),
-    }, el("h3", { class: "on-paper" }, `${shown.name}: ${shown.image.verdict}, ${score(shown.image, this.result)}`),
+    }, el("h3", { class: "on-paper" }, isRead(shown.image)
+      ? `${shown.name}: ${shown.image.verdict}, ${score(shown.image, this.result)}`
+      : `${shown.name}: ${verdictWords(shown.image)}`),
     shown.surface));
     for (const shown of this.pictures) {
       shown.surface.addEventListener("keydown", (event) => this.#key(event));

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { Findings } from "./findings.js";
 import { Pane } from "./pane.js";
-import { MODALITIES, SYMBOL, capital, caution, denoising, reason, when } from "./words.js";
+import { MODALITIES, NOT_READ, SYMBOL, capital, caution, denoising, isRead, reason, when } from "./words.js";
 
 export class Reading {
   // posted: ISO time or null. signal: aborted when the reading leaves the page.
@@ -72,7 +72,8 @@ export class Reading {
   }
 
   otherKind() {
-    this.kind(this.pictures[0].kind === "original" ? "denoised" : "original");
+    const shown = this.pictures.find(({ image }) => isRead(image));
+    this.kind(shown?.kind === "original" ? "denoised" : "original");
   }
 
   marks(shown) {
@@ -141,7 +142,7 @@ export class Reading {
       Runtime: model.runtime,
       "Positive from": points.join(", "),
       ...Object.fromEntries(this.pictures.map(({ name, image }) =>
-        [name, `${image.width} × ${image.height} pixels; ${denoising(image.denoise)}`])),
+        [name, isRead(image) ? `${image.width} × ${image.height} pixels; ${denoising(image.denoise)}` : NOT_READ])),
       Time: timings.total === undefined ? null : `${(timings.total / 1000).toFixed(2)} s`,
       Software: software,
     };

@@ -6,26 +6,39 @@ export const TEST = { MG: "mammogram", US: "ultrasound" };
 export const A_TEST = { MG: "a mammogram", US: "an ultrasound" };
 export const SIDES = { L: "left", R: "right" };
 export const VERDICTS = ["positive", "negative", "indeterminate"];
-export const SYMBOL = { positive: "+", negative: "−", indeterminate: "?", failed: "×" };
+export const SYMBOL = { positive: "+", negative: "−", indeterminate: "?", failed: "×", unread: "×" };
 export const STATUS = { queued: "waiting", reading: "being read", done: "read", failed: "not read" };
+
+export const NOT_READ = STATUS.failed;
+
+// Of an image without a verdict: it could not be read.
+export const isRead = (image) => image.verdict !== null;
+export const verdictWords = (image) => (isRead(image) ? image.verdict : NOT_READ);
+export const verdictKind = (image) => (isRead(image) ? image.verdict : "unread");
 
 export const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
 // Why the fused verdict is what it is, and what is missing.
 export function reason(result) {
-  const read = new Set(result.images.map((image) => image.modality));
+  const given = new Set(result.images.map((image) => image.modality));
+  const read = new Set(result.images.filter(isRead).map((image) => image.modality));
   const decided = result.decided_by.filter((code) => read.has(code)).map((code) => TEST[code]);
   const sentences = [];
   if (decided.length) {
     const verb = decided.length === 1 ? "is" : "are";
     sentences.push(`The ${decided.join(" and ")} ${verb} ${result.verdict}.`);
   }
-  for (const code of MODALITIES) if (!read.has(code)) sentences.push(`No ${TEST[code]} was given.`);
+  for (const code of MODALITIES.filter((one) => !read.has(one))) {
+    sentences.push(`No ${TEST[code]} ${given.has(code) ? "could be read" : "was given"}.`);
+  }
   return sentences.join(" ");
 }
 
 // What the reader must know of this verdict, or null.
 export function caution(result) {
+  if (result.verdict !== "positive" && !result.images.every(isRead)) {
+    return "This is no all-clear.";
+  }
   if (result.incomplete && result.verdict !== "positive") {
     return "This is no all-clear: one of the two tests is missing.";
   }
@@ -95,9 +108,10 @@ export function consistent(result) {
     return seen.length && seen.every((verdict) => verdict === "negative") ? "negative" : "indeterminate";
   };
   const known = result.images.every((image) =>
-    VERDICTS.includes(image.verdict) && MODALITIES.includes(image.modality));
+    MODALITIES.includes(image.modality) && (VERDICTS.includes(image.verdict)
+      || (image.verdict === null && image.warnings.length > 0)));
   const each = MODALITIES.map((code) =>
-    of(result.images.filter((image) => image.modality === code).map((image) => image.verdict)));
+    of(result.images.filter((image) => image.modality === code).map((image) => image.verdict ?? "indeterminate")));
   const withheld = of(each) === "negative" && result.verdict === "indeterminate";
   return known && (of(each) === result.verdict || (withheld && result.warnings?.length > 0));
 }
@@ -149,7 +163,7 @@ const STEPS = {
   unknown_part: "Load the page again.",
   missing_modality: "Choose at least one image.",
   modality_not_read: "Leave this image out: the model that is installed reads none of its kind.",
-  too_many_files: "Remove images until four of a kind are left.",
+  too_many_files: "Remove images until no more are left than the box takes.",
   empty_file: ANOTHER_FILE,
   unsupported_format: ANOTHER_FILE,
   unsupported_transfer_syntax: ANOTHER_FILE,
@@ -176,7 +190,7 @@ export const step = (code) => STEPS[code] ?? CALL;
 
 // Which file a problem is about: ["MG", 0] for "mammogram 1: ...", else null.
 export function culprit(problem) {
-  const [, part, number] = /^(\w+) ([1-4]): /.exec(problem.detail ?? "") ?? [];
+  const [, part, number] = /^(\w+) ([1-9]\d*): /.exec(problem.detail ?? "") ?? [];
   const code = MODALITIES.find((modality) => TEST[modality] === part);
   return code ? [code, Number(number) - 1] : null;
 }

@@ -6,7 +6,7 @@ a missing image above all, is indeterminate: absence of an answer is never an al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mammosono.appliance.modality import PAIR, StudyProtocol
@@ -22,7 +22,7 @@ class Fused:
 
     decided_by: the modalities whose own verdict is the fused one: those of the protocol in its
         order, then any others that were given, by code; none where a caution decided.
-    incomplete: a modality of the protocol has no image.
+    incomplete: a modality of the protocol has no image that was read.
     """
 
     verdict: Verdict
@@ -42,16 +42,24 @@ def fuse(
     verdicts: Mapping[Modality, Sequence[Verdict]],
     protocol: StudyProtocol = PAIR,
     cautions: Sequence[Caution] = (),
+    unread: Collection[Modality] = (),
 ) -> Fused:
     """Fuse the verdicts of a study's images, by modality.
 
     A modality of the protocol that is absent or has no verdict counts as indeterminate. One that
     the protocol does not ask for counts where it was given: no image is passed over. Under a
     caution on the study that forbids it a negative becomes indeterminate.
+
+    unread: the modalities of which an image could not be read; they are at best indeterminate.
     """
     given = {modality: own for modality, own in verdicts.items() if own}
-    asked = dict.fromkeys((*protocol.required, *sorted(given)))
-    each = {modality: of_modality(given.get(modality, ())) for modality in asked}
+    asked = dict.fromkeys((*protocol.required, *sorted({*given, *unread})))
+    each = {
+        modality: of_modality(
+            (*given.get(modality, ()), *((Verdict.INDETERMINATE,) if modality in unread else ()))
+        )
+        for modality in asked
+    }
     verdict = of_modality(each.values())
     if verdict is Verdict.NEGATIVE and any(c.effect is not Effect.NONE for c in cautions):
         verdict = Verdict.INDETERMINATE

@@ -12,6 +12,7 @@ from mammosono.appliance.pipeline import kind
 from mammosono.appliance.pipeline.denoise import denoise
 from mammosono.appliance.pipeline.denoise.network import network
 from mammosono.appliance.pipeline.detector.frame import Frame, frame
+from mammosono.appliance.pipeline.likeness import Likeness, likeness
 from mammosono.appliance.pipeline.model import BundleModel
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.pipeline.window import to_grey
@@ -29,16 +30,22 @@ _LEAST_PIXELS = 5 / 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduced:
-    """What the networks see of an image, which has let go of its pixels.
+    """What is seen of an image, which has let go of its pixels: by the networks, and by what looks
+    for the same picture twice.
 
     working: float32 [h, w], in the image's own units. shown: uint8, reduced, for the kind of it;
     None where the model has no such network.
     """
 
     image: SourceImage
+    likeness: Likeness
     frame: Frame
     working: NDArray[np.float32]
     shown: NDArray[np.uint8] | None
+
+    @property
+    def modality(self) -> Modality:
+        return self.image.modality
 
     @property
     def too_coarse(self) -> bool:
@@ -93,7 +100,8 @@ def reduce(image: SourceImage, model: BundleModel, watch: Stopwatch) -> Reduced:
         place = frame(image.pixels, image.modality, own.geometry.input_size, size)
         working = place.cut(image.pixels, image.coarseness)
         shown = kind.reduced(image.pixels, image.window) if model.kind else None
-    return Reduced(image.without_pixels(), place, working, shown)
+        alike = likeness(image.pixels)
+    return Reduced(image.without_pixels(), alike, place, working, shown)
 
 
 def prepare(

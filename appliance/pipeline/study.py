@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
-from mammosono.appliance.identity import Agreement, Identity, compare, under_two_issuers
+from mammosono.appliance.identity import (
+    Agreement,
+    Identity,
+    compare,
+    under_two_ids,
+    under_two_issuers,
+)
 from mammosono.appliance.modality import MODALITIES, Physics
-from mammosono.appliance.pipeline.prepare import Reduced, source
-from mammosono.appliance.values import Caution, Effect, Modality, SourceImage
+from mammosono.appliance.pipeline.likeness import Likeness, likeness, near, same
+from mammosono.appliance.values import Caution, Effect, Modality, SourceImage, UnreadImage
 
 MOST_DAYS_APART = 180
 """Between the images of one study."""
@@ -21,6 +23,11 @@ MOST_DAYS_APART = 180
 PATIENT_UNCONFIRMED = Caution(
     "patient_unconfirmed",
     "Not every image says whose it is; check that all of them are of one patient.",
+)
+IDS_DIFFER = Caution(
+    "ids_differ",
+    "Two images have one name and birth date and two patient IDs; check that they are of one "
+    "patient.",
 )
 ISSUERS_DIFFER = Caution(
     "issuers_differ",
@@ -33,41 +40,61 @@ SIDES_DIFFER = Caution(
     "The mammogram shows one breast and the ultrasound the other; a negative cannot be given.",
     Effect.NO_NEGATIVE,
 )
+SIMILAR_IMAGES = Caution(
+    "similar_images",
+    "Two images look like one picture saved twice; check that each was meant.",
+)
+IMAGE_NOT_READ = "image_not_read"
 DAYS_APART = Caution(
     "days_apart",
     f"The images were taken more than {MOST_DAYS_APART} days apart; check that they belong to one "
     "study.",
 )
 
-_SAME_SHARE = 2e-3
-"""Of the range of grey levels: mean difference of a film decoded in full and at half."""
-_STRIDE = 37  # pictures of other pixels hardly ever agree in every 37th of them
 
+def study_cautions(
+    given: Sequence[SourceImage | UnreadImage], likenesses: Sequence[Likeness | None] | None = None
+) -> tuple[Caution, ...]:
+    """On the study as a whole, of which `given` are all images in the order posted.
 
-def study_cautions(given: Sequence[SourceImage | Reduced]) -> tuple[Caution, ...]:
-    """On the study as a whole.
-
-    Raises PatientsDiffer if two images name two patients, RepeatedImage if two are the same; who
+    likenesses: of each image that was read, where its pixels are not there any more.
+    Raises PatientsDiffer if two files name two patients, RepeatedImage if two are the same; who
     they are of is not said.
     """
-    _require_each_once(given)
-    images = [source(each) for each in given]
-    identities = [image.identity for image in images]
+    shown = likenesses or [_likeness_of(image) for image in given]
+    similar = _similar(given, shown)
+    identities = [image.identity for image in given]
     if any(compare(a, b) is Agreement.DIFFERENT for a, b in combinations(identities, 2)):
         raise PatientsDiffer(
             "The files name two patients; post the images of one patient as a study."
         )
+    images = [image for image in given if isinstance(image, SourceImage)]
+    identities = [image.identity for image in images]
     named = any(identity.known for identity in identities)
     days = [identity.taken for identity in identities if identity.taken]
     unconfirmed = named and not _all_confirmed(identities)
     two_issuers = any(under_two_issuers(a, b) for a, b in combinations(identities, 2))
     found = {
         PATIENT_UNCONFIRMED: unconfirmed,
+        IDS_DIFFER: any(under_two_ids(a, b) for a, b in combinations(identities, 2)),
         ISSUERS_DIFFER: unconfirmed and two_issuers,
+        SIMILAR_IMAGES: similar,
         SIDES_DIFFER: _sides_differ(images),
         DAYS_APART: bool(days) and (max(days) - min(days)).days > MOST_DAYS_APART,
     }
-    return tuple(caution for caution, holds in found.items() if holds)
+    unread = len(given) - len(images)
+    told = [caution for caution, holds in found.items() if holds]
+    return (*([not_read(unread)] if unread else []), *told)
+
+
+def not_read(count: int) -> Caution:
+    """Of a study of which so many images could not be read."""
+    images = "An image" if count == 1 else f"{count} images"
+    return Caution(
+        IMAGE_NOT_READ,
+        f"{images} could not be read; a negative cannot be given.",
+        Effect.NO_NEGATIVE,
+    )
 
 
 def _all_confirmed(identities: Sequence[Identity]) -> bool:
@@ -88,31 +115,33 @@ def _sides_differ(images: Sequence[SourceImage]) -> bool:
     return bool(film and echo) and not film & echo
 
 
+def _similar(
+    given: Sequence[SourceImage | UnreadImage], likenesses: Sequence[Likeness | None]
+) -> bool:
+    """Whether two images of one modality are near to one picture.
+
+    Raises RepeatedImage for two that are one, and for a mammogram that is near to an ultrasound:
+    no two real ones are.
+    """
+    similar = False
+    each = enumerate(zip(given, likenesses, strict=True), start=1)
+    for (i, (a, seen)), (j, (b, again)) in combinations(each, 2):
+        alike, one = False, a.sha256 == b.sha256
+        if seen is not None and again is not None:
+            alike = near(seen, again)
+            one |= same(seen, again) or (alike and a.modality is not b.modality)
+        if one:
+            raise RepeatedImage(
+                f"Images {i} and {j} of the study are the same; post each image once, as what it "
+                "is."
+            )
+        similar |= alike
+    return similar
+
+
+def _likeness_of(image: SourceImage | UnreadImage) -> Likeness | None:
+    return likeness(image.pixels) if isinstance(image, SourceImage) else None
+
+
 def _physics(modality: Modality) -> Physics:
     return MODALITIES[modality].physics
-
-
-def _require_each_once(given: Sequence[SourceImage | Reduced]) -> None:
-    for (i, a), (j, b) in combinations(enumerate(given), 2):
-        if source(a).sha256 == source(b).sha256 or _same_picture(a, b):
-            raise RepeatedImage(
-                f"Images {i + 1} and {j + 1} of the study are the same; post each image once, as "
-                "what it is."
-            )
-
-
-def _same_picture(a: SourceImage | Reduced, b: SourceImage | Reduced) -> bool:
-    """The same in two files; one of which may have been decoded at half its resolution."""
-    sizes = {(source(each).height, source(each).width) for each in (a, b)}
-    one, other = _values(a), _values(b)
-    if len(sizes) > 1 or one.shape != other.shape:
-        return False
-    if source(a).coarseness != source(b).coarseness:
-        return float(np.abs(one - other).mean()) <= _SAME_SHARE * float(np.ptp(one))
-    return np.array_equal(one[::_STRIDE, ::_STRIDE], other[::_STRIDE, ::_STRIDE]) and (
-        np.array_equal(one, other)
-    )
-
-
-def _values(image: SourceImage | Reduced) -> NDArray[Any]:
-    return image.working if isinstance(image, Reduced) else image.pixels

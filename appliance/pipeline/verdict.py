@@ -15,6 +15,7 @@ from mammosono.appliance.pipeline.fusion import of_modality
 from mammosono.appliance.pipeline.measure import describe, extent
 from mammosono.appliance.pipeline.model import BundleModel, ModalityModel
 from mammosono.appliance.pipeline.scoring import (
+    STANDARD_VIEWS,
     breast_score,
     breasts,
     evidence,
@@ -30,6 +31,7 @@ from mammosono.appliance.values import (
     Label,
     Laterality,
     SourceImage,
+    UnreadImage,
     Verdict,
 )
 
@@ -43,6 +45,11 @@ NO_REGION = Caution(
 )
 NOT_BY_ITSELF = Caution(
     "not_by_itself", "Another view of this breast made the verdict positive, not this image."
+)
+VIEW_NOT_READ = Caution(
+    "view_not_read",
+    "Another view of this breast could not be read; a negative cannot be given.",
+    Effect.NO_NEGATIVE,
 )
 
 
@@ -66,12 +73,13 @@ def judge_study(
     detections: Sequence[Detections],
     model: BundleModel,
     mismatches: Sequence[Caution | None] | None = None,
+    unread: Collection[UnreadImage] = (),
 ) -> tuple[tuple[Judgement, ...], tuple[BreastReading, ...]]:
     """Judgement of each image in turn, and the breasts that were judged by several views.
 
     mismatches: of each image that it is not what it was sent as (`kind.mismatch`), or None. An
     image with a caution that takes something from its verdict is judged by itself, never as a view
-    of its breast.
+    of its breast. unread: images of the same study; a breast with a view among them is not cleared.
     """
     cautions = [
         (*image.warnings, *((doubt,) if doubt else ()))
@@ -94,6 +102,10 @@ def judge_study(
             deciding = [
                 (score, point, highest) if k in places else each for k, each in enumerate(deciding)
             ]
+    not_seen = {(image.modality, image.laterality) for image in unread if image.laterality}
+    for k, image in enumerate(images):
+        if image.view in STANDARD_VIEWS and (image.modality, image.laterality) in not_seen:
+            cautions[k] = (*cautions[k], VIEW_NOT_READ)
     judged = []
     for k, (score, point, highest) in enumerate(deciding):
         verdict, said = judge(score, point, frames[k], cautions[k])

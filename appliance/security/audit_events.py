@@ -37,6 +37,7 @@ USER_CHANGED = _dcm("110137", "User Security Attributes Changed")
 AUTHENTICATION = _dcm("110114", "User Authentication")
 LOGIN = _dcm("110122", "Login")
 APPLICATION = _dcm("110150", "Application")
+NODE_AUTHENTICATION = _dcm("110126", "Node Authentication")
 
 _SYSTEM_OBJECT, _PERSON = "2", "1"
 _REPORT, _SECURITY_USER, _SECURITY_RESOURCE = "3", "11", "13"
@@ -68,6 +69,37 @@ def read(study_id: str, *, done: bool) -> AuditEvent:
 
 def viewed(who: Principal, study_id: str) -> AuditEvent:
     return _event(ACCESSED, READ, [_user(who)], [_study(study_id)])
+
+
+def association_accepted(node: str, address: str) -> AuditEvent:
+    """Of a DICOM sender. node: its AE title."""
+    return _event(AUTHENTICATION, EXECUTE, [_node(node, address), _appliance()], kind=LOGIN)
+
+
+def association_refused(node: str, address: str) -> AuditEvent:
+    """node: the AE title that it gave itself; "unknown" if it was not asked."""
+    participants = [_node(node, address), _appliance()]
+    return _event(ALERT, EXECUTE, participants, kind=NODE_AUTHENTICATION, outcome=MINOR_FAILURE)
+
+
+def instances_stored(node: str, address: str, case_keys: Sequence[str], count: int) -> AuditEvent:
+    """Images that came in one association. case_keys: hashes that name the patients' exams."""
+    objects = [_study(key) for key in case_keys]
+    objects[0]["ParticipantObjectDetail"] = {"type": "instances", "value": str(count)}
+    return _event(TRANSFERRED, CREATE, [_node(node, address), _appliance()], objects)
+
+
+def instances_sent(name: str, address: str, case_keys: Sequence[str], count: int) -> AuditEvent:
+    """Objects that went to a destination in one association, of the node's own accord."""
+    destination = {**_node(name, address), "UserIsRequestor": False}
+    objects = [_study(key) for key in case_keys]
+    objects[0]["ParticipantObjectDetail"] = {"type": "instances", "value": str(count)}
+    return _event(TRANSFERRED, READ, [_appliance(), destination], objects)
+
+
+def forgotten(names: Sequence[str]) -> AuditEvent:
+    """All of a patient, by a command. names: hashes of what was held."""
+    return _event(STUDY_DELETED, DELETE, [_operator()], [_study(name) for name in names])
 
 
 def deleted(who: Principal, study_id: str, *, done: bool) -> AuditEvent:
@@ -156,6 +188,10 @@ def _user(who: Principal) -> dict[str, Any]:
         "RoleIDCode": [{"csd-code": role, "codeSystemName": "mammosono"} for role in roles],
         **_place(who.address),
     }
+
+
+def _node(ae_title: str, address: str) -> dict[str, Any]:
+    return {"UserID": ae_title, "UserIsRequestor": True, **_place(address)}
 
 
 def _appliance() -> dict[str, Any]:

@@ -115,9 +115,10 @@ def _identity(settings: Settings) -> Identity:
         asked.append(settings.host)
     try:
         return self_made(settings.state_folder() / "tls", asked)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
         raise StartRefused(
-            "the appliance's TLS key or certificate cannot be read or made; "
+            f"the appliance's TLS key or certificate cannot be read or made{why}; "
             "make the folder tls of the state folder the service's own, or remove it"
         ) from None
 

@@ -321,7 +321,10 @@ class StudyQueue:
             if not unsettled:
                 await self._fail(study, problem.document())
         for outcome in unsettled:
-            await self._settle(study, outcome, started, self._insist)
+            try:
+                await self._settle(study, outcome, started, self._insist)
+            except Exception as error:
+                await self._fail(study, from_unexpected(error).document())
 
     async def _settle(
         self, study: Study, outcome: Outcome, started: float, storage: StoreOutcome
@@ -334,9 +337,11 @@ class StudyQueue:
         if not await storage(Spool.finish, study, outcome.result, outcome.verdict):
             return
         self._last_reading_s = time.monotonic() - started
-        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms)
+        self.metrics.read(study, outcome.verdict.value, outcome.timings_ms, outcome.unread)
         ms = 1000 * self._last_reading_s
         logger.info("a study of %d images was read in %.0f ms", len(study.images), ms)
+        for code in outcome.unread:
+            logger.info("an image of it was not read: %s", code)
         await self._publish(study)
         await self._audit.read(study, done=True)
 

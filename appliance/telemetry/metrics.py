@@ -43,6 +43,9 @@ class Metrics:
         self._studies = self._counter(
             "studies", "Studies settled, by verdict or by the code of their problem.", "outcome"
         )
+        self._images = self._counter(
+            "images_unread", "Images left out of a study that was read, by why.", "code"
+        )
         self._requests = self._counter("requests", "Answers, by status.", "status")
         self._lost = self._counter("readers_lost", "Readers that died or hung over a study.")
         self._tasks_failed = self._counter(
@@ -60,8 +63,17 @@ class Metrics:
     def claimed(self, waited_s: float) -> None:
         self._steps.labels("queue").observe(max(waited_s, 0.0))
 
-    def read(self, study: Study, verdict: str, timings_ms: Mapping[str, float]) -> None:
+    def read(
+        self,
+        study: Study,
+        verdict: str,
+        timings_ms: Mapping[str, float],
+        unread: Collection[str] = (),
+    ) -> None:
+        """unread: the codes of its images that could not be read."""
         self._studies.labels(verdict).inc()
+        for code in unread:
+            self._images.labels(code).inc()
         for step in STEPS:
             if step in timings_ms:
                 self._steps.labels(step).observe(timings_ms[step] / 1000)

@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mammosono.appliance.modality import MODALITIES
+from mammosono.appliance.output import wording
+from mammosono.appliance.output.document import Result
+from mammosono.appliance.values import UnreadImage
 from mammosono.appliance.workstation.client import Files, PostRefused, Unavailable
 from mammosono.appliance.workstation.listing import Listing, Mark, SeenFile
 from mammosono.appliance.workstation.pairing import (
@@ -248,6 +252,8 @@ class HotFolder:
         study_id = document.get("study_id") or document.get("id")
         named = f" ({study_id})" if study_id else ""
         self.log(f"{group.key}: {document.get('verdict') or document.get('detail')}{named}")
+        for line in _unread(document):
+            self.log(f"{group.key}: {line}")
 
     def _complete(self, file: SeenFile[Content]) -> bool:
         return self._unchanged_for(file) >= self.timing.settle
@@ -277,6 +283,21 @@ def _parse_answer(file: SeenFile[Content]) -> Answer:
         return Answer(str(document.get("study_id") or document.get("id") or ""), files)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return Answer("", {})
+
+
+def _unread(document: Mapping[str, Any]) -> list[str]:
+    """Which images of a result could not be read, and why; nothing of what is none of ours."""
+    try:
+        reading = Result.parse({key: document[key] for key in document if key != "files"}).reading()
+    except ValueError:
+        return []
+    called = zip(reading.in_order, wording.labels(reading), strict=True)
+    return [
+        f"{MODALITIES[image.modality].part} {label}{f' ({image.name})' if image.name else ''} "
+        f"{wording.NOT_READ}: {' '.join(image.warnings)}"
+        for image, label in called
+        if isinstance(image, UnreadImage)
+    ]
 
 
 def _reason(error: OSError) -> str:

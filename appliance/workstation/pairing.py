@@ -18,9 +18,10 @@ from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 
+from mammosono.appliance.identity import Agreement, compare
 from mammosono.appliance.modality import MODALITIES, PAIR
 from mammosono.appliance.values import Modality
-from mammosono.appliance.workstation.identity import Identity, one_person, read_identity
+from mammosono.appliance.workstation.header import Header, read_header
 
 _WORDS = {
     word: modality
@@ -48,12 +49,20 @@ LEFT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A file that belongs to a group. identity: None if the file's name alone tells whose it is."""
+    """A file that belongs to a group. header: None if the file's name alone tells whose it is."""
 
     path: Path
     modality: Modality
     key: str
-    identity: Identity | None = None
+    header: Header | None = None
+
+    @property
+    def visit(self) -> str:
+        """The same for all images of one patient and date, however the ID is written."""
+        header = self.header
+        if header is None or not (header.patient and header.date):
+            return self.key
+        return f"{header.patient} {header.date}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +103,9 @@ def same_study(study_id: str, digest: str) -> bool:
 
 def describe(path: Path) -> Image | str:
     """What the file is, or why it is left. Raises OSError if it cannot be read."""
-    identity = read_identity(path)
-    if identity is not None:
-        return Image(path, identity.modality, _key(identity, path), identity)
+    header = read_header(path)
+    if header is not None:
+        return Image(path, header.modality, _key(header, path), header)
     if path.suffix.lower() not in (*PICTURES, ".dcm"):
         return UNKNOWN
     stem = _SEPARATOR.sub("-", path.stem.lower())
@@ -119,11 +128,11 @@ def group_images(images: Iterable[Image], pair_days: int = 0) -> list[Group]:
     """
     visits: dict[str, list[Image]] = {}
     for image in sorted(images, key=lambda image: image.path):
-        visits.setdefault(image.key, []).append(image)
+        visits.setdefault(image.visit, []).append(image)
     groups = []
-    for keys, ambiguous in _together(visits, pair_days):
-        members = [image for key in keys for image in visits[key]]
-        groups.append(_group(keys[0], members, SEVERAL_PAIRS if ambiguous else None))
+    for dates, ambiguous in _together(visits, pair_days):
+        members = [image for date in dates for image in visits[date]]
+        groups.append(_group(members, SEVERAL_PAIRS if ambiguous else None))
     return sorted(groups, key=lambda group: group.key)
 
 
@@ -135,18 +144,27 @@ def group_files(files: Iterable[Path], pair_days: int = 0) -> tuple[list[Group],
     return group_images(images, pair_days), left
 
 
-def _group(key: str, members: Sequence[Image], left: str | None) -> Group:
+def _group(members: Sequence[Image], left: str | None) -> Group:
     order = list(MODALITIES)
     files = sorted(members, key=lambda image: (order.index(image.modality), image.path))
-    identities = [image.identity for image in members if image.identity is not None]
-    if identities and not one_person(identities):
+    headers = [image.header for image in members if image.header is not None]
+    if not _one_person(headers):
         left = SEVERAL_PEOPLE
-    return Group(key, tuple((one.modality, one.path) for one in files), not identities, left)
+    named = not headers
+    return Group(members[0].key, tuple((one.modality, one.path) for one in files), named, left)
 
 
-def _key(identity: Identity, path: Path) -> str:
-    patient, date = identity.patient, identity.date
-    who = f"{patient} {date}" if patient and date else identity.study or path.stem
+def _one_person(headers: Sequence[Header]) -> bool:
+    """Whether no two are of two patients, and the ID that they have in common is one issuer's."""
+    identities = [header.identity for header in headers]
+    differ = any(compare(a, b) is Agreement.DIFFERENT for a, b in combinations(identities, 2))
+    return not differ and len({header.issuer for header in headers if header.issuer}) <= 1
+
+
+def _key(header: Header, path: Path) -> str:
+    # Of the ID as it is written: by this name an answer of an earlier version is found.
+    patient, date = header.patient_id, header.date
+    who = f"{patient} {date}" if patient and date else header.study or path.stem
     return f"dicom-{hashlib.sha256(who.encode()).hexdigest()[:16]}"
 
 
@@ -191,17 +209,17 @@ def _by_patient(visits: Mapping[str, Sequence[Image]]) -> dict[str, list[_Visit]
     """Those whose patient and date are known."""
     found: dict[str, list[_Visit]] = {}
     for key, images in visits.items():
-        identity = images[0].identity
-        if identity is None or not identity.patient:
+        header = images[0].header
+        if header is None or not header.patient:
             continue
         try:
-            day = datetime.strptime(identity.date, "%Y%m%d").toordinal()
+            day = datetime.strptime(header.date, "%Y%m%d").toordinal()
         except ValueError:
             continue
         tests = frozenset(image.modality for image in images)
-        found.setdefault(identity.patient, []).append(_Visit(key, day, tests))
+        found.setdefault(header.patient, []).append(_Visit(key, day, tests))
     return found
 
 
 def _patient(images: Sequence[Image]) -> str:
-    return images[0].identity.patient if images[0].identity is not None else ""
+    return images[0].header.patient if images[0].header is not None else ""

@@ -61,11 +61,8 @@ class TestFromUploadToReading:
     def test_images_can_be_taken_away_and_moved_to_the_other_test(
         self, seen: Visit, page: Page
     ) -> None:
-        names = [f"{letter}.png" for letter in "abcdef"]
+        names = [f"{letter}.png" for letter in "abcd"]
         seen.choose("mammogram", *(image(name, k) for k, name in enumerate(names)))
-        expect(page.locator(".choose .told")).to_contain_text(
-            "e.png was not taken: at most 4 of a test."
-        )
         page.get_by_role("button", name="Move b.png to ultrasound").click()
         page.get_by_role("button", name="Remove c.png").click()
         mammograms, ultrasounds = page.locator(".chips").all()

@@ -25,7 +25,8 @@ READY = (200, '{"status": "ready", "checks": {"reader": "ok"}}')
 TOPICS = [
     "L4T and JetPack", "Power mode", "Power supply", "Clocks", "Temperature", "Free memory",
     "Swap", "Free disk", "Time", "Device nodes", "GPU", "Python", "TensorRT", "Bundle", "Plans",
-    "Engine", "Permissions", "Certificate", "Tokens", "Audit log", "Port", "Exposure",
+    "Engine", "Permissions", "Certificate", "Tokens", "Audit log", "DICOM outbox",
+    "DICOM certificates", "Port", "Exposure",
 ]  # fmt: skip
 
 

@@ -79,7 +79,10 @@ def test_every_requirement_of_the_device_is_locked_in_a_version_that_answers_it(
     locked = {entry.name: entry.version for entry in lock.read_lock("service")}
     wanted = [Requirement(text) for text in lock.requirements("service")]
     assert len(wanted) >= 15
+    there = {**lock.NANO.markers, "extra": ""}
     for requirement in wanted:
+        if requirement.marker and not requirement.marker.evaluate(there):
+            continue
         version = locked[packaging.canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} has {version}"
 

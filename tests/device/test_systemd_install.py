@@ -79,7 +79,7 @@ def test_it_puts_each_file_where_the_units_look_for_it(box: Box) -> None:
     assert (box.root / SETTINGS).stat().st_mode & 0o777 == 0o640
     assert box.calls == [
         f"systemd-tmpfiles --root={box.root} --create mammosono.conf",
-        f"systemctl --root={box.root} --quiet enable mammosono.service",
+        f"systemctl --root={box.root} --quiet enable mammosono.service mammosono-node.service",
     ]
 
 
@@ -133,7 +133,8 @@ def test_uninstall_leaves_the_settings_and_the_data_alone(box: Box) -> None:
         SETTINGS,
         "var/lib/mammosono/spool/study",
     ]
-    assert box.calls[-1] == f"systemctl --root={box.root} --quiet disable mammosono.service"
+    units = "mammosono.service mammosono-node.service"
+    assert box.calls[-1] == f"systemctl --root={box.root} --quiet disable {units}"
     assert box.install("--uninstall").startswith("Nothing to remove.")
 
 

@@ -7,10 +7,14 @@ import re
 import pytest
 from systemd_units import SYSTEMD, environment
 
+from mammosono.appliance.intake.limits import Limits
 from mammosono.appliance.settings import Settings
 
 EXAMPLE = (SYSTEMD / "mammosono.env.example").read_text()
-UNITS = [SYSTEMD / "mammosono.service", SYSTEMD / "mammosono-build-engine.service"]
+UNITS = [
+    SYSTEMD / f"{name}.service"
+    for name in ("mammosono", "mammosono-build-engine", "mammosono-node")
+]
 LINES = re.findall(r"^(#?)([A-Z][A-Z_0-9]*)=(.*)$", EXAMPLE, flags=re.MULTILINE)
 PREFIX = "MAMMOSONO_"
 
@@ -37,7 +41,7 @@ def test_the_values_are_ones_that_the_service_takes(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_line_with_a_hash_shows_the_value_that_holds_without_it() -> None:
-    in_units = environment(UNITS[1]) | environment(UNITS[0])
+    in_units = environment(UNITS[2]) | environment(UNITS[1]) | environment(UNITS[0])
     for hashed, name, value in LINES:
         if not hashed or name == "CONTAINER_DEVICE":
             continue
@@ -63,10 +67,27 @@ def test_systemd_and_docker_read_the_same() -> None:
 
 def test_the_example_s_memory_fits_the_container_of_a_nano() -> None:
     given = {name: value for hashed, name, value in LINES if not hashed}
-    uploads, body = (int(given[PREFIX + name]) for name in ("MAX_UPLOADS", "MAX_BODY_BYTES"))
-    # Those being received, and the study being read.
-    needed = LIBRARIES_BYTES + (uploads + 1) * body
+    # Uploads are on the disk. Of a study one image is in memory: its file, its pixels of 16 bits,
+    # and the two pictures of 8 that are made of them.
+    needed = LIBRARIES_BYTES + Limits().max_file_bytes + 4 * Limits().max_pixels
     assert needed < bytes_of(given["CONTAINER_MEMORY"])
     assert given["CONTAINER_MEMORY"] == environment(UNITS[0])["CONTAINER_MEMORY"]
     # What is left of 4 GB is the GPU's and the system's.
     assert bytes_of(given["CONTAINER_MEMORY"]) <= 2.5 * 2**30
+
+
+@pytest.mark.parametrize("given", ["", "MAX_BODY_BYTES"])
+def test_an_exam_at_its_real_size_can_be_posted(given: str) -> None:
+    """Four uncompressed films of 3328 x 4096 at 16 bits and eight stills of 2 MB, each with 64 KiB
+    of header and form; by default, and with what the example says."""
+    values = {name: value for hashed, name, value in LINES if not hashed}
+    chosen = Settings(**{given.lower(): values[PREFIX + given]} if given else {})
+    exam = 4 * 3328 * 4096 * 2 + 8 * 2_000_000 + 12 * 65536
+    assert exam < chosen.body_bytes()
+    assert chosen.max_images >= 8
+
+
+def test_the_default_largest_request_goes_with_the_images_that_a_study_may_hold() -> None:
+    film, still = 3328 * 4096 * 2 + 65536, 2_000_000
+    for most in (1, 24, 100):
+        assert Settings(max_images=most).body_bytes() > most * (film + still)

@@ -12,13 +12,16 @@ from systemd_units import SYSTEMD, command, directives, docker_run, environment,
 
 SERVICE = SYSTEMD / "mammosono.service"
 BUILD = SYSTEMD / "mammosono-build-engine.service"
+NODE = SYSTEMD / "mammosono-node.service"
 HARDENING = SYSTEMD / "10-hardening.conf"
 NEWER = SYSTEMD / "20-hardening-249.conf"
+ALL = pytest.mark.parametrize("unit", [SERVICE, BUILD, NODE], ids=lambda unit: unit.stem)
 BOTH = pytest.mark.parametrize("unit", [SERVICE, BUILD], ids=lambda unit: unit.stem)
 
 BEFORE_200 = {
     "After",
     "CapabilityBoundingSet",
+    "ConditionPathExists",
     "Conflicts",
     "Description",
     "Documentation",
@@ -101,7 +104,7 @@ def newest(file: Path) -> int:
     return max(versions)
 
 
-@pytest.mark.parametrize("file", [SERVICE, BUILD, HARDENING], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [SERVICE, BUILD, NODE, HARDENING], ids=lambda file: file.name)
 def test_systemd_237_knows_every_directive(file: Path) -> None:
     assert newest(file) <= 237
 
@@ -117,7 +120,7 @@ def test_the_allow_list_of_calls_replaces_the_deny_list() -> None:
     assert values(NEWER, "SystemCallFilter")[:2] == ["", "@system-service"]
 
 
-@BOTH
+@ALL
 def test_the_container_can_do_little_and_write_little(unit: Path) -> None:
     options = docker_run(command(unit)).options
     assert options["--read-only"] == [""]
@@ -171,6 +174,27 @@ def test_the_service_has_a_memory_limit_that_swap_does_not_widen() -> None:
     assert int(options["--oom-score-adj"][0]) > 0
 
 
+def test_the_node_has_a_memory_limit_and_goes_before_the_service_when_the_machine_runs_out() -> (
+    None
+):
+    options = docker_run(command(NODE, NODE_MEMORY="2g")).options
+    assert options["--memory"] == options["--memory-swap"] == ["2g"]
+    service = docker_run(command(SERVICE)).options
+    assert int(options["--oom-score-adj"][0]) > int(service["--oom-score-adj"][0])
+
+
+def test_the_node_starts_only_where_it_is_set_up_and_on_the_service_s_state() -> None:
+    assert values(NODE, "ConditionPathExists") == ["/var/lib/mammosono/dicom.toml"]
+    run = docker_run(command(NODE))
+    assert (run.options["--entrypoint"], run.arguments) == (["mammosono"], ["node", "run"])
+    # Docker's own network would show the host's address in place of the sender's.
+    assert run.options["--network"] == ["host"]
+    state = "type=bind,source=/var/lib/mammosono,target=/var/lib/mammosono"
+    plans = "type=bind,source=/var/lib/mammosono/plans,target=/var/lib/mammosono/plans,readonly"
+    assert {state, plans} <= set(run.options["--mount"])
+    assert "MAMMOSONO_STATE=/var/lib/mammosono" in run.options["--env"]
+
+
 def test_the_service_listens_where_the_settings_say() -> None:
     words = command(SERVICE, MAMMOSONO_HOST="192.0.2.7", MAMMOSONO_PORT="8443")
     run = docker_run(words)
@@ -193,7 +217,7 @@ def test_the_units_start_the_commands_of_the_image() -> None:
     assert build.options["--network"] == ["none"]
 
 
-@BOTH
+@ALL
 def test_what_a_killed_client_left_is_removed_before_and_after(unit: Path) -> None:
     sweep = f"-/usr/bin/docker rm --force {unit.stem}"
     assert docker_run(command(unit)).options["--name"] == [unit.stem]
@@ -230,7 +254,7 @@ def box(tmp_path: Path) -> Path:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine")
     units = tmp_path / "etc/systemd/system"
-    for unit in (SERVICE, BUILD):
+    for unit in (SERVICE, BUILD, NODE):
         drop_ins = units / f"{unit.name}.d"
         drop_ins.mkdir(parents=True)
         shutil.copy(unit, units)
@@ -256,7 +280,7 @@ def analyze(box: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_finds_nothing_to_say_about_the_units(box: Path) -> None:
-    done = analyze(box, "verify", SERVICE.name, BUILD.name)
+    done = analyze(box, "verify", SERVICE.name, BUILD.name, NODE.name)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
@@ -269,7 +293,7 @@ def test_systemd_would_say_something_about_a_slip(box: Path) -> None:
     assert "Restrat" in done.stderr
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(
     ("newer", "threshold"),
     [

@@ -80,7 +80,7 @@ def table(outcome: Outcome) -> Table:
         ("deleted by clients, then re-used", outcome.deleted),
         ("removed by retention", outcome.retired),
         ("studies acknowledged", outcome.acknowledged),
-        ("of these", _told(outcome.settled)),
+        ("settled, with those whose answer was lost", _told(outcome.settled)),
         ("reasons of the failed", _told(outcome.reasons) or "-"),
         ("failed at most", outcome.most_failed),
         ("lost", len(outcome.lost)),

@@ -117,15 +117,17 @@ class Clients:
             while not self._enough.is_set():
                 what = chance.random() if self._restless and own else 0.0
                 if what < 0.7:
-                    own.append(f"study-{number}-{next(numbers)}")
-                    self._post(client, own[-1], chance)
+                    name = f"study-{number}-{next(numbers)}"
+                    if self._post(client, name, chance):
+                        own.append(name)
                 elif what < 0.9:
                     self.look(client, chance.choice(own[-30:]))
                 else:
                     self._replace(client, chance.choice(own[-30:]), chance)
                 self._enough.wait(self._pause_s)
 
-    def _post(self, client: httpx.Client, name: str, chance: random.Random) -> None:
+    def _post(self, client: httpx.Client, name: str, chance: random.Random) -> bool:
+        """Whether the study was taken, or may have been."""
         mammogram, ultrasound = chance.choice(self._pairs)
         images = tuple(_sha256(data) for data in (mammogram, ultrasound))
         with self._lock:
@@ -139,7 +141,7 @@ class Clients:
             )
         except httpx.HTTPError as error:
             self._count(type(error).__name__)
-            return
+            return not isinstance(error, httpx.ConnectError)
         self._count(str(answer.status_code))
         if answer.status_code in (200, 202):
             known.images, known.acknowledged = {images}, True
@@ -148,6 +150,7 @@ class Clients:
         if answer.status_code == 429:
             known.images.discard(images)
             self._enough.wait(0.1)  # less than Retry-After: the queue is to stay full
+        return known.acknowledged
 
     def _replace(self, client: httpx.Client, name: str, chance: random.Random) -> None:
         known = self.studies[name]

@@ -14,17 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from fuzz.mutate import damaged
-from fuzz.seeds import WHOLE
+from fuzz.seeds import WHOLE, modality_of
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.pipeline.detector.frame import Frame
+from mammosono.appliance.pipeline.likeness import likeness
 from mammosono.appliance.pipeline.prepare import Reduced
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
 from mammosono.appliance.settings import Settings
+from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.studies.reader_process.work import decode
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import Laterality, Posted, SourceImage
 
 READ = "read"
+
+_NAMED = Posted("P_1_LEFT_CC.dcm", Laterality.RIGHT, "MLO")
+"""Against what the files themselves say."""
 
 
 def decode_all(numbers: range, tell: Connection, log: Path) -> None:
@@ -48,7 +52,7 @@ def outcome_of(file: Path) -> str:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            decode([posted(file)], checked, Stopwatch())
+            list(Exam([posted(file)], checked, Stopwatch()))
         except IntakeError as refusal:
             return refusal.code if "\n" not in str(refusal) else "wrong: a refusal of several lines"
         except AssertionError as error:
@@ -59,14 +63,17 @@ def outcome_of(file: Path) -> str:
 
 
 def posted(file: Path) -> StoredFile:
-    return StoredFile(Modality.US, file, hashlib.sha256(file.read_bytes()).hexdigest())
+    data = file.read_bytes()
+    return StoredFile(modality_of(data), file, hashlib.sha256(data).hexdigest(), _NAMED)
 
 
 def checked(image: SourceImage) -> Reduced:
     """In the place of what a reader sees of it."""
     check(image)
     whole = Frame((0, 0, image.width, image.height), 1.0, (image.height, image.width))
-    return Reduced(image.without_pixels(), whole, np.zeros((1, 1), np.float32), None)
+    return Reduced(
+        image.without_pixels(), likeness(image.pixels), whole, np.zeros((1, 1), np.float32), None
+    )
 
 
 def check(image: SourceImage) -> None:

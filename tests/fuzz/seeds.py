@@ -22,6 +22,7 @@ from files import (
     lut,
     picture,
     png,
+    said,
     tiff,
     ultrasound_region,
     with_png_chunk,
@@ -40,6 +41,7 @@ from pydicom.uid import (
 )
 
 from fuzz.lossless import lossless_jpeg
+from mammosono.appliance.values import Modality
 
 SMALL = picture(64, 72)
 DEEP = picture(64, 72, levels=65536)
@@ -71,6 +73,38 @@ def _turned(ds: FileDataset) -> None:
     ds.ImagerPixelSpacing, ds.EstimatedRadiographicMagnificationFactor = [0.1, 0.1], 1.8
 
 
+def _of_a_side(ds: FileDataset) -> None:
+    """Whose it is, which side and view, and how it lies, in every way that is looked at."""
+    ds.PatientBirthDate, ds.PatientSex, ds.IssuerOfPatientID = "19610203", "F", "NORTH"
+    ds.OtherPatientIDsSequence = group(PatientID="4712", IssuerOfPatientID="SOUTH")
+    ds.AccessionNumber, ds.StudyDate, ds.AcquisitionDate = "A-4711", "20260102", "20260102"
+    ds.ImageLaterality, ds.ViewPosition, ds.PatientOrientation = "R", "MLOID", ["P", "L"]
+    ds.ViewCodeSequence = group(
+        CodeValue="399368009", CodeMeaning="medio-lateral oblique",
+        ViewModifierCodeSequence=group(CodeValue="399209000", CodeMeaning="Implant Displaced"),
+    )  # fmt: skip
+    ds.AnatomicRegionSequence = group(
+        CodeValue="76752008", AnatomicRegionModifierSequence=group(CodeValue="24028007")
+    )
+    ds.BodyPartExamined, ds.BurnedInAnnotation, ds.BreastImplantPresent = "BREAST", "YES", "NO"
+    ds.FieldOfViewHorizontalFlip, ds.FieldOfViewRotation = "NO", 0
+    ds.DistanceSourceToDetector, ds.DistanceSourceToPatient = 650, 600
+    ds.ImageType, ds.PartialView = ["DERIVED", "PRIMARY", "", ""], "NO"
+
+
+def _presented(ds: FileDataset) -> None:
+    """Signed values behind decimal commas, and a presentation table."""
+    said(
+        RescaleSlope="1,0", RescaleIntercept="0,0", WindowCenter="0,5\\10,0",
+        WindowWidth="4000,0\\900,0", ImagerPixelSpacing="0,07\\0,07",
+    )(ds)  # fmt: skip
+    ds.PresentationLUTSequence = [lut(range(0, 4096, 16), bits=12)]
+    ds.SharedFunctionalGroupsSequence = group(
+        FrameVOILUTSequence=group(VOILUTFunction="LINEAR_EXACT"),
+        FrameAnatomySequence=group(FrameLaterality="R"),
+    )
+
+
 def _palette(ds: FileDataset) -> None:
     ds.PhotometricInterpretation = "PALETTE COLOR"
     for channel in ("Red", "Green", "Blue"):
@@ -96,13 +130,15 @@ def _cv(suffix: str, pixels: NDArray[Any], *options: int) -> bytes:
     return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
-def _tiled(pixels: NDArray[Any], orientation: int) -> bytes:
+def _tiled(
+    pixels: NDArray[Any], orientation: int, tile: tuple[int, int] = (32, 32), **layout: Any
+) -> bytes:
     out = BytesIO()
     colour = "rgb" if pixels.ndim == 3 else "minisblack"
     extra = ["unassalpha"] if pixels.ndim == 3 else None
     turned = [(274, 3, 1, orientation, True)]
     tifffile.imwrite(
-        out, pixels, tile=(32, 32), photometric=colour, extrasamples=extra, extratags=turned
+        out, pixels, tile=tile, photometric=colour, extrasamples=extra, extratags=turned, **layout
     )
     return out.getvalue()
 
@@ -129,6 +165,9 @@ RASTER = [
     png(np.where(DEEP > 64000, 65535, DEEP // 16).astype(np.uint16)),
     _tiled(SMALL, orientation=6),
     _tiled(np.dstack([DEEP] * 4), orientation=3),
+    _tiled(SMALL, orientation=8, tile=(16, 48)),
+    _tiled(SMALL, orientation=1, tile=(80, 80), byteorder=">"),
+    _tiled(DEEP, orientation=5, tile=(16, 48), compression="zlib", predictor=True),
     tiff(DEEP),
     tiff(SMALL.astype(np.float32)),
     _cv(".tif", DEEP, cv2.IMWRITE_TIFF_COMPRESSION, 5),
@@ -158,4 +197,26 @@ DICOM = [
         )
     ),
 ]
-WHOLE = [*RASTER, *DICOM]
+DESCRIBED = [
+    dicom(DEEP, _of_a_side, modality="MG"),
+    dicom(
+        DEEP // 16,
+        _of_a_side,
+        modality="MG",
+        PhotometricInterpretation="MONOCHROME1",
+        BitsStored=12,
+        HighBit=11,
+        syntax=JPEG2000Lossless,
+    ),
+    dicom((DEEP.astype(np.int32) - 32768).astype(np.int16), _presented, modality="MG"),
+    dicom((DEEP.astype(np.int32) - 32768).astype(np.int16), _presented),
+    dicom(coloured(SMALL), modality="MG"),
+    _pydicoms("JPEG-lossy.dcm"),
+    _pydicoms("SC_ybr_full_422_uncompressed.dcm"),
+]
+WHOLE = [*RASTER, *DICOM, *DESCRIBED]
+
+
+def modality_of(data: bytes) -> Modality:
+    """As what it is to be sent: as what it says, if anything."""
+    return Modality.MG if b"\x08\0\x60\0CS\x02\0MG" in data[:2048] else Modality.US

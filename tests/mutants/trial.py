@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mutants.catalogue import Mutant
+from mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 600.0

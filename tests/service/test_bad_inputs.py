@@ -224,7 +224,7 @@ ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.MULTILI
 
 
 def test_every_kind_of_bad_input_has_a_row() -> None:
-    assert [int(number) for number, *_ in ROWS] == list(range(1, 25))
+    assert [int(number) for number, *_ in ROWS] == list(range(1, 26))
 
 
 def test_every_test_and_every_place_of_the_table_of_files_exists() -> None:
@@ -235,6 +235,22 @@ def test_every_test_and_every_place_of_the_table_of_files_exists() -> None:
         for place in re.findall(r"`(\w+\.py)`", places):
             assert list((DOCS.parent / "appliance").rglob(place)), place
         for module, test in re.findall(r"`(test_\w+)::(test_\w+)`", tests):
+            source = next(TESTS.rglob(f"{module}.py")).read_text(encoding="utf-8")
+            assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{module}::{test}"
+
+
+def test_every_attack_has_its_number_and_a_test_that_exists() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| .+ \| (.+) \|$", (DOCS / "attacks.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) >= 52
+    without = [number for number, tests in rows if "`test_" not in tests]
+    assert without == ["50"]
+    for _, tests in rows:
+        named = re.findall(r"`(test_\w+)::(test_\w+)`", tests)
+        assert tests.count("`") == 2 * len(named), tests
+        for module, test in named:
             source = next(TESTS.rglob(f"{module}.py")).read_text(encoding="utf-8")
             assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{module}::{test}"
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import cv2
 import pytest
 import readings
+from service_bench import FakeReader
 from typer.testing import CliRunner
 
 from mammosono.appliance import __version__
@@ -21,38 +22,33 @@ from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.output.rle import decode
 from mammosono.appliance.phantoms import phantom
 from mammosono.appliance.pipeline.model import SHIPPED
+from mammosono.appliance.pipeline.prepare import source
 from mammosono.appliance.settings import Settings
-from mammosono.appliance.values import Label, Modality, Rle, Verdict
+from mammosono.appliance.values import Label, Laterality, Modality, Origin, Rle, Verdict
 
 SIZE = (90, 110)
 
 
-class HandReader:
+class HandReader(FakeReader):
     """Stands in for the reader: every mammogram is positive, every ultrasound negative."""
 
     def __init__(self):
-        self.bundle, self.closed, self.seen = None, False, ()
+        super().__init__()
+        self.bundle, self.seen = None, ()
 
     def open(self, bundle=None, threads=None):
         self.bundle = bundle
         return self
 
     def read(self, images):
-        self.seen = tuple(images)
-        read = [
-            readings.as_seen(
-                readings.image(
-                    index,
-                    image.modality,
-                    Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE,
-                    size=(image.height, image.width),
-                    score=0.5,
-                ),
-                image,
-            )
-            for index, image in enumerate(images)
-        ]
-        return readings.reading(*read)
+        self.seen = tuple(map(source, images))
+        return readings.of_exam(self.seen, self.see)
+
+    def see(self, index, image):
+        verdict = Verdict.POSITIVE if image.modality is Modality.MG else Verdict.NEGATIVE
+        size = (image.height, image.width)
+        read = readings.image(index, image.modality, verdict, size=size, score=0.5)
+        return readings.as_seen(read, image)
 
     def __enter__(self):
         return self
@@ -129,11 +125,16 @@ def test_out_holds_what_was_printed(reader, mammogram, ultrasound, tmp_path):
     assert cv2.imread(str(out / "overlay_1.png")).shape[:2] == SIZE
 
 
-def test_images_repeat_up_to_four_of_a_modality(reader, mammogram):
-    four = ["-m", mammogram] * 4
-    assert run("read", *four).exit_code == 0
-    assert len(reader.seen) == 4
-    assert refused(run("read", *four, "-m", mammogram)).endswith("(too_many_files)")
+def test_images_repeat_up_to_24_of_a_modality_or_as_many_as_are_set(reader, mammogram, monkeypatch):
+    most = ["-m", mammogram] * 24
+    assert run("read", *most).exit_code == 0
+    assert len(reader.seen) == 24
+    line = refused(run("read", *most, "-m", mammogram))
+    assert "up to 24 images" in line
+    assert "MAMMOSONO_MAX_IMAGES" in line
+    assert line.endswith("(too_many_files)")
+    monkeypatch.setenv("MAMMOSONO_MAX_IMAGES", "25")
+    assert run("read", *most, "-m", mammogram).exit_code == 0
 
 
 def test_without_an_image_it_is_refused(reader):
@@ -171,6 +172,37 @@ def test_a_missing_file_and_a_folder_are_refused(reader, tmp_path):
         line = refused(run("read", "-m", file))
         assert line.startswith(f"error: {file.name}: cannot be read: ")
         assert line.endswith("(unreadable_file)")
+
+
+def test_of_a_folder_it_is_said_what_to_do(reader, tmp_path):
+    line = refused(run("read", "-u", tmp_path))
+    assert "it is a folder; give each of its images" in line
+    assert "mammosono watch" in line
+
+
+def seen(reader):
+    return [(image.laterality, image.view, image.laterality_from) for image in reader.seen]
+
+
+def test_side_and_view_may_be_said_once_or_of_each_image(reader, mammogram, ultrasound):
+    left, right, form = Laterality.LEFT, Laterality.RIGHT, Origin.FORM
+    pair = ("read", "-u", ultrasound, "-m", mammogram)
+    run(*pair, "--laterality", "l", "--view", "MLO")
+    assert seen(reader) == [(left, "MLO", form), (left, None, form)]
+    run(*pair, "--laterality", "R", "--laterality", "", "--view", "cc", "--view", "")
+    assert seen(reader) == [(right, "CC", form), (None, None, None)]
+    shown = run(*pair, "--laterality", "R", "--view", "MLO")
+    assert "(R MLO, as posted, m.png, 110 x 90 px)" in shown.stdout
+    (film, _) = json.loads(run(*pair, "--laterality", "R", "--json").stdout)["images"]
+    assert (film["laterality"], film["laterality_from"], film["name"]) == ("R", "form", "m.png")
+
+
+@pytest.mark.parametrize(
+    "said", [("--laterality", "B"), ("--view", "up"), ("--view", "CC", "--view", "CC")]
+)
+def test_another_word_for_a_side_or_view_is_refused(reader, mammogram, said):
+    line = refused(run("read", "-m", mammogram, *said))
+    assert line.endswith("(invalid_field)")
 
 
 def test_a_file_name_cannot_break_the_line(reader, tmp_path):

@@ -49,6 +49,10 @@ def test_a_pair_is_posted(tmp_path: Path) -> None:
             done.stdout == "fused: positive\nMG: positive, 1 findings\nUS: negative, 1 findings\n"
         )
         files[1].write_text("no picture")
+        half = run(EXAMPLES / "post_pair.py", url, *files)
+        assert half.returncode == 0
+        assert half.stdout.splitlines()[2].startswith("US: not read: The file is no PNG")
+        files[0].write_text("no picture either")
         refused = run(EXAMPLES / "post_pair.py", url, *files)
     assert refused.returncode == 2
     assert refused.stderr.startswith("unsupported_format: ")

@@ -59,14 +59,18 @@ def is_ready(process: ReaderProcess) -> bool:
 
 
 async def read(
-    process: ReaderProcess, folder: Path, name: str = "s", drawing: Drawing | None = None
+    process: ReaderProcess,
+    folder: Path,
+    name: str = "s",
+    images: int = 1,
+    drawing: Drawing | None = None,
 ) -> tuple[list[Outcome], bool]:
     outcomes: list[Outcome] = []
 
     async def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
 
-    job = StudyJob(name, (StoredFile(Modality.MG, folder / "film", "0" * 64),), drawing)
+    job = StudyJob(name, (StoredFile(Modality.MG, folder / "film", "0" * 64),) * images, drawing)
     return outcomes, await process.read(job, keep)
 
 
@@ -123,6 +127,21 @@ def test_a_reader_lost_over_a_study_is_replaced(tmp_path: Path, how: str) -> Non
         assert len((await read(process, tmp_path))[0]) == 1
 
     run(test, Patience(start=60, study=2.0, ping=60, answer=60, retry=(0.01, 0.02)))
+
+
+@pytest.mark.parametrize(("images", "enough"), [(1, False), (8, False), (48, True)])
+def test_a_study_of_many_images_may_take_longer_in_proportion(
+    tmp_path: Path, images: int, enough: bool
+) -> None:
+    async def test(process: ReaderProcess) -> None:
+        await ready(process)
+        if enough:
+            assert len((await read(process, tmp_path, "slow", images))[0]) == 1
+        else:
+            with pytest.raises(ReaderLost, match=r"longer than 0\.8 s"):
+                await read(process, tmp_path, "slow", images)
+
+    run(test, Patience(start=60, study=0.8, ping=60, answer=60, retry=(0.01, 0.02)))
 
 
 @pytest.mark.parametrize("answer", RUBBISH)

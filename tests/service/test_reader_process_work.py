@@ -31,9 +31,9 @@ from mammosono.appliance.output.save import PictureKind, picture_name
 from mammosono.appliance.phantoms.demo import draw_pair
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.exam import Exam
 from mammosono.appliance.studies.reader_process.job import Opening, StoredFile
 from mammosono.appliance.studies.reader_process.process import COMMAND
-from mammosono.appliance.studies.reader_process.work import decode
 from mammosono.appliance.values import Modality
 from mammosono.engines.options import EngineOptions
 
@@ -108,7 +108,7 @@ def test_the_process_answers_what_the_reader_answers(
     answer = child.read(MG=mammogram, US=ultrasound)
     files = [stored(Modality.MG, mammogram), stored(Modality.US, ultrasound)]
     with Reader.open(options=ONE_THREAD) as reader:
-        images = decode(files, reader.reduce, Stopwatch())
+        images = Exam(files, reader.reduce, Stopwatch())
         wanted = Result.of("s", reader.read(images)).document()
 
     timings = answer["done"].pop("timings_ms")

@@ -103,9 +103,27 @@ REFUSED_FILES = [
 def test_a_file_that_cannot_be_read_is_refused(
     client: httpx.Client, data: bytes, status: int, code: str
 ) -> None:
-    posted = [("mammogram", ("scan.png", data, "image/png")), ("ultrasound", png(2))]
+    posted = [("mammogram", ("scan.png", data, "image/png"))]
     response = client.post("/v1/studies", files=posted)
     assert problem(response, status, code)["detail"].startswith("mammogram 1: ")
+    assert "Doe" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [pytest.param(row[1], row[3], id=row[0]) for row in REFUSED_FILES]
+)
+def test_beside_one_that_can_be_read_it_is_named_and_the_other_is_read(
+    client: httpx.Client, data: bytes, code: str
+) -> None:
+    posted = [("mammogram", ("scan.png", data, "image/png")), ("ultrasound", png(2))]
+    response = client.post("/v1/studies", files=posted)
+    assert response.status_code == 200
+    unread, read = response.json()["images"]
+    assert (unread["name"], unread["verdict"], unread["reasons"]) == ("scan.png", None, [code])
+    assert unread["warnings"][0].endswith(".")
+    assert read["verdict"] == "negative"
+    assert response.json()["verdict"] == "indeterminate"
+    assert response.json()["reasons"][0] == "image_not_read"
     assert "Doe" not in response.text
 
 
@@ -166,10 +184,10 @@ FORM = "multipart/form-data; boundary=b"
         ),
         pytest.param(
             {"content-type": FORM},
-            4 * disposition("mammogram", b"x") + WHOLE,
+            24 * disposition("mammogram", b"x") + WHOLE,
             422,
             "too_many_files",
-            id="five images",
+            id="25 images",
         ),
         pytest.param(
             {"content-type": FORM},

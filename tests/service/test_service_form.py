@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def receive(body: bytes, chunk: int = 1 << 16, whole: bool = True, **headers: st
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": raw, "query_string": b""}
     with tempfile.TemporaryDirectory() as folder:
-        form = asyncio.run(read_form(Request(scope, next_message), Path(folder)))
+        form = asyncio.run(read_form(Request(scope, next_message), Path(folder), 24))
         return Received(form, [upload.path.read_bytes() for upload in form.uploads])
 
 
@@ -75,7 +76,7 @@ files = st.lists(st.binary(max_size=300) | st.text("\r\n-frontier", max_size=80)
 
 
 @settings(max_examples=60, deadline=None)
-@given(files.map(lambda x: x[:4]), files.map(lambda x: x[:4]), st.integers(1, 200))
+@given(files.map(lambda x: x[:24]), files.map(lambda x: x[:24]), st.integers(1, 200))
 def test_any_bytes_in_any_chunks_arrive_as_posted(
     mammograms: list[bytes], ultrasounds: list[bytes], chunk: int
 ) -> None:
@@ -174,8 +175,8 @@ def test_the_name_of_a_file_is_kept_to_be_shown() -> None:
         ([("mammogram", b"m"), ("Mammogram", b"p")], UnknownPart),
         ([("mammogram", b"m"), ("", b"p")], UnknownPart),
         ([("mammogram", b"m"), ("study_id", b"a"), ("study_id", b"a")], UnknownPart),
-        ([("mammogram", b"%d" % n) for n in range(5)], TooManyImages),
-        ([("ultrasound", b"%d" % n) for n in range(5)], TooManyImages),
+        ([("mammogram", b"%d" % n) for n in range(25)], TooManyImages),
+        ([("ultrasound", b"%d" % n) for n in range(25)], TooManyImages),
     ],
 )
 def test_a_form_that_is_not_a_study_is_refused(parts: Parts, error: type[StudyError]) -> None:
@@ -183,10 +184,10 @@ def test_a_form_that_is_not_a_study_is_refused(parts: Parts, error: type[StudyEr
         receive(encode(parts))
 
 
-def test_four_images_of_each_modality_are_a_study() -> None:
-    parts = [(name, b"%d" % n) for n in range(4) for name in ("mammogram", "ultrasound")]
+def test_24_images_of_each_modality_are_a_study() -> None:
+    parts = [(name, b"%d" % n) for n in range(24) for name in ("mammogram", "ultrasound")]
     uploads = receive(encode(parts)).form.uploads
-    assert [u.modality.value for u in uploads] == 4 * ["MG"] + 4 * ["US"]
+    assert [u.modality.value for u in uploads] == 24 * ["MG"] + 24 * ["US"]
 
 
 def test_a_request_without_body_is_an_empty_file() -> None:
@@ -252,3 +253,34 @@ def test_a_common_client_builds_a_body_that_is_understood() -> None:
     )
     received = receive(request.read(), **{"content-type": request.headers["content-type"]})
     assert (received.form.study_id, received.images) == ("s-1", [b"m"])
+
+
+def test_a_form_is_on_the_disk_and_not_in_memory(tmp_path: Path) -> None:
+    """48 images of a MiB each, in chunks of 64 KiB as a server gives them: under 3 MiB at once."""
+    image = bytes(2**20)
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(48):
+            name = "mammogram" if number < 24 else "ultrasound"
+            head = f'--frontier\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+            yield head.encode()
+            yield from (image[at : at + 65536] for at in range(0, len(image), 65536))
+            yield b"\r\n"
+        yield b"--frontier--\r\n"
+
+    source = pieces()
+
+    async def next_message() -> Message:
+        piece = next(source, None)
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=frontier")]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    tracemalloc.start()
+    form = asyncio.run(
+        read_form(Request(scope | {"query_string": b""}, next_message), tmp_path, 24)
+    )
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(upload.size for upload in form.uploads) == 48 * 2**20
+    assert most < 3 * 2**20

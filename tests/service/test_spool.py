@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -276,6 +277,47 @@ def test_a_spool_of_a_later_version_is_left_alone(world: World, version: int, sa
 # A start that fails, and a database that is gone or damaged
 
 
+@pytest.mark.parametrize("version", [0, 1, len(MIGRATIONS) - 1])
+def test_a_database_that_says_a_version_whose_tables_it_has_not_is_damaged_and_left_alone(
+    world: World, version: int
+) -> None:
+    spool = world.spool()
+    take(spool, "s")
+    release(spool)
+    world.opened.clear()
+    before = files_under(world.folder)
+    with sqlite3.connect(world.folder / "studies.db") as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    with pytest.raises(StorageDamaged, match="cannot be read"):
+        world.spool()
+    assert files_under(world.folder) >= before
+    with sqlite3.connect(world.folder / "studies.db") as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    database.close()
+    assert world.spool().get("s").status is Status.QUEUED
+
+
+@pytest.mark.parametrize("name", ["incoming", "uploads", "drawing", "pictures", "unclaimed"])
+def test_a_folder_of_the_spool_that_is_a_link_is_refused_and_nothing_behind_it_removed(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    release(world.spool())
+    world.opened.clear()
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "folder").mkdir(parents=True)
+    (elsewhere / "folder" / "file").write_text("x")
+    folder = world.folder / name
+    if folder.exists():
+        folder.rmdir()
+    folder.symlink_to(elsewhere)
+    with pytest.raises(StorageFailed, match=f"spool/{name} is a link"):
+        world.spool()
+    assert (elsewhere / "folder" / "file").read_text() == "x"
+    folder.unlink()
+    world.spool()
+
+
 def test_a_start_that_failed_is_made_good_by_the_next_try(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +470,99 @@ def test_an_older_database_costs_no_posted_file(
     assert kept == ({b"film", b"scan"} if without == "newest rows" else {b"last"})
     assert spool.unclaimed_files() == len(kept)
     assert f"{len(kept)} posted files" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_no_study_is_taken_into_a_list_that_was_taken_away_from_the_service(
+    world: World, how: str
+) -> None:
+    spool = world.spool()
+    take(spool, "before", b"before")
+    database, kept = world.folder / "studies.db", world.folder.parent / "kept.db"
+    database.rename(kept)
+    if how == "replaced":
+        database.write_bytes(kept.read_bytes())
+    for call in (lambda: take(spool, "s", b"s"), lambda: take(spool, "before", b"before")):
+        with pytest.raises(StorageFailed, match="moved or replaced"):
+            call()
+    with pytest.raises(StorageFailed, match="moved or replaced"):
+        spool.check()
+    kept.replace(database)
+    spool.check()
+    assert take(spool, "s", b"s").status is Status.QUEUED
+
+
+def test_without_inodes_the_disk_is_full_and_room_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.free_bytes(tmp_path) > 0
+    real = os.statvfs(tmp_path)
+    for counted, left, full in ((1000, 63, True), (1000, 64, False), (0, 0, False)):
+        fields = list(real)
+        fields[5], fields[7] = counted, left  # f_files, f_favail
+        state = os.statvfs_result(fields)
+        monkeypatch.setattr("os.statvfs", lambda _, state=state: state)
+        assert (files.free_bytes(tmp_path) == 0) is full
+
+
+def test_a_list_of_studies_that_is_put_back_has_its_files_again(world: World) -> None:
+    spool = world.spool()
+    taken = take(spool, "s", b"film")
+    world.kill()
+    database = world.folder / "studies.db"
+    kept = database.rename(world.folder.parent / "kept.db")
+    for log in world.folder.glob("studies.db-*"):
+        log.unlink()
+    assert world.spool().unclaimed_files() == 1
+    world.kill()
+    kept.replace(database)
+    spool = world.spool()
+    assert spool.get("s").number == taken.number
+    assert spool.upload_path(taken.images[0].sha256).read_bytes() == b"film"
+    assert spool.unclaimed_files() == 0
+
+
+def drawn(spool: Spool, study_id: str) -> Study:
+    """Read, with a result and a picture of its own."""
+    take(spool, study_id, study_id.encode())
+    study = spool.claim()
+    assert study is not None
+    assert spool.finish(study, json.dumps({"id": study_id}).encode(), Verdict.NEGATIVE)
+    (spool.drawing(study) / "mask_0.png").write_bytes(study_id.encode())
+    assert spool.attach(study)
+    return spool.get(study_id)
+
+
+def test_pictures_are_never_those_of_another_study_that_had_its_number(world: World) -> None:
+    """The list of studies is put back as it was, goes on, and the later one is put back."""
+    database = world.folder / "studies.db"
+    drawn(world.spool(), "first")
+    world.kill()
+    older = database.read_bytes()
+    mine = drawn(world.spool(), "mine")
+    world.kill()
+    later = database.read_bytes()
+    database.write_bytes(older)
+    theirs = drawn(world.spool(), "theirs")
+    assert theirs.number == mine.number
+    world.kill()
+    database.write_bytes(later)
+    spool = world.spool()
+    assert spool.picture(spool.get("mine"), "mask_0.png") is None
+    first = spool.picture(spool.get("first"), "mask_0.png")
+    assert first is not None
+    assert first.read_bytes() == b"first"
+    spool.delete("mine")
+    assert not list(world.folder.glob(f"pictures/{mine.number}-*"))
+
+
+def test_pictures_of_an_earlier_version_are_still_there(world: World) -> None:
+    study = drawn(world.spool(), "s")
+    world.kill()
+    (folder,) = (world.folder / "pictures").iterdir()
+    folder.rename(folder.with_name(str(study.number)))
+    spool = world.spool()
+    assert spool.picture(spool.get("s"), "mask_0.png") is not None
 
 
 def test_a_study_whose_acceptance_was_cut_off_behind_its_row_has_its_files(
@@ -678,7 +813,7 @@ def test_a_study_that_cannot_be_deleted_keeps_no_other_from_being(
     remove = files.remove
 
     def refuse(path: Path) -> None:
-        if path == spool._pictures(spool.get("a")):
+        if path.parent.name == "pictures" and path.name.startswith("1-"):
             raise OSError(1, "Operation not permitted")
         remove(path)
 

@@ -223,6 +223,27 @@ def test_a_failure_that_nobody_listed_ends_its_study_and_the_next_one_is_read(
     run(tmp_path, test)
 
 
+def test_a_result_that_cannot_be_kept_for_no_listed_reason_ends_its_study_and_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Spool.finish
+
+    def fail(spool: Spool, study: Study, result: bytes, verdict: Verdict) -> bool:
+        if study.study_id == "first":
+            raise AttributeError("x")
+        return finish(spool, study, result, verdict)
+
+    async def test(queue: StudyQueue, reader: ScriptedReader) -> None:
+        monkeypatch.setattr(Spool, "finish", fail)
+        first = await queue.wait(await take(queue, "first"), 30)
+        assert first.problem is not None
+        assert first.problem["code"] == "internal"
+        assert (await queue.wait(await take(queue, "next"), 30)).status is Status.DONE
+        assert not queue.failed
+
+    run(tmp_path, test)
+
+
 def test_a_study_whose_row_cannot_be_read_ends_as_failed_and_the_next_one_is_read(
     tmp_path: Path,
 ) -> None:

@@ -244,8 +244,10 @@ def endless(connection: socket.socket) -> None:
 
 
 def trickling(connection: socket.socket) -> None:
+    """For ten seconds, so that a client without a deadline fails the test and does not hang it."""
     connection.sendall(HEAD + b"\r\n[")
-    while True:
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends:
         connection.sendall(b"0,")
         time.sleep(0.05)
 

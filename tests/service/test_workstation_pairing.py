@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from files import PATIENT, dicom, picture, png
-from pydicom.dataset import FileDataset
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from mammosono.appliance.errors import PatientsDiffer
+from mammosono.appliance.intake import read_image
+from mammosono.appliance.pipeline.study import study_cautions
 from mammosono.appliance.values import Modality
 from mammosono.appliance.workstation.listing import sha256_of
 from mammosono.appliance.workstation.pairing import (
@@ -176,6 +184,64 @@ def test_one_person_written_in_two_ways_is_a_pair(
     (tmp_path / "b.dcm").write_bytes(dicom(picture(), modality="US", **utf8, **person(**other)))
     (group,), _ = group_files(tmp_path.iterdir())
     assert (group.paired, group.left) == (True, None)
+
+
+def other_id(number: str) -> Dataset:
+    item = Dataset()
+    item.PatientID = number
+    return item
+
+
+STATED = {
+    "PatientID": ["4711", "47-11", "004711", "4712", "0", "UNKNOWN", ""],
+    "IssuerOfPatientID": ["North", "NORTH ", "South", None],
+    "OtherPatientIDsSequence": [[other_id("4712")], None],
+    "PatientName": [
+        "Doe^Jane", "DOE^JANE^^Dr", "Doe^J", "Smith^Jane", "Smith^Mary", "Doe", "Müller^Jörg",
+        "MUELLER^JOERG", "Yamada^Hanako=山田^花子", "=山田^花子", "ANON", "",
+    ],
+    "PatientBirthDate": ["19610203", "1961.02.03", "19610204", "19000101", ""],
+    "PatientSex": ["F", "f", "M", "O", ""],
+    "AccessionNumber": ["A-4711", ""],
+}  # fmt: skip
+HEADERS = st.fixed_dictionaries({word: st.sampled_from(said) for word, said in STATED.items()})
+
+
+@given(HEADERS, HEADERS)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_folder_and_appliance_judge_any_two_headers_alike(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """But for one ID of two issuers: it is all that puts the files together."""
+    utf8 = {"SpecificCharacterSet": "ISO_IR 192"}
+    films = [picture(), picture()[::-1]]
+    for name, modality, header, grey in zip("ab", ("MG", "US"), (one, other), films, strict=True):
+        with disable_value_validation():
+            data = dicom(grey, modality=modality, StudyInstanceUID="1.2", **utf8, **header)
+        (tmp_path / name).write_bytes(data)
+    (group,), _ = group_files([tmp_path / "a", tmp_path / "b"])
+    images = [read_image(path.read_bytes(), modality) for modality, path in group.files]
+    try:
+        study_cautions(images)
+        refused = False
+    except PatientsDiffer:
+        refused = True
+    issuers = {header["IssuerOfPatientID"] for header in (one, other)} - {None}
+    two_issuers = len({issuer.strip().lower() for issuer in issuers}) > 1
+    assert (group.left == SEVERAL_PEOPLE) == (refused or two_issuers)
+
+
+@pytest.mark.parametrize("written", ["47-11a", "004711A", "4711a "])
+def test_an_id_written_in_two_ways_is_one_and_the_answer_has_its_name_as_before(
+    tmp_path: Path, written: str
+) -> None:
+    save(tmp_path / "a", "MG", "4711A", "20260102", "1.2.3")
+    save(tmp_path / "b", "US", written, "20260102", "1.2.4")
+    (group,), _ = group_files(tmp_path.iterdir())
+    assert (group.paired, group.left) == (True, None)
+    assert group.key == f"dicom-{hashlib.sha256(b'4711A 20260102').hexdigest()[:16]}"
 
 
 def test_nothing_that_is_compared_can_be_printed(tmp_path: Path) -> None:

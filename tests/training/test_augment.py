@@ -110,6 +110,46 @@ def test_views_are_drawn_from_all_there_are() -> None:
     assert 8 < np.count_nonzero(drawn) < 32
 
 
+# Patches
+
+
+def patch(sample: Sample, seed: int) -> Example:
+    return augment(sample, INPUT, ALL_GREYS, np.random.default_rng(seed), None, (64, 64))
+
+
+def test_the_mask_of_a_patch_lies_on_the_lesion_and_most_patches_show_one() -> None:
+    sample = tiny.disc_sample((130, 210, 14), size=(384, 256))
+    shown = [e for e in (patch(sample, seed) for seed in SEEDS) if len(e.boxes)]
+    assert 0.6 * len(SEEDS) < len(shown) < 0.9 * len(SEEDS)
+    for example in shown:
+        assert example.image.shape == (64, 64)
+        assert np.abs(centroid(bright(example)) - centroid(example.masks[0])).max() < 1.5
+
+
+def test_a_patch_is_at_the_scale_of_the_canvas() -> None:
+    sample = tiny.disc_sample((65, 105, 7), size=(192, 128), enlarge=2.0)
+    areas = [m.sum() for seed in SEEDS for m in patch(sample, seed).masks if m.sum() > 300]
+    assert np.median(areas) == pytest.approx(np.pi * 14**2, rel=0.2)
+
+
+def test_a_patch_is_called_by_the_lesions_that_it_shows() -> None:
+    malignant = tiny.disc_sample((40, 60, 8), (220, 330, 8), size=(384, 256))
+    benign = replace(malignant.lesions[1], label=Label.BENIGN)
+    sample = replace(malignant, lesions=(malignant.lesions[0], benign))
+    examples = [patch(sample, seed) for seed in range(3 * len(SEEDS))]
+    named = {k: [e for e in examples if e.image_class == k] for k in (0, 1, 2)}
+    assert all(len(part) > 20 for part in named.values())
+    assert all(len(e.boxes) == 0 for e in named[0])
+    assert all(set(e.labels) == {k} for k in (1, 2) for e in named[k])
+    # Nothing bright shows on a normal one: a lesion that is cut leaves a patch without a class.
+    assert all((e.image > 0.8).sum() < 10 for e in named[0] if e.image.max() > np.median(e.image))
+
+
+def test_a_patch_of_an_image_without_classes_has_none() -> None:
+    sample = without_classes(tiny.disc_sample((130, 210, 14), size=(384, 256)))
+    assert {patch(sample, seed).image_class for seed in SEEDS} == {IGNORE}
+
+
 # What the whole image is called
 
 

@@ -34,7 +34,7 @@ EVERYWHERE = [
     "FP16 reads alike",
     "stored tensors in FP32",
     "stored tensors in FP16",
-    "TensorRT-RTX builds it",
+    "TensorRT-RTX build",
 ]
 
 
@@ -106,7 +106,7 @@ def test_a_bundle_exported_before_half_precision_skips_what_it_cannot_try(
     found = check.check_graphs([old], check.phantoms())
     skipped = {check.what: check.said for check in found if check.state == "skipped"}
     assert set(skipped) == {
-        "mixed graph rules", "FP16 reads alike", "stored tensors", "TensorRT-RTX builds it",
+        "mixed graph rules", "FP16 reads alike", "stored tensors", "TensorRT-RTX build",
     }  # fmt: skip
     remedy = "mammosono-tools half-precision BUNDLE"
     assert {what for what, said in skipped.items() if remedy in said[0]} == {

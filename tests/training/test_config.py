@@ -79,6 +79,7 @@ def test_every_field_of_every_preset_survives_being_printed() -> None:
         ({"epochs": 2.5}, "epochs is not a whole number"),
         ({"epochs": True}, "epochs is not a whole number"),
         ({"epochs": 0}, "epochs is at least 1"),
+        ({"patch": [320, 300]}, "patch has sides that are multiples of 32, from 64 on"),
         ({"learning_rate": "high"}, "learning_rate is not a number"),
         ({"pretrained": 1}, "pretrained is not true or false"),
         ({"percentiles": [1]}, "percentiles takes 2 values, not 1"),

@@ -18,7 +18,8 @@ import tiny  # noqa: E402
 
 from mammosono.appliance.values import Label, Modality  # noqa: E402
 from mammosono.tools.data.index import LesionMark, Record  # noqa: E402
-from mammosono.tools.data.sample import Sample, Views  # noqa: E402
+from mammosono.tools.data.sample import Sample, Views, load_sample  # noqa: E402
+from mammosono.tools.data.sample_store import SampleStore  # noqa: E402
 from mammosono.tools.data.truth import BadTruth  # noqa: E402
 from mammosono.tools.training import datasets as material  # noqa: E402
 from mammosono.tools.training.datasets import (  # noqa: E402
@@ -87,6 +88,64 @@ def test_a_sample_may_have_one_of_its_views_alone(
     both = real_samples(records[:1], INPUT, told_nothing)[0].views
     (view,) = real_samples(records[:1], INPUT, told_nothing, views)[0].views
     assert np.array_equal(view, both[which])
+
+
+def asked_again(*_: object, **__: object) -> Sample:
+    raise AssertionError("the sample was kept")
+
+
+def test_a_kept_sample_is_the_one_that_was_made(
+    records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SampleStore(tmp_path / "kept", "this canvas")
+    made = real_samples(records, INPUT, told_nothing, store=store)
+    with monkeypatch.context() as patch:
+        patch.setattr(material, "load_sample", asked_again)
+        kept = real_samples(records, INPUT, told_nothing, store=store)
+    for one, other in zip(made, kept, strict=True):
+        assert (one.source, one.label, one.enlarge) == (other.source, other.label, other.enlarge)
+        assert one.modality is other.modality
+        assert all(map(np.array_equal, one.views, other.views))
+        assert [(x.label, x.exact) for x in one.lesions] == [
+            (x.label, x.exact) for x in other.lesions
+        ]
+        assert all(
+            np.array_equal(x.mask, y.mask) for x, y in zip(one.lesions, other.lesions, strict=True)
+        )
+
+
+def test_a_sample_is_made_anew_when_anything_it_is_made_of_has_changed(
+    records: list[Record], tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    asked: list[Record] = []
+
+    def made(record: Record, what: str = "canvas") -> bool:
+        before = len(asked)
+
+        def make(record: Record) -> Sample:
+            asked.append(record)
+            return load_sample(record, INPUT, denoised=False)
+
+        SampleStore(folder, what).sample(record, make)
+        return len(asked) > before
+
+    mask = tmp_path / "mask.png"
+    shape = np.zeros((64, 64), np.uint8)
+    shape[20:40, 20:40] = 255
+    mask.write_bytes(png(shape))
+    record = replace(records[0], masks=(mask,))
+    assert made(record)
+    assert not made(record)
+    assert made(record, "another canvas")
+    assert made(replace(record, denoised=not record.denoised))
+    for kept in folder.iterdir():
+        kept.write_bytes(kept.read_bytes()[:100])
+    assert made(record)
+    mask.write_bytes(png(np.roll(shape, 3, axis=0)))
+    assert made(record)
+    record.image.write_bytes(png(picture(64, 64) // 2))
+    assert made(record)
 
 
 def test_a_picture_that_is_already_denoised_is_not_denoised_again(records: list[Record]) -> None:

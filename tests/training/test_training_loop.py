@@ -29,7 +29,7 @@ from mammosono.tools.network.config import (  # noqa: E402
     TrainConfig,
     preset,
 )
-from mammosono.tools.network.model import RefinedMaskRcnn  # noqa: E402
+from mammosono.tools.network.model import RefinedMaskRcnn, Trunk, TrunkOutput  # noqa: E402
 from mammosono.tools.training import checkpoint  # noqa: E402
 from mammosono.tools.training.checkpoint import (  # noqa: E402
     BadRun,
@@ -120,6 +120,25 @@ def test_the_loss_falls_and_the_rate_warms_up_and_cools_down(tmp_path: Path) -> 
     assert max(rates) <= 4e-3
     assert (np.diff(rates[4:]) < 0).all()
     assert rates[-1] < 0.01 * max(rates)
+
+
+def test_a_run_on_patches_is_watched_on_whole_images_and_starts_one_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+    forward = Trunk.forward
+
+    def spy(trunk: Trunk, image: torch.Tensor) -> TrunkOutput:
+        shapes.append(tuple(image.shape[2:]))
+        return forward(trunk, image)
+
+    monkeypatch.setattr(Trunk, "forward", spy)
+    config = replace(tiny.TRAIN, epochs=1, patch=(64, 64))
+    assert trainer(tmp_path / "patches", config, val=samples()[:2]).fit(nothing, nothing)
+    assert shapes == [(64, 64)] * 3 + [INPUT] * 2
+    weights = checkpoint.best_network(tmp_path / "patches", tiny.NETWORK).state_dict()
+    whole = trainer(tmp_path / "whole", initial=weights)
+    assert same(dict(whole.learner.network.state_dict()), dict(weights))
 
 
 def test_a_run_writes_its_configuration_weights_and_curves(

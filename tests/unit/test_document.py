@@ -12,6 +12,7 @@ from pycocotools import mask as coco
 
 from mammosono.appliance import __version__
 from mammosono.appliance.http.schemas import InstalledModel
+from mammosono.appliance.identity import Identity
 from mammosono.appliance.output.document import (
     Breast,
     BreastScoringDocument,
@@ -33,6 +34,7 @@ from mammosono.appliance.values import (
     Evidence,
     Finding,
     ImageReading,
+    Laterality,
     Modality,
     ModelInfo,
     Rle,
@@ -288,3 +290,49 @@ def test_a_document_that_lacks_a_field_is_refused(name):
     del lacking[name]
     with pytest.raises(ValueError, match=name):
         Result.parse(lacking)
+
+
+def some_unread():
+    film = readings.image(1, Modality.MG, Verdict.NEGATIVE, size=(70, 70), score=0.1)
+    unread = readings.not_read(0, Modality.MG, name="R_MLO.png", laterality=Laterality.RIGHT)
+    return readings.reading(film, unread=(unread,))
+
+
+def test_an_unread_image_stands_in_its_place_and_is_read_back_as_it_was():
+    study = document(some_unread())
+    assert [image["index"] for image in study["images"]] == [0, 1]
+    assert study["images"][0] == {
+        "index": 0,
+        "modality": "MG",
+        "sha256": "00" * 32,
+        "name": "R_MLO.png",
+        "laterality": "R",
+        "laterality_from": None,
+        "view": None,
+        "view_from": None,
+        "verdict": None,
+        "score": None,
+        "findings": [],
+        "warnings": ["The image is damaged; send it again."],
+        "reasons": ["corrupt_image"],
+    }
+    assert study["warnings"] == ["An image could not be read; a negative cannot be given."]
+    assert study["reasons"] == ["image_not_read", "incomplete"]
+    again = Result.parse(json.loads(json.dumps(study))).reading()
+    assert again.unread == some_unread().unread
+    assert [image.index for image in again.images] == [1]
+    assert document(again) == study
+
+
+def test_nothing_of_whose_an_unread_image_is_gets_into_the_document():
+    someone = Identity(patient_id=("4711", "clinic"), name=(("doe", "jane"),))
+    seen = some_unread()
+    named = replace(seen, unread=(replace(seen.unread[0], identity=someone),))
+    assert document(named) == document(seen)
+
+
+def test_an_image_without_a_verdict_is_none_that_was_read():
+    study = document()
+    study["images"][0]["verdict"] = None
+    with pytest.raises(ValueError, match="images"):
+        Result.model_validate(study)

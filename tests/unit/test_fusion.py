@@ -201,3 +201,14 @@ def test_to_ask_for_more_never_gives_a_milder_answer(study, protocol, more):
         return
     asked = StudyProtocol((*protocol.required, more))
     assert RANK[fuse(study, asked).verdict] >= RANK[fuse(study, protocol).verdict]
+
+
+@settings(deadline=None)
+@given(studies, st.sets(st.sampled_from(Modality), min_size=1))
+def test_a_modality_with_an_unread_image_is_at_best_indeterminate(study, unread):
+    fused, whole = fuse(study, unread=unread), fuse(study)
+    assert fused.verdict is (P if whole.verdict is P else I)
+    assert fused.incomplete == whole.incomplete
+    for modality in unread:
+        own = P if P in study.get(modality, ()) else I
+        assert (modality in fused.decided_by) == (own is fused.verdict)

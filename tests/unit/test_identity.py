@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from mammosono.appliance.identity import Agreement, Identity, compare, name_of, same_name
+from mammosono.appliance.identity import (
+    Agreement,
+    Identity,
+    compare,
+    name_of,
+    same_name,
+    under_two_ids,
+)
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.values import Modality
 
@@ -81,6 +88,40 @@ def test_another_file_is_of_the_same_woman_of_another_or_does_not_say(other, agr
 
 
 @pytest.mark.parametrize(
+    ("other", "agreement"),
+    [
+        ({}, SAME),
+        ({"PatientName": "DOE^JANE^MARY"}, SAME),
+        ({"PatientName": "Doe^J"}, DIFFERENT),  # twins
+        ({"PatientName": "Doe"}, DIFFERENT),
+        ({"PatientName": "Smith^Jane"}, DIFFERENT),
+        ({"PatientName": None}, DIFFERENT),
+        ({"PatientName": "Doe^Jane", "PatientSex": "M"}, DIFFERENT),
+        ({"PatientBirthDate": None}, DIFFERENT),
+        ({"PatientBirthDate": "19610204"}, DIFFERENT),
+        ({"PatientBirthDate": "19000101"}, DIFFERENT),
+        ({"IssuerOfPatientID": "NORTH"}, DIFFERENT),
+        ({"StudyInstanceUID": "1.2.3"}, SAME),
+    ],
+)
+def test_two_ids_of_no_issuer_are_one_womans_by_name_and_birth_date(other, agreement):
+    here = DOE | {"IssuerOfPatientID": None}
+    one, two = identity(**here), identity(**here | {"PatientID": "N-0815"} | other)
+    assert compare(one, two) is compare(two, one) is agreement
+    assert agreement is DIFFERENT or under_two_ids(one, two) is under_two_ids(two, one) is True
+
+
+def test_pseudonyms_that_number_images_are_one_patients():
+    def pseudonym(text):
+        return identity(PatientID=text, PatientName=text)
+
+    left, right = pseudonym("Mass_P_00038_LEFT_CC"), pseudonym("Mass_P_00038_RIGHT_MLO_1")
+    assert compare(left, right) is SAME
+    assert compare(left, pseudonym("Mass-P-00038-RMLO")) is SAME
+    assert compare(left, pseudonym("Mass_P_00039_LEFT_CC")) is DIFFERENT
+
+
+@pytest.mark.parametrize(
     ("stated", "agreement"),
     [
         ({"StudyInstanceUID": "1.2.3"}, SAME),
@@ -108,6 +149,7 @@ def test_one_study_or_order_is_of_one_patient(stated, agreement):
         ("Ivanova^Anna", "Иванова^Анна", None),
         ("Doe^Jane^Ann", "Doe^Jane^Mary", False),
         ("Doe^Jane", "Doe^Janet", False),
+        ("Maria^Maria", "Maria^Anna", False),
         ("Doe^Jane", "Doe", None),
         ("Doe^Jane", "", None),
         ("Doe^Jane", "UNKNOWN", None),

@@ -13,6 +13,7 @@ import pytest
 from files import (
     coloured,
     dicom,
+    group,
     picture,
     ultrasound_region,
     with_nested_sequences,
@@ -299,6 +300,43 @@ def test_pixel_spacing_goes_before_the_spacing_at_the_detector() -> None:
         ({"ImageLaterality": "LEFT", "ViewPosition": "CC VIEW"}, (Laterality.LEFT, None)),
         ({"ImageLaterality": "LINKS"}, (None, None)),
         ({"ViewPosition": ["CC", "MLO"]}, (None, None)),
+        ({"ViewPosition": "MCC"}, (None, "CC magnified")),
+        ({"ViewPosition": "SMCC"}, (None, "CC magnified spot")),
+        ({"ViewPosition": "MLOID"}, (None, "MLO implant displaced")),
+        ({"ViewPosition": "CC RL"}, (None, "CC rolled lateral")),
+        ({"ViewPosition": "CC NP"}, (None, "CC")),
+        ({"ViewPosition": "MLM"}, (None, None)),
+        ({"AnatomicRegionSequence": group(CodeMeaning="Left breast")}, (Laterality.LEFT, None)),
+        (
+            {
+                "AnatomicRegionSequence": group(
+                    CodeMeaning="Breast",
+                    AnatomicRegionModifierSequence=group(CodeMeaning="Right"),
+                )
+            },
+            (Laterality.RIGHT, None),
+        ),
+        (
+            {
+                "AnatomicRegionSequence": group(
+                    CodeValue="76752008",
+                    AnatomicRegionModifierSequence=group(CodeValue="7771000", CodeMeaning="Right"),
+                )
+            },
+            (Laterality.LEFT, None),
+        ),
+        ({"ViewPosition": "RMLO"}, (Laterality.RIGHT, "MLO")),
+        ({"ViewPosition": "L CC"}, (Laterality.LEFT, "CC")),
+        ({"ViewPosition": "LEFT MLO SPOT"}, (Laterality.LEFT, "MLO spot")),
+        ({"ImageLaterality": "L", "ViewPosition": "RCC"}, (None, "CC")),
+        ({"ViewPosition": "LM"}, (None, "LM")),
+        ({"ViewPosition": "RM"}, (None, "RM")),
+        ({"ViewPosition": "AT"}, (None, "AT")),
+        ({"ViewPosition": "XCCL"}, (None, "XCCL")),
+        ({"ViewPosition": "CCX"}, (None, None)),
+        ({"ViewCodeSequence": group(CodeMeaning="Medio-lateral oblique")}, (None, "MLO")),
+        ({"ViewCodeSequence": group(CodeMeaning="cranio-caudal view")}, (None, "CC")),
+        ({"ViewCodeSequence": group(CodeMeaning="cranio-caudal something")}, (None, None)),
         ({}, (None, None)),
     ],
 )

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from fuzz.decoder import check
-from fuzz.seeds import WHOLE
+from fuzz.seeds import WHOLE, modality_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.intake.limits import Limits
-from mammosono.appliance.values import Modality, SourceImage
+from mammosono.appliance.values import SourceImage
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"MM\0*", byt
 def outcome(data: bytes) -> SourceImage | str:
     """The picture, or the words of the refusal; any other exception fails the test."""
     try:
-        return read_image(data, Modality.US, LIMITS)
+        return read_image(data, modality_of(data), LIMITS)
     except IntakeError as refusal:
         return str(refusal)
 
@@ -46,7 +46,7 @@ def budget(examples: int) -> Callable[..., Callable[..., None]]:
 
 def test_the_unharmed_files_are_read() -> None:
     for data in WHOLE:
-        assert read_image(data, Modality.US, LIMITS).pixels.size
+        assert read_image(data, modality_of(data), LIMITS).pixels.size
 
 
 @budget(100)

@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from mammosono.appliance.errors import CorruptDicom, UnsupportedDicom
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.intake.dicom import DECIMAL_COMMA
 from mammosono.appliance.intake.dicom_grey import VOI_LUT_IGNORED, WINDOW_IGNORED
 from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Modality, SourceImage
@@ -117,16 +118,38 @@ def test_a_file_that_says_both_ways_is_refused(elements: dict[str, Any]) -> None
         read(GREY, **elements)
 
 
+@pytest.mark.parametrize("written", ["-1", "-1.0", "-1,0", "-1E0 "])
+def test_one_number_written_in_two_ways_is_no_contradiction(written: str) -> None:
+    inner = group(**NEGATIVE_SLOPE)
+    shared = group(PixelValueTransformationSequence=inner)
+    stated = said(RescaleSlope=written, RescaleIntercept="4095.00")
+    image = read(BACKWARDS, stated, SharedFunctionalGroupsSequence=shared)
+    assert np.array_equal(image.pixels, GREY)
+
+
 @pytest.mark.parametrize("elements", [{"PresentationLUTShape": "INVERSE"}, {"RescaleSlope": -1}])
 def test_colours_cannot_be_inverse(elements: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedDicom):
         read(coloured(picture()), **elements)
 
 
-@pytest.mark.parametrize("slope", ["1,0", "-1,0", "steep", "nan"])
+@pytest.mark.parametrize("slope", ["1,0,0", "1 0", "steep", "nan"])
 def test_a_slope_that_is_no_number_is_refused_for_its_sign_is_not_known(slope: str) -> None:
     with pytest.raises(CorruptDicom, match="Rescale Slope"):
         read(GREY, said(RescaleSlope=slope))
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "stored"), [("1,0", "0", GREY), ("-1,0", "4095,0", BACKWARDS)]
+)
+def test_a_decimal_comma_says_which_way_greys_run_and_what_is_white(
+    slope: str, intercept: str, stored: NDArray[Any]
+) -> None:
+    said_so = {"RescaleSlope": slope, "RescaleIntercept": intercept, "WindowCenter": "2000,0"}
+    image = read(stored, said(**said_so, WindowWidth="2000,0"))
+    assert np.array_equal(image.pixels, GREY)
+    assert image.window == (1000, 2999)
+    assert image.warnings == (DECIMAL_COMMA,)
 
 
 # What bends
@@ -196,7 +219,9 @@ def test_the_window_may_be_in_a_group_of_the_frame() -> None:
 # Windows that cannot be meant
 
 
-@pytest.mark.parametrize("text", ["1500,5", "wide", "nan", "1e300", "1e-300", "inf", "-inf", "1 0"])
+@pytest.mark.parametrize(
+    "text", ["15,00,5", "wide", "nan", "1e300", "1e-300", "inf", "-inf", "1 0"]
+)
 @pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth", "RescaleIntercept"])
 def test_a_number_that_cannot_be_meant_costs_the_window_and_is_told(
     keyword: str, text: str

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import tifffile
 from files import jpeg, picture, png, png_chunk, tiff, with_png_chunk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mammosono.appliance.errors import CorruptImage, IntakeError
@@ -83,6 +85,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "predictor": True,
     },
     "big-endian tiles": {"tile": (64, 64), "byteorder": ">"},
+    "small tiles": {"tile": (16, 48)},
+    "big-endian small tiles": {"tile": (48, 16), "byteorder": ">"},
+    "one odd tile": {"tile": (176, 208)},
 }
 
 
@@ -95,6 +100,13 @@ def test_a_tiff_is_upright(pixels: NDArray[Any], layout: dict[str, Any], orienta
     assert np.array_equal(
         read(written(pixels, orientation, **given)).pixels, SEEN[orientation](grey)
     )
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+@settings(deadline=None)
+def test_tiles_may_have_any_sides_of_sixteen(down: int, across: int) -> None:
+    data = written(GREY8, photometric="minisblack", tile=(16 * down, 16 * across))
+    assert np.array_equal(read(data).pixels, GREY8)
 
 
 @pytest.mark.parametrize("orientation", NOT_UPRIGHT)

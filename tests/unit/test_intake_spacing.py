@@ -8,6 +8,7 @@ import pytest
 from files import dicom, group, picture, said, ultrasound_region
 
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.intake.dicom import DECIMAL_COMMA
 from mammosono.appliance.intake.dicom_spacing import NO_SPACING
 from mammosono.appliance.values import Modality, SourceImage
 
@@ -56,6 +57,11 @@ MEASURED: dict[str, tuple[dict[str, Any], float | None]] = {
         {"PixelSpacing": [0.1, 0.1], "EstimatedRadiographicMagnificationFactor": 1.05},
         0.1,
     ),
+    "in a view that says magnified, and no factor": (IMAGER | {"ViewPosition": "MCC"}, None),
+    "in a view whose meaning alone says so": (
+        IMAGER | {"ViewModifierCodeSequence": group(CodeMeaning="Magnification")},
+        None,
+    ),
     "magnified by the distances": (
         IMAGER | {"DistanceSourceToDetector": 660, "DistanceSourceToPatient": 330},
         0.05,
@@ -89,14 +95,47 @@ def test_a_mammogram_is_measured_in_the_patient(
     assert (NO_SPACING in image.warnings) == (expected is None)
 
 
-@pytest.mark.parametrize("factor", ["0", "-1.8", "0.5", "900", "1e300", "nan", "1,8", "much"])
+@pytest.mark.parametrize("factor", ["0", "-1.8", "0.5", "900", "1e300", "nan", "1,8,0", "much"])
 def test_a_magnification_that_cannot_be_meant_leaves_no_millimetres(factor: str) -> None:
     image = mammogram(said(EstimatedRadiographicMagnificationFactor=factor), **IMAGER)
     assert image.spacing_mm is None
     assert NO_SPACING in image.warnings
 
 
-BAD = ["0,07\\0,07", "0.07 mm\\0.07 mm", "0.07", "0.07\\", "nan\\nan", "1e300\\1e300", "a\\b"]
+@pytest.mark.parametrize(
+    ("said_so", "expected"),
+    [
+        ({"ImagerPixelSpacing": "0,07\\0,07"}, 0.07),
+        ({"PixelSpacing": "0,07\\0,07"}, 0.07),
+        (
+            {"ImagerPixelSpacing": "0,1\\0.1", "EstimatedRadiographicMagnificationFactor": "1,8"},
+            IN_PATIENT,
+        ),
+        (
+            {
+                "ImagerPixelSpacing": "0.1\\0.1",
+                "DistanceSourceToDetector": "650,0",
+                "DistanceSourceToPatient": "325,0",
+            },
+            0.05,
+        ),
+    ],
+)
+def test_a_decimal_comma_is_a_decimal_point_and_told(
+    said_so: dict[str, str], expected: float
+) -> None:
+    image = mammogram(said(**said_so))
+    assert image.spacing_mm == pytest.approx((expected, expected))
+    assert DECIMAL_COMMA in image.warnings
+    assert NO_SPACING not in image.warnings
+
+
+def test_a_comma_that_is_none_of_a_number_is_not_told() -> None:
+    image = mammogram(said(ImagerPixelSpacing="0.07\\0.07", VOILUTFunction="A,B"))
+    assert DECIMAL_COMMA not in image.warnings
+
+
+BAD = ["0,07,0,07", "0.07 mm\\0.07 mm", "0.07", "0.07\\", "nan\\nan", "1e300\\1e300", "a\\b"]
 BAD += ["-0.07\\-0.07", "0\\0", "70\\70", "0.07;0.07", "inf\\inf", "1e-300\\1e-300"]
 
 

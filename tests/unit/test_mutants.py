@@ -7,7 +7,8 @@ import re
 from collections import Counter
 
 import pytest
-from mutants.catalogue import MUTANTS, Mutant
+from mutants.catalogue import MUTANTS
+from mutants.mutant import Mutant
 from mutants.trial import ROOT, defined_tests, mutated
 
 DEFINED = defined_tests()

@@ -78,9 +78,11 @@ def test_it_tells_verdicts_reason_model_and_use():
 def test_an_image_is_called_by_its_side_and_view_and_two_alike_are_told_apart():
     film = readings.image(0, Modality.MG, Verdict.NEGATIVE, size=(70, 70), score=0.1)
     left = replace(film, laterality=Laterality.LEFT, view="CC", laterality_from=Origin.FORM)
-    seen = readings.reading(replace(left, name="<a>.png"), replace(left, index=1), film)
+    seen = readings.reading(
+        replace(left, name="<a>.png"), replace(left, index=1), replace(film, index=2)
+    )
     text = html_report("feed", seen)
-    assert re.findall(r"<h3>(.*?) <span", text) == ["L CC (1)", "L CC (2)", "image 0"]
+    assert re.findall(r"<h3>(.*?) <span", text) == ["L CC (1)", "L CC (2)", "image 2"]
     assert text.count("(as posted)") == 2
     assert "&lt;a&gt;.png" in text
     assert 'alt="L CC (1) as posted"' in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -37,6 +39,27 @@ def test_every_picture_is_that_of_its_image(tmp_path):
         np.testing.assert_array_equal(stored("denoised"), pictures.denoised)
         np.testing.assert_array_equal(stored("mask") > 0, rle.decode(image.findings[0].mask))
         assert stored("overlay").shape == (image.height, image.width, 3)
+
+
+def test_pictures_that_are_not_in_the_reading_are_taken_one_at_a_time(tmp_path):
+    reading = readings.pair()
+    alive = []
+
+    def drawn():
+        for image in reading.images:
+            # The one before may be the last in the caller's hands, none before that.
+            assert sum(each() is not None for each in alive) <= 1
+            pictures = readings.pictures((image.height, image.width))
+            alive.append(weakref.ref(pictures.original))
+            yield pictures
+            del pictures
+
+    twice = replace(reading, images=(*reading.images, replace(reading.images[1], index=2)))
+    reading = replace(twice, pictures=())
+    save_reading(tmp_path, "feed", reading, drawn())
+    assert len(list(tmp_path.glob("*_2.png"))) == 4
+    with pytest.raises(ValueError, match="zip"):
+        save_reading(tmp_path, "feed", reading)
 
 
 def test_saving_again_overwrites(tmp_path):

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fakes import FakeEngine, Scene, fake_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mammosono.appliance.errors import PatientsDiffer, RepeatedImage
 from mammosono.appliance.identity import Identity, name_of
+from mammosono.appliance.phantoms import phantom
+from mammosono.appliance.pipeline.likeness import difference, likeness, same
 from mammosono.appliance.pipeline.reader import Reader
 from mammosono.appliance.pipeline.study import (
     DAYS_APART,
+    IDS_DIFFER,
     ISSUERS_DIFFER,
     MOST_DAYS_APART,
     PATIENT_UNCONFIRMED,
     SIDES_DIFFER,
+    SIMILAR_IMAGES,
     study_cautions,
 )
-from mammosono.appliance.values import Laterality, Modality, Reading, SourceImage, Verdict
+from mammosono.appliance.values import Label, Laterality, Modality, Reading, SourceImage, Verdict
 
 MG, US = Modality.MG, Modality.US
 L, R = Laterality.LEFT, Laterality.RIGHT
@@ -94,6 +104,14 @@ def test_ids_of_two_issuers_alone_are_never_negative(film, echo, verdict):
     assert (ISSUERS_DIFFER.code in reading.reasons) == (verdict is Verdict.INDETERMINATE)
 
 
+def test_one_name_and_birth_date_under_two_ids_is_read_told_and_keeps_its_verdict():
+    here = replace(JANE, birth_date=date(1961, 2, 3))
+    reading = read(image(MG, here), image(US, replace(here, patient_id=("815", ""))))
+    assert reading.verdict is Verdict.NEGATIVE
+    assert (reading.warnings, reading.reasons) == ((IDS_DIFFER.text,), (IDS_DIFFER.code,))
+    assert read(image(MG, here), image(US, here)).reasons == ()
+
+
 def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_pixels():
     film = image(MG)
     for again in (
@@ -101,10 +119,50 @@ def test_an_image_twice_is_refused_in_one_place_and_in_both_by_its_bytes_or_its_
         replace(film, modality=US),
         replace(film, sha256="of another file"),
         replace(image(US), sha256=film.sha256),
+        replace(film, sha256="of 16 bits", pixels=film.pixels.astype(np.uint16) * 257, bits=16),
+        replace(film, sha256="of 12 bits", pixels=film.pixels.astype(np.uint16) << 4, bits=12),
     ):
         with pytest.raises(RepeatedImage, match="Images 1 and 2"):
             read(film, again)
     assert study_cautions([film, image(MG, seed=1), image(US)]) == ()
+
+
+def saved_again(pixels: NDArray[Any], *how: int) -> NDArray[Any]:
+    return cv2.imdecode(cv2.imencode(".jpg", pixels, how)[1], cv2.IMREAD_UNCHANGED)
+
+
+AGAIN: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "JPEG 75": lambda p: saved_again(p, cv2.IMWRITE_JPEG_QUALITY, 75),
+    "half as large": lambda p: cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "another window": lambda p: np.clip(p * 1.1 - 4, 0, 255).astype(np.uint8),
+    "16 bits of a JPEG": lambda p: saved_again(p).astype(np.uint16) * 257,
+}
+
+
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN.keys())
+def test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused(again):
+    drawn = [phantom(MG, seed, Label.BENIGN, height=300, width=210).pixels for seed in (1, 2)]
+    films = [replace(image(MG), pixels=each, sha256=f"{k}") for k, each in enumerate(drawn)]
+    lossy = replace(films[0], pixels=again(drawn[0]), sha256="another")
+    assert study_cautions(films) == ()
+    assert study_cautions([*films, lossy]) == (SIMILAR_IMAGES,)
+    with pytest.raises(RepeatedImage, match="Images 1 and 3"):
+        study_cautions([*films, replace(lossy, modality=US)])
+
+
+@given(st.integers(1, 255), st.integers(0, 200))
+@settings(deadline=None)
+def test_a_likeness_hangs_on_no_linear_change_of_the_greys(slope, offset):
+    pixels = phantom(US, 1, Label.BENIGN, height=90, width=120).pixels.astype(np.uint16)
+    a, b = likeness(pixels), likeness(pixels * slope + offset)
+    assert same(a, b)
+    assert difference(a, b) < 0.005
+    negative = likeness(65535 - pixels)
+    assert not same(a, negative)
+    assert difference(a, negative) == 1
+    assert not same(a, likeness(pixels // 2))
+    assert not same(a, likeness(pixels[:-1]))
+    assert not same(a, likeness(pixels.reshape(60, -1)))
 
 
 @pytest.mark.parametrize(

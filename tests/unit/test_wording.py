@@ -67,3 +67,10 @@ def test_denoising_tells_method_parameters_and_noise():
     (image,) = study((MG, N)).images
     words = wording.denoising(image)
     assert words == "anscombe (gain 0.01235, sigma 1.5); noise 3.21 before, 1.07 after"
+
+
+def test_a_modality_of_which_nothing_could_be_read_was_given_all_the_same():
+    scan = readings.image(1, US, N, size=(70, 70), score=0.1)
+    seen = readings.reading(scan, unread=[readings.not_read(0, MG)])
+    assert wording.reason(seen) == "No mammogram could be read."
+    assert wording.labels(seen) == ["image 0", "image 1"]

@@ -111,6 +111,13 @@ def train(
     initial: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start from the best weights of this run.")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep decoded and denoised pictures here for the next run: they are your data.",
+        ),
+    ] = None,
     devices: Annotated[
         int | None,
         typer.Option(
@@ -153,6 +160,7 @@ def train(
     with refusals():
         from mammosono.tools.data.folds import Fold, refold
         from mammosono.tools.data.index import read_index, select, sources_to_learn_from
+        from mammosono.tools.data.sample_store import SampleStore
         from mammosono.tools.denoiser.training import best_denoiser
         from mammosono.tools.denoiser.validation import with_network
         from mammosono.tools.training.checkpoint import DataMark, best_network
@@ -173,6 +181,9 @@ def train(
         held_back = Fold.parse(fold) if fold else None
         divided = refold(records, sources, held_back) if held_back else records
         gaussian = with_network(best_denoiser(denoiser)[0]) if denoiser else None
+        mark = DataMark.of(data, records, sources, denoiser, initial, held_back)
+        canvas = chosen.network.geometry.input_size
+        made = f"{canvas} {chosen.views != 'off'} {mark.denoiser_sha256}"
         fabric = open_fabric(devices, chosen.precision)
         console = Console(quiet=not fabric.is_global_zero)
         for line in gaps(select(divided, sources=sources), chosen.modalities):
@@ -183,10 +194,11 @@ def train(
             train_samples, val_samples = split_material(
                 divided,
                 sources,
-                chosen.network.geometry.input_size,
+                canvas,
                 on_sample,
                 chosen.views,
                 gaussian,
+                SampleStore(keep, made) if keep else None,
             )
         out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
@@ -195,7 +207,7 @@ def train(
             train_samples,
             val_samples,
             fabric=fabric,
-            data=DataMark.of(data, records, sources, denoiser, initial, held_back),
+            data=mark,
             workers=_spare_cores(fabric.world_size) if workers is None else workers,
             checkpoint_minutes=checkpoint_minutes,
             checkpoint_steps=checkpoint_steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,8 @@ IGNORE = -1
 _LABELS = {Label.BENIGN: 1, Label.MALIGNANT: 2, None: 3}
 _KEEP_SHARE = 0.4
 """A lesion with less of its area left in view is no target."""
+_ON_LESION = 0.7
+"""Share of the patches of an image with lesions that show one of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +44,20 @@ def augment(
     percentiles: tuple[float, float],
     rng: np.random.Generator,
     donor: Sample | None = None,
+    patch: tuple[int, int] | None = None,
 ) -> Example:
     """Flip, turn, scale, shift, sometimes zoom; gamma, contrast, blur and noise.
 
+    patch: (height, width) of the piece of the canvas that is wanted in place of all of it: around
+    a lesion more often than not, its class by the lesions that it shows.
     donor: an image whose grey curve this one may take on; given, all else that differs between
     scanners is drawn as well.
     """
     view = sample.views[rng.integers(len(sample.views))]
-    matrix = _matrix(sample, view.shape, input_size, rng)
+    if patch is None:
+        matrix = _matrix(sample, view.shape, input_size, rng)
+    else:
+        matrix, input_size = _patch_matrix(sample, view, patch, rng), patch
     size = (input_size[1], input_size[0])
     level = normalise(view.astype(np.float32), percentiles)
     image = np.asarray(cv2.warpAffine(level, matrix, size), np.float32)
@@ -57,13 +66,15 @@ def augment(
         image = _scanner(image, sample.modality, place, donor, percentiles, rng)
     image = _intensity(image, rng)
     boxes, masks, labels, exact = [], [], [], []
-    complete, gone = True, True
+    complete, gone, cut = True, True, False
     for lesion in sample.lesions:
         mask = cv2.warpAffine(lesion.mask, matrix, size, flags=cv2.INTER_NEAREST)
         expected = lesion.mask.sum() * abs(np.linalg.det(matrix[:, :2]))
         share = mask.sum() / max(expected, 1.0)
         # A lesion lost before (under a pixel, or outside the crop) may still show: not "gone".
-        gone &= bool(lesion.mask.any()) and share < 0.02
+        lost = bool(lesion.mask.any()) and share < 0.02
+        gone &= lost
+        cut |= not lost and share < _KEEP_SHARE
         if share < _KEEP_SHARE or mask.sum() < 9:
             complete = False
             continue
@@ -78,7 +89,7 @@ def augment(
         np.array(masks, np.uint8).reshape(-1, *input_size),
         np.array(labels, np.int64),
         np.array(exact, np.bool_),
-        _image_class(sample, complete, gone),
+        _patch_class(sample, labels, cut) if patch else _image_class(sample, complete, gone),
     )
 
 
@@ -104,6 +115,48 @@ def _image_class(sample: Sample, complete: bool, gone: bool) -> int:
     return 0 if gone else IGNORE
 
 
+def _patch_class(sample: Sample, labels: Sequence[int], cut: bool) -> int:
+    """By the lesions in view: malignant if one is, normal if there is none and none is cut."""
+    if sample.label == "unknown" or (sample.label != "normal" and not sample.lesions):
+        return IGNORE
+    known = [label for label in labels if label in (1, 2)]
+    if 2 in known or not (cut or len(known) < len(labels)):
+        return max(known, default=0)
+    return IGNORE
+
+
+def _patch_matrix(
+    sample: Sample, view: NDArray[np.uint8], patch: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """2x3 map from working px to the px of a patch, at about the canvas' own scale.
+
+    Its middle lies in or by a lesion in _ON_LESION of the draws, else anywhere in the breast.
+    """
+    linear = sample.enlarge * rng.uniform(0.75, 1.25) * _turned(sample, rng)
+    lesions = [lesion.mask for lesion in sample.lesions if lesion.mask.any()]
+    side = np.array([patch[1], patch[0]])
+    if lesions and rng.random() < _ON_LESION:
+        x, y, w, h = cv2.boundingRect(lesions[int(rng.integers(len(lesions)))])
+        focus = np.array([x + w / 2, y + h / 2])
+    else:
+        rows, columns = np.nonzero(view[::8, ::8] > 0.1 * view.max())
+        k = int(rng.integers(len(rows))) if len(rows) else 0
+        focus = 8.0 * np.array([columns[k], rows[k]]) if len(rows) else side / 2
+    target = side / 2 + rng.uniform(-0.2, 0.2, 2) * side
+    return np.concatenate([linear, (target - linear @ focus)[:, None]], axis=1)
+
+
+def _turned(sample: Sample, rng: np.random.Generator) -> NDArray[np.float64]:
+    """2x2: a turn, a stretch and a mirror image."""
+    angle = np.deg2rad(rng.uniform(-1, 1) * (20 if sample.modality is Modality.MG else 8))
+    stretch = np.exp(rng.uniform(-1, 1) * 0.08)
+    flip_x = rng.choice((-1.0, 1.0))
+    flip_y = rng.choice((-1.0, 1.0)) if sample.modality is Modality.MG else 1.0
+    cos, sin = np.cos(angle), np.sin(angle)
+    mirror = np.diag([flip_x * stretch, flip_y / stretch])
+    return np.asarray(np.array([[cos, -sin], [sin, cos]]) @ mirror)
+
+
 def _matrix(
     sample: Sample, shape: tuple[int, ...], input_size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -111,13 +164,7 @@ def _matrix(
     height, width = shape[:2]
     zoom = rng.random() < 0.25
     scale = sample.enlarge * (rng.uniform(1.1, 1.7) if zoom else rng.uniform(0.75, 1.1))
-    angle = np.deg2rad(rng.uniform(-1, 1) * (20 if sample.modality is Modality.MG else 8))
-    stretch = np.exp(rng.uniform(-1, 1) * 0.08)
-    flip_x = rng.choice((-1.0, 1.0))
-    flip_y = rng.choice((-1.0, 1.0)) if sample.modality is Modality.MG else 1.0
-    cos, sin = np.cos(angle), np.sin(angle)
-    mirror = np.diag([flip_x * stretch, flip_y / stretch])
-    linear = scale * np.array([[cos, -sin], [sin, cos]]) @ mirror
+    linear = scale * _turned(sample, rng)
     focus = np.array([width / 2, height / 2])
     if zoom and sample.lesions and rng.random() < 0.7:
         x, y, w, h = cv2.boundingRect(sample.lesions[rng.integers(len(sample.lesions))].mask)

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.table import Table
+from rich.console import Group
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.pipeline.model import SHIPPED
@@ -127,7 +128,7 @@ def stored_tensors(subject: Subject) -> Iterator[Check]:
 
 
 def tensorrt_rtx(subject: Subject) -> Iterator[Check]:
-    what = "TensorRT-RTX builds it"
+    what = "TensorRT-RTX build"
     module = rtx.runtime()
     if module is None:
         yield subject.skipped(what, "tensorrt_rtx is not installed: pip install 'mammosono[rtx]'")
@@ -211,14 +212,14 @@ def as_dict(checks: Sequence[Check]) -> dict[str, Any]:
     return {"schema": SCHEMA, "ok": passed(checks), "checks": [asdict(check) for check in checks]}
 
 
-def as_rich(checks: Sequence[Check]) -> Table:
-    return terminal(
-        [
-            ["bundle", "stage", "check", "state", "figures, or what is wrong"],
-            *([c.bundle, c.stage, c.what, _word(c.state), "\n".join(c.said)] for c in checks),
-        ],
-        labels=5,
-    )
+def as_rich(checks: Sequence[Check]) -> Group:
+    """A table a bundle."""
+    head = ["stage", "check", "state", "figures, or fault"]
+    tables = []
+    for bundle, part in groupby(checks, lambda check: check.bundle):
+        rows = [[c.stage, c.what, _word(c.state), "\n".join(c.said)] for c in part]
+        tables.append(terminal([head, *rows], bundle, labels=4))
+    return Group(*tables)
 
 
 def _word(state: CheckState) -> str:

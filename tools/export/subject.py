@@ -27,7 +27,7 @@ CheckState = Literal["ok", "fail", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """bundle: name and version. stage: "" for the whole bundle. said: figures, or what is wrong."""
+    """bundle: name and version. stage: "" for the whole bundle. said: figures, or fault."""
 
     bundle: str
     stage: str

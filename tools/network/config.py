@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -122,6 +122,9 @@ class TrainConfig:
     """How evenly (source, label) groups are drawn: 0 as their sizes are, 1 equally often."""
     augmentation: Literal["plain", "scanner"] = "plain"
     """scanner: plain, and what differs between scanners and digitisers (tools/data/perturb.py)."""
+    patch: tuple[int, int] | None = None
+    """(height, width) of pieces of the canvas that it learns from in place of whole images: around
+    lesions and beside them, each by what it shows. It is watched on whole images all the same."""
     views: Literal["both", "only", "off"] = "both"
     """What is drawn of a sample: before and after denoising, only after, or only before."""
     modalities: tuple[Literal["MG", "US"], ...] = ("MG", "US")
@@ -147,10 +150,20 @@ class TrainConfig:
             raise ValueError("balance is a number from 0 to 1")
         if not 0 < self.learning_rate < inf:
             raise ValueError("learning_rate is a number above 0")
+        if self.patch and any(side % 32 or side < 64 for side in self.patch):
+            raise ValueError("patch has sides that are multiples of 32, from 64 on")
         # As the appliance takes them: else hours later the bundle would be refused.
         low, high = self.percentiles
         if not (0 <= low < high <= 100 and 0 <= self.mean <= 1 and 0 < self.std <= 1):
             raise ValueError("percentiles, mean and std are not those of grey levels from 0 to 1")
+
+
+def on_patches(config: TrainConfig) -> TrainConfig:
+    """The configuration with the patch as the network's canvas, where it learns from patches."""
+    if config.patch is None:
+        return config
+    geometry = replace(config.network.geometry, input_size=config.patch)
+    return replace(config, network=replace(config.network, geometry=geometry))
 
 
 PresetName = Literal["compact", "compact-scratch", "middle", "paper"]

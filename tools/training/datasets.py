@@ -24,6 +24,7 @@ from mammosono.appliance.values import Label, Modality
 from mammosono.tools.data.augment import Example, augment
 from mammosono.tools.data.index import Record, select
 from mammosono.tools.data.sample import Sample, Views, load_sample, phantom_sample, with_views
+from mammosono.tools.data.sample_store import SampleStore
 
 PHANTOMS = 180
 
@@ -34,10 +35,11 @@ def real_samples(
     on_sample: Callable[[int, int], None],
     views: Views = "both",
     gaussian: Gaussian | None = None,
+    store: SampleStore | None = None,
 ) -> list[Sample]:
     """Usable records as samples with the views asked for, in order; the callback gets (done, of).
 
-    gaussian: denoises mammograms; None is non-local means.
+    gaussian: denoises mammograms; None is non-local means. store: takes and keeps what is made.
     Lesions without a location are left out: they would be taught as background.
     Raises tools.data.truth.BadTruth; ValueError if raw pictures are asked of an index of
     denoised ones.
@@ -47,8 +49,9 @@ def real_samples(
         raise ValueError("the index holds denoised pictures: --denoised off needs the raw ones")
     samples: list[Sample] = []
     load = partial(load_sample, input_size=input_size, denoised=views != "off", gaussian=gaussian)
+    kept = load if store is None else partial(store.sample, make=load)
     with ThreadPoolExecutor(2) as pool:
-        for sample in pool.map(load, usable):
+        for sample in pool.map(kept, usable):
             samples.append(with_views(sample, views))
             on_sample(len(samples), len(usable))
     return samples
@@ -91,16 +94,17 @@ def split_material(
     on_sample: Callable[[int, int], None],
     views: Views = "both",
     gaussian: Gaussian | None = None,
+    store: SampleStore | None = None,
 ) -> tuple[list[Sample], list[Sample]]:
     """Training samples (split `train` of the sources, and phantoms of its modalities) and
     validation samples.
 
-    gaussian: as for real_samples.
+    gaussian, store: as for real_samples.
     Raises ValueError if either split is empty: without validation no weights are the best.
     """
     train = required(records, "train", sources)
     val = required(records, "val", sources)
-    samples = real_samples([*train, *val], input_size, on_sample, views, gaussian)
+    samples = real_samples([*train, *val], input_size, on_sample, views, gaussian, store)
     cut = sum(not record.abnormal_without_location for record in train)
     drawn = phantom_samples(input_size, modalities={record.modality for record in train})
     return samples[:cut] + drawn, samples[cut:]
@@ -135,13 +139,15 @@ class Draws(Dataset[Example]):
         *,
         balance: float = 0.5,
         scanner: bool = False,
+        patch: tuple[int, int] | None = None,
     ) -> None:
-        """scanner: augmented by what differs between scanners, too."""
+        """scanner: augmented by what differs between scanners, too. patch: (height, width) of
+        the piece of the canvas that a draw is, in place of all of it."""
         self.samples = samples
         self.input_size = input_size
         self.percentiles = percentiles
         self.weights = draw_weights(samples, phantom_share, balance)
-        self.scanner = scanner
+        self.scanner, self.patch = scanner, patch
         self.donors: dict[Modality, list[Sample]] = {}
         for sample in samples:
             self.donors.setdefault(sample.modality, []).append(sample)
@@ -159,7 +165,7 @@ class Draws(Dataset[Example]):
         if self.scanner:
             alike = self.donors[sample.modality]
             donor = alike[int(rng.integers(len(alike)))]
-        return augment(sample, self.input_size, self.percentiles, rng, donor)
+        return augment(sample, self.input_size, self.percentiles, rng, donor, self.patch)
 
 
 def stack_images(examples: Sequence[Example], mean: float, std: float) -> Tensor:

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from mammosono.tools.network.config import TrainConfig
+from mammosono.tools.network.config import TrainConfig, on_patches
 from mammosono.tools.network.model import RefinedMaskRcnn
 from mammosono.tools.training.datasets import Batch
 from mammosono.tools.training.devices import add_up_gradients, added_up
@@ -62,7 +62,7 @@ class Learner:
     ) -> None:
         """initial: a state dict of the same network to start from in place of ImageNet's."""
         torch.manual_seed(config.seed)
-        self.fabric, self.config = fabric, config
+        self.fabric, self.config = fabric, on_patches(config)
         network = RefinedMaskRcnn(config.network)
         if config.pretrained:
             network.load_pretrained(config.frozen_blocks)

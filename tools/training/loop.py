@@ -81,6 +81,7 @@ class Trainer:
             self.plan.length,
             balance=config.balance,
             scanner=config.augmentation == "scanner",
+            patch=config.patch,
         )
         if (folder / "last.pt").exists():
             refuse_other(folder, config, data)

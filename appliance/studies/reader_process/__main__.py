@@ -19,11 +19,12 @@ from typing import IO, Any, TypeVar
 from mammosono.appliance.errors import ApplianceError, ModelFault, ModelUnavailable
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.output.problem import from_error, from_unexpected
+from mammosono.appliance.output.save import save_image
 from mammosono.appliance.pipeline.reader import ImageReader, Reader
 from mammosono.appliance.pipeline.self_test import prove
 from mammosono.appliance.pipeline.stopwatch import Stopwatch
+from mammosono.appliance.studies.exam import Exam, decoded
 from mammosono.appliance.studies.reader_process.job import StoredFile
-from mammosono.appliance.studies.reader_process.work import decode, draw
 from mammosono.engines.options import EngineOptions
 
 _PR_SET_PDEATHSIG = 1
@@ -93,7 +94,7 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
     watch = Stopwatch()
     files = [StoredFile.of(image) for image in order["images"]]
     try:
-        reading = reader.read(decode(files, reader.reduce, watch))
+        reading = reader.read(Exam(files, reader.reduce, watch))
         timings = {**reading.timings_ms, **watch.milliseconds()}
         result = Result.of(order["read"], replace(reading, timings_ms=timings))
     except ApplianceError as error:
@@ -109,11 +110,16 @@ def obey(order: dict[str, Any], reader: ImageReader, say: Say) -> bool:
 
 
 def _drawn(order: dict[str, Any], reader: ImageReader) -> bool:
-    """The pictures of one image; nobody may ever look at the others."""
-    folder, index = Path(order["pictures"]), order["index"]
-    file = StoredFile.of(order["images"][index])
+    """Draw one image by the result of its study; nobody may ever look at the others. False if that
+    cannot be done, or another model is there now."""
     try:
-        return draw(folder, file, index, Result.parse(order["result"]), reader)
+        result, index = Result.parse(order["result"]), order["index"]
+        shown = {image.index: image for image in result.reading().images}
+        if result.model.sha256 != reader.model.sha256 or index not in shown:
+            return False
+        image = decoded(StoredFile.of(order["images"][index]), "the image")
+        save_image(Path(order["pictures"]), shown[index], reader.pictures(image))
+        return True
     except OSError as error:  # a full disk: the result stands, they can be drawn later
         logging.getLogger(__name__).warning("pictures cannot be written: %s", error.strerror)
     except ApplianceError as error:

@@ -91,11 +91,13 @@ class StudyJob:
 
 @dataclass(frozen=True, slots=True)
 class StudyDone:
-    """document: of mammosono.appliance.output.document. timings_ms: by step."""
+    """document: of mammosono.appliance.output.document. timings_ms: by step. unread: the codes of
+    the images that could not be read."""
 
     result: bytes
     verdict: Verdict
     timings_ms: Mapping[str, float]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,19 @@ COMMAND = (sys.executable, "-m", "mammosono.appliance.studies.reader_process")
 _STARTS_AGAIN = "The reader stopped and is started again; try in a few seconds."
 _OTHER_VERSION = "The reader is of another version than the service; install the software anew."
 _LINE_BYTES = 64 * 2**20
-"""Longest answer: a result with the masks and outlines of eight images is a hundredth of it."""
+"""Longest answer: a result with the masks and outlines of 48 images is a sixteenth of it."""
+
+
+IMAGES = 8
+"""Of a study: more of them are given more time."""
+
+
+class _Image(BaseModel):
+    """Of an image in it. verdict: None if it could not be read; then reasons says why."""
+
+    model_config = ConfigDict(strict=True)
+    verdict: str | None
+    reasons: list[str] = []
 
 
 class _Document(BaseModel):
@@ -42,6 +54,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(strict=True)
     id: str
     timings_ms: dict[str, float]
+    images: list[_Image] = []
 
 
 class _Problem(BaseModel):
@@ -59,7 +72,8 @@ class Patience:
     """Seconds before the process counts as hung.
 
     start: to open the model; on a Jetson the GPU's libraries alone take 10.
-    study: to read one and draw its pictures. ping: between two pings. answer: to a ping.
+    study: to read one of up to IMAGES images, or to draw one of them; more take longer.
+    ping: between two pings. answer: to a ping.
     retry: first and last pause before it is started again.
     """
 
@@ -68,6 +82,10 @@ class Patience:
     ping: float = 5.0
     answer: float = 20.0
     retry: tuple[float, float] = (0.5, 30.0)
+
+    def of(self, images: int) -> float:
+        """To read a study of so many images, or to draw one of them."""
+        return self.study * max(1.0, images / IMAGES)
 
 
 class ReaderProcess:
@@ -123,10 +141,11 @@ class ReaderProcess:
         """
         async with self._busy:
             _ = self.model
+            patience = self._patience.of(len(job.images))
             try:
-                return await asyncio.wait_for(self._read(job, on_outcome), self._patience.study)
+                return await asyncio.wait_for(self._read(job, on_outcome), patience)
             except asyncio.TimeoutError:
-                raise self._lost(f"it took longer than {self._patience.study:g} s") from None
+                raise self._lost(f"it took longer than {patience:g} s") from None
             except (OSError, EOFError, ValueError, KeyError) as error:
                 raise self._lost(f"the process died ({type(error).__name__})") from None
             except BaseException:
@@ -268,7 +287,8 @@ def _done(job: StudyJob, document: dict[str, Any], verdict: str) -> StudyDone:
     if known.id != job.study_id or document.get("verdict", verdict) != verdict:
         raise ValueError("a result of something else")
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return StudyDone(text.encode(), Verdict(verdict), known.timings_ms)
+    unread = [code for image in known.images if image.verdict is None for code in image.reasons]
+    return StudyDone(text.encode(), Verdict(verdict), known.timings_ms, tuple(unread))
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -22,6 +22,13 @@ _FAILED = (
 )
 _LOCKED = "Another program holds the list of studies; end it, or wait until it has ended."
 _DAMAGED = "The list of studies, studies.db, cannot be read; call the technician. Files stay."
+_UNREADABLE = (
+    *("malformed", "not a database"),
+    # Tables that are not those of its version.
+    *("no such table", "no such column", "duplicate column", "already exists"),
+)
+LEAST_FILES = 64
+"""About as many as one study with its pictures makes."""
 FULL_BYTES = 64 * 1024
 """With less than this SQLite cannot make the files that it needs beside the database."""
 
@@ -49,7 +56,7 @@ def _storage_error(said: str, folder: Path | None) -> StorageFull | StorageFaile
         return StorageFull(_FULL)
     if "locked" in said:
         return StorageFailed(_LOCKED)
-    if "malformed" in said or "not a database" in said:
+    if any(words in said for words in _UNREADABLE):
         return StorageDamaged(_DAMAGED)
     return StorageFailed(_FAILED)
 
@@ -79,8 +86,11 @@ def make_folder(folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """What an ordinary user may still write on the folder's disk."""
+    """What an ordinary user may still write on the folder's disk: nothing if it has next to no
+    inodes left, without which no file can be made."""
     state = os.statvfs(folder)
+    if state.f_files and state.f_favail < LEAST_FILES:  # some file systems do not count them
+        return 0
     return state.f_bavail * state.f_frsize
 
 

@@ -175,6 +175,13 @@ class Records:
     def numbers(self) -> set[int]:
         return {row[0] for row in self._db.execute("SELECT number FROM studies")}
 
+    def result_of(self, number: int) -> str | None:
+        """SHA-256 of the study's result; None if it has none, or there is no such study."""
+        row = self._db.execute(
+            "SELECT result_sha256 FROM studies WHERE number = ? AND status = 'done'", (number,)
+        ).fetchone()
+        return str(row[0]) if row else None
+
     def hashes(self) -> set[str]:
         """Of all files of all studies."""
         return {row[0] for row in self._db.execute("SELECT DISTINCT sha256 FROM images")}

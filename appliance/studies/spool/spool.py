@@ -23,7 +23,7 @@ from mammosono.appliance.errors import (
     StudyConflict,
     UnknownStudy,
 )
-from mammosono.appliance.studies.spool import files
+from mammosono.appliance.studies.spool import files, seal
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.appliance.studies.spool.files import disk_errors
 from mammosono.appliance.studies.spool.records import Records
@@ -48,6 +48,10 @@ _NOT_DELETED = (
     "Not all of the study is deleted: delete it again until it is unknown; files that outlive it "
     "are removed by the appliance."
 )
+_OTHER_LIST = (
+    "studies.db was moved or replaced while the service runs; stop it, put it back, start it."
+)
+_NO_LINKS = "Put the folder back; to use another disk, move all of the state: MAMMOSONO_STATE."
 _DAMAGED = "The study was damaged on the disk; post the images again under the same id."
 
 
@@ -127,6 +131,7 @@ class Spool:
         The uploads' own files are moved away. Raises StudyConflict or QueueFull, too; whatever is
         raised, nothing of the study is kept.
         """
+        self._require_own_list()
         known = self._known(study_id, owner, uploads)
         if known is not None:
             return known
@@ -143,6 +148,7 @@ class Spool:
             name = study_id or secrets.token_urlsafe(16)
             study = self._records.enter(name, owner, self._wall(), uploads)
             undo.callback(self._undo, study)
+            self._require_own_list()
             for sha256 in hashes:
                 files.move(self._arriving(sha256), self.upload_path(sha256))
             undo.pop_all()
@@ -179,13 +185,15 @@ class Spool:
         return folder
 
     def attach(self, study: Study) -> bool:
-        """Keep the pictures of `drawing` beside those of other images; False if the study was
-        deleted meanwhile."""
-        drawn, pictures = self._folder / "drawing" / str(study.number), self._pictures(study)
+        """Keep the pictures of `drawing` beside those of other images, as those of the study's
+        result; False if it has none, or was deleted meanwhile."""
+        drawn = self._folder / "drawing" / str(study.number)
         with self._disk_errors():
-            if not self._records.exists(study):
+            result = self._records.result_of(study.number)
+            if result is None:
                 files.remove(drawn)
                 return False
+            pictures = self._pictures(study.number, result)
             files.make_folder(pictures.parent)
             files.make_folder(pictures)
             for picture in drawn.iterdir():
@@ -200,8 +208,8 @@ class Spool:
             files.remove(self._folder / "drawing" / str(study.number))
 
     def picture(self, study: Study, name: str) -> Path | None:
-        """The file of that name among the study's pictures, if they are drawn."""
-        path = self._pictures(study) / name
+        """The file of that name among the pictures of the study's result, if they are drawn."""
+        path = self._pictures(study.number, seal.sha256(study.result)) / name
         return path if path.is_file() else None
 
     def upload_path(self, sha256: str) -> Path:
@@ -282,9 +290,17 @@ class Spool:
         can tell: everybody may ask, so nothing is written. `retain` writes, and shows the rest."""
         if self.free_bytes() < max(self._min_free_bytes, files.FULL_BYTES):
             raise StorageFull("The disk is nearly full; delete studies or free space.")
+        self._require_own_list()
         with self._disk_errors():
             if not os.access(self.incoming, os.W_OK):
                 raise PermissionError(errno.EACCES, "not writable")
+
+    def _require_own_list(self) -> None:
+        """Raises StorageFailed if another file, or none, has the place of the list that is open:
+        what is written to that would be gone with this process."""
+        with self._disk_errors():
+            if _identity(self._folder / "studies.db") != self._list_file:
+                raise StorageFailed(_OTHER_LIST)
 
     def _known(self, study_id: str | None, owner: str, uploads: Sequence[Upload]) -> Study | None:
         """The study posted before under this id, unless that post came to nothing."""
@@ -338,7 +354,8 @@ class Spool:
                 with self._disk_errors():
                     # What can be drawn again first: if it resists, the study is still there, and
                     # can be deleted again.
-                    files.remove(self._pictures(study))
+                    for pictures in self._folder.glob(f"pictures/{study.number}-*"):
+                        files.remove(pictures)
                     # Then the row: a file without a row is removed later, a row without its file
                     # is a loss.
                     self._records.delete(study)
@@ -376,6 +393,9 @@ class Spool:
     def _start(self, monotonic: Callable[[], float]) -> None:
         """Connect and tidy up; leaves no handle open if it raises."""
         with self._disk_errors():
+            for name in ("incoming", "uploads", "drawing", "pictures", "unclaimed"):
+                if (self._folder / name).is_symlink():  # what it leads to is not ours to remove
+                    raise StorageFailed(f"spool/{name} is a link. {_NO_LINKS}")
             files.empty(self._folder / "drawing")
             for folder in (self.incoming, self._folder / "uploads"):
                 files.make_folder(folder)
@@ -384,6 +404,7 @@ class Spool:
                 sync(folder)
             self._database = connect(self._folder / "studies.db")
             try:
+                self._list_file = _identity(self._folder / "studies.db")
                 self._records = Records(self._database)
                 self._clock = ShelfClock(self._database, self._wall, monotonic)
                 self._land()
@@ -438,22 +459,39 @@ class Spool:
         know at all are kept in unclaimed/."""
         with contextlib.suppress(OSError):  # what resists is tried again by `retain`
             self._remove_leaving()
-        hashes = self._records.hashes().union(self._records.leaving())
+        hashes = self._records.hashes()
+        for path in self._folder.glob("unclaimed/*"):
+            if path.name in hashes:  # the right list of studies was put back
+                files.move(path, self.upload_path(path.name))
+        hashes.update(self._records.leaving())
         for path in self._folder.glob("uploads/*/*"):
             if path.name not in hashes:
                 files.move(path, self._folder / "unclaimed" / path.name)
         numbers = {str(n) for n in self._records.numbers()}
         for path in self._folder.glob("pictures/*"):
-            if path.name not in numbers:
+            number, _, result = path.name.partition("-")
+            if number not in numbers:
                 files.try_to_remove(path)
+            elif not result and (sealed := self._records.result_of(int(number))):
+                path.replace(self._pictures(int(number), sealed))  # as earlier versions named it
 
-    def _pictures(self, study: Study) -> Path:
-        return self._folder / "pictures" / str(study.number)
+    def _pictures(self, number: int, result: str) -> Path:
+        """By the result that they belong to as well: another copy of the list of studies may know
+        another study by the same number. result: its SHA-256."""
+        return self._folder / "pictures" / f"{number}-{result[:16]}"
 
 
 def _as_read(image: Upload | StoredImage) -> tuple[object, ...]:
     """What a reading of it hangs on; the same file may come by another name."""
     return image.modality, image.sha256, image.posted.laterality, image.posted.view
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _only_process(path: Path) -> int:
