@@ -33,6 +33,9 @@ MAY_NAME = {
     "pipeline/kind.py",  # the classes of a network, as trained
     "intake/scope.py",  # what the headers of each say that it is not made for
     "values.py",  # the kind network's answer, by name
+    "node/codes.py",  # DICOM's codes of each
+    "node/objects/__init__.py",  # a CAD report is of mammograms
+    "node/objects/cad_sr.py",
 }
 
 

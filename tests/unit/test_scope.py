@@ -22,6 +22,7 @@ from mammosono.appliance.intake import read_image
 from mammosono.appliance.intake.scope import RULES
 from mammosono.appliance.pipeline.kind import mismatch
 from mammosono.appliance.pipeline.reader import Reader
+from mammosono.appliance.pipeline.study import not_read
 from mammosono.appliance.values import Caution, Effect, Modality, SourceImage, Verdict
 
 MG, US = Modality.MG, Modality.US
@@ -285,8 +286,8 @@ def _cautions() -> set[Caution]:
     for module in walk_packages(mammosono.appliance.__path__, "mammosono.appliance."):
         if not module.name.endswith("__main__"):
             found |= {v for v in vars(import_module(module.name)).values() if type(v) is Caution}
-    kinds = [_mismatch(MG, US), _mismatch(MG, None)]
-    return found | {Caution(each.code, "", each.effect) for each in kinds}
+    counted = [_mismatch(MG, US), _mismatch(MG, None), not_read(1)]
+    return found | {Caution(each.code, "", each.effect) for each in counted}
 
 
 def _mismatch(sent: Modality, looks: Modality | None) -> Caution:
