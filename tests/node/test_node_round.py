@@ -39,8 +39,8 @@ SECRETS = ("Muster", "Erika", "PATIENT-77", "19660203")
 
 
 class AllNegative(FakeReader):
-    def read(self, images: Any, *more: Any) -> Reading:
-        reading = super().read(images, *more)
+    def read(self, images: Any) -> Reading:
+        reading = super().read(images)
         seen = [replace(each, verdict=Verdict.NEGATIVE, findings=()) for each in reading.images]
         verdicts: dict[Any, list[Verdict]] = {}
         for each in seen:
@@ -215,7 +215,7 @@ def test_two_patients_of_one_id_under_two_issuers_never_meet(tmp_path: Path) -> 
 
 
 class Refusing(FakeReader):
-    def read(self, images: Any, *more: Any) -> Reading:
+    def read(self, images: Any) -> Reading:
         raise PatientsDiffer("The images name two people.")
 
 
