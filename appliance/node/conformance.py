@@ -12,9 +12,8 @@ from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import admit, association, bounds, commitment, outbox, stow
 from mammosono.appliance.node.config import NodeConfig
 from mammosono.appliance.node.contexts import (
+    DEFAULT_OBJECTS,
     IMAGES,
-    IMPLEMENTATION_CLASS,
-    IMPLEMENTATION_VERSION,
     LARGEST_PDU,
     OBJECTS,
     STORAGE_COMMITMENT,
@@ -24,9 +23,9 @@ from mammosono.appliance.node.contexts import (
     VERIFICATION,
     Use,
 )
-from mammosono.appliance.node.destinations import DEFAULT_OBJECTS
 from mammosono.appliance.node.outcome import Became, of_status
 from mammosono.appliance.node.probe import CONNECT_S
+from mammosono.appliance.node.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.security.tls import TLS_1_2_SUITES
 

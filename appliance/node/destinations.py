@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mammosono.appliance.node.contexts import ObjectKind
+from mammosono.appliance.node.contexts import DEFAULT_OBJECTS, ObjectKind
 
-DEFAULT_OBJECTS = (ObjectKind.CAPTURE, ObjectKind.REPORT, ObjectKind.PRESENTATION)
 AE_TITLE = "MAMMOSONO"
 PORT = 104
 

@@ -24,7 +24,7 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext, build_context
 
 from mammosono.appliance.errors import StorageError
-from mammosono.appliance.node import contexts
+from mammosono.appliance.node import contexts, uids
 from mammosono.appliance.node.admit import (
     HEAD_BYTES,
     NOT_UNDERSTOOD,
@@ -123,8 +123,8 @@ class Listener:
             )
         _set_up_library(incoming)
         ae = ApplicationEntity(config.ae_title)
-        ae.implementation_class_uid = contexts.IMPLEMENTATION_CLASS
-        ae.implementation_version_name = contexts.IMPLEMENTATION_VERSION
+        ae.implementation_class_uid = uids.IMPLEMENTATION_CLASS
+        ae.implementation_version_name = uids.IMPLEMENTATION_VERSION
         ae.require_called_aet = True
         ae.maximum_pdu_size = contexts.LARGEST_PDU
         # pynetdicom counts the association that it decides on, too.

@@ -9,6 +9,8 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 
+from pydicom.uid import UID
+
 from mammosono.appliance import __version__
 
 FORMAT = 1
@@ -42,5 +44,5 @@ def _uid(name: str) -> str:
     return f"2.25.{uuid.uuid5(_PRODUCT, name).int}"
 
 
-IMPLEMENTATION_CLASS = _uid("implementation")
+IMPLEMENTATION_CLASS = UID(_uid("implementation"))
 IMPLEMENTATION_VERSION = f"MAMMOSONO_{__version__}"[:16]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mammosono.appliance.node.admit import EXCLUDED
 from mammosono.appliance.node.contexts import KIND_OF
 from mammosono.appliance.node.destinations import Destination
-from mammosono.appliance.node.objects import Kind, Options, Source, write
+from mammosono.appliance.node.objects import Options, Source, write
 from mammosono.appliance.node.outbox import Outbox
 from mammosono.appliance.node.store import LeftOut, StoredReading
 
@@ -28,7 +28,7 @@ def writer(
     """
 
     def put(reading: StoredReading) -> None:
-        kinds = frozenset(Kind(kind.value) for each in destinations for kind in each.objects)
+        kinds = frozenset(kind for each in destinations for kind in each.objects)
         if not kinds or reading.document is None:
             return
         options = Options(read_at=now(), kinds=kinds)

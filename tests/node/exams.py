@@ -14,7 +14,8 @@ from images import mammogram, save, ultrasound
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.node.objects import Kind, Options, Source, write
+from mammosono.appliance.node.contexts import ObjectKind
+from mammosono.appliance.node.objects import Options, Source, write
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.values import Finding, Label, Modality, Verdict
@@ -22,7 +23,7 @@ from mammosono.appliance.values import Finding, Label, Modality, Verdict
 SQUARE = (40, 60, 70, 100)
 """x0, y0, x1, y1, half-open: where the findings of these exams are."""
 READ_AT = datetime(2026, 11, 28, 22, 30, 15)
-EVERYTHING = frozenset(Kind)
+EVERYTHING = frozenset(ObjectKind)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def exam(
     images: Sequence[Dataset] | None = None,
     unread: Sequence[tuple[Dataset, str, bool]] = (),
     lost: Sequence[Source] = (),
-    kinds: frozenset[Kind] = EVERYTHING,
+    kinds: frozenset[ObjectKind] = EVERYTHING,
     predecessors: Sequence[Dataset] = (),
 ) -> WrittenExam:
     """A reading of two mammograms and two stills, or of `images`.

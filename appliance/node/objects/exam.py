@@ -6,48 +6,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    ColorSoftcopyPresentationStateStorage,
-    Comprehensive3DSRStorage,
-    GrayscaleSoftcopyPresentationStateStorage,
-    MammographyCADSRStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
 
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import uids
+from mammosono.appliance.node.contexts import DEFAULT_OBJECTS, ObjectKind
 from mammosono.appliance.node.headers import read_header, said
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.values import ImageReading, Modality, Reading
-
-
-class Kind(str, Enum):
-    """What is written, by the words of the configuration."""
-
-    CAPTURE = "sc"
-    REPORT = "sr"
-    PRESENTATION = "pr"
-    CAD_REPORT = "cad_sr"
-    SEGMENTATION = "seg"
-
-
-SOP_CLASSES = {
-    Kind.CAPTURE: (SecondaryCaptureImageStorage,),
-    Kind.REPORT: (Comprehensive3DSRStorage,),
-    Kind.PRESENTATION: (
-        GrayscaleSoftcopyPresentationStateStorage,
-        ColorSoftcopyPresentationStateStorage,
-    ),
-    Kind.CAD_REPORT: (MammographyCADSRStorage,),
-    Kind.SEGMENTATION: (SegmentationStorage,),
-}
-"""What a destination has to take of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +42,7 @@ class Options:
     is made of more images."""
 
     read_at: datetime
-    kinds: frozenset[Kind] = frozenset((Kind.CAPTURE, Kind.REPORT, Kind.PRESENTATION))
+    kinds: frozenset[ObjectKind] = frozenset(DEFAULT_OBJECTS)
     serial: str = "1"
     predecessors: Sequence[Dataset] = ()
 
