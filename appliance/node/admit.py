@@ -106,6 +106,7 @@ class Header:
 _KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
+    "SeriesInstanceUID",
     "SeriesNumber",
     "InstanceNumber",
     "Modality",
@@ -133,6 +134,8 @@ def admit(
         return Refused(NOT_AS_SAID, "the data set names no patient ID")
     if not study:
         return Refused(NOT_AS_SAID, "the data set names no study")
+    if not _one(description, "SeriesInstanceUID"):  # nothing that is made of it could refer to it
+        return Refused(NOT_AS_SAID, "the data set names no series")
     named = _one(description, "Modality")
     known = named in {modality.value for modality in PAIR.required}
     modality = Modality(named) if known else PAIR.required[0]

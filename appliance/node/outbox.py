@@ -11,7 +11,6 @@ the SHA-256 of its SOP Instance UID; no identity and no UID in clear is outside 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import threading
@@ -27,6 +26,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID
 
 from mammosono.appliance.node.quiet import quiet_libraries
+from mammosono.appliance.node.uids import hashed
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.engines.disk import sync, write_whole
 
@@ -137,11 +137,6 @@ def pause_s(attempts: int) -> float:
     return min(FIRST_PAUSE_S * 2.0 ** min(attempts - 1, 16), LONGEST_PAUSE_S)
 
 
-def object_key(sop_instance_uid: str) -> str:
-    """Hexadecimal."""
-    return hashlib.sha256(str(sop_instance_uid).strip("\0 ").encode()).hexdigest()
-
-
 class Outbox:
     """A folder: outbox.db and objects/. For any number of threads, and for further processes that
     list, or put back what was settled; one process sends, see `sender.run`.
@@ -186,7 +181,7 @@ class Outbox:
         with self._lock:  # a file without a row yet is not to be taken for a left-over one
             rows = []
             for dataset in datasets:
-                key = object_key(dataset.SOPInstanceUID)
+                key = hashed(dataset.SOPInstanceUID)
                 syntax = str(dataset.file_meta.TransferSyntaxUID)
                 rows.append((destination, key, case, str(dataset.SOPClassUID), syntax))
                 if not self._path(key).exists():
@@ -345,7 +340,7 @@ class Outbox:
             )
             if known.rowcount == 0:
                 return False
-            lost, kept = set(map(object_key, failed)), set(map(object_key, committed))
+            lost, kept = set(map(hashed, failed)), set(map(hashed, committed))
             for row in self._rows("WHERE request = ? AND status = 'sent'", (uid,)):
                 if row["object"] in lost:
                     self._not_committed(row, "the destination did not commit to keep it")

@@ -36,7 +36,7 @@ from mammosono.appliance.node.pairing import (
     step,
 )
 from mammosono.appliance.node.patient_key import Names, names_of
-from mammosono.appliance.node.reading import ReadingThread
+from mammosono.appliance.node.reading import ReadingThread, Write
 from mammosono.appliance.node.store import DATABASE, NodeStore, Status, StoredReading
 from mammosono.appliance.security import audit
 from mammosono.appliance.security import audit_events as events
@@ -74,7 +74,7 @@ class NodeService:
         config: NodeConfig,
         state: Path,
         *,
-        write: Callable[[StoredReading], None] | None = None,
+        write: Write | None = None,
         free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """state: the appliance's state folder. write: makes of a reading what is sent, into the

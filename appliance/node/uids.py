@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pydicom.uid import UID
 
@@ -33,6 +34,29 @@ def key(
     parts += sorted(f"read {uid}" for uid in read) + sorted(f"unread {uid}" for uid in unread)
     parts += [f"answer {word}" for word in answer]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written of a reading. key: of the reading. reports: those that went into the outbox,
+    as `hashed`."""
+
+    key: str
+    reports: tuple[str, ...] = ()
+
+
+def hashed(uid: str) -> str:
+    """An object's name outside of its file: SHA-256 of its SOP Instance UID, in hexadecimal."""
+    return hashlib.sha256(str(uid).strip("\0 ").encode()).hexdigest()
+
+
+def of_object(key: str, kind: str, study: str, number: int) -> str:
+    """SOP Instance UID. number: of the object in its series, from 1."""
+    return derived(key, kind, study, number)
+
+
+def of_series(key: str, kind: str, study: str) -> str:
+    return derived(key, kind, study)
 
 
 def derived(key: str, *what: object) -> str:

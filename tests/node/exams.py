@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.node.contexts import ObjectKind
-from mammosono.appliance.node.objects import Options, Source, write
+from mammosono.appliance.node.objects import Exam, Options, Source, write
+from mammosono.appliance.node.uids import Written, hashed
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.values import Finding, Label, Modality, Verdict
@@ -35,6 +36,12 @@ class WrittenExam:
     def write(self) -> list[Dataset]:
         return write(self.document, self.sources, self.options)
 
+    @property
+    def written(self) -> Written:
+        """What a later version is told of it."""
+        key = Exam.of(self.document, self.sources, self.options).key
+        return Written(key, tuple(hashed(ds.SOPInstanceUID) for ds in self.write()))
+
 
 def finding(size: tuple[int, int], label: Label, score: float, spacing: Any) -> Finding:
     """The SQUARE, in an image of (height, width)."""
@@ -53,7 +60,7 @@ def exam(
     unread: Sequence[tuple[Dataset, str, bool]] = (),
     lost: Sequence[Source] = (),
     kinds: frozenset[ObjectKind] = EVERYTHING,
-    predecessors: Sequence[Dataset] = (),
+    before: Written | None = None,
 ) -> WrittenExam:
     """A reading of two mammograms and two stills, or of `images`.
 
@@ -82,4 +89,4 @@ def exam(
     sources += lost
     reading = replace(readings.reading(*shown), verdict=verdict)
     document = Result.of("case-1", reading).document()
-    return WrittenExam(document, tuple(sources), Options(READ_AT, kinds, predecessors=predecessors))
+    return WrittenExam(document, tuple(sources), Options(READ_AT, kinds, before=before))

@@ -22,8 +22,8 @@ from pynetdicom import _config
 
 from mammosono.appliance.node import config as configuration
 from mammosono.appliance.node.listener import Listener
+from mammosono.appliance.node.reading import Write
 from mammosono.appliance.node.service import NodeService
-from mammosono.appliance.node.store import StoredReading
 
 LOCAL = "127.0.0.1"
 SENDER = {"ae_title": "MG1", "address": LOCAL}
@@ -78,7 +78,7 @@ class Node:
 def node(
     folder: Path,
     *,
-    write: Callable[[StoredReading], None] | None = None,
+    write: Write | None = None,
     free_bytes: Callable[[], int] | None = None,
     **tables: Any,
 ) -> Iterator[Node]:

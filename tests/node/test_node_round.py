@@ -149,7 +149,7 @@ def test_what_is_read_is_written_once_and_again_after_a_fault_until_it_is(
     monkeypatch.setattr("mammosono.appliance.node.reading.FIRST_PAUSE_S", 0.1)
     written: list[StoredReading] = []
 
-    def write(reading: StoredReading) -> None:
+    def write(reading: StoredReading, before: object) -> None:
         written.append(reading)
         if len(written) == 1:
             raise RuntimeError("Muster^Erika")

@@ -328,9 +328,10 @@ def test_cad_says_nothing_where_it_cannot_name_the_mammogram_that_was_not_read(
 
 
 def test_a_late_image_makes_a_report_that_names_the_one_before(tmp_path: Path) -> None:
-    before = exam(tmp_path, images=(mammogram("R", "MLO"), ultrasound(1))).write()
+    earlier = exam(tmp_path, images=(mammogram("R", "MLO"), ultrasound(1)))
+    before = earlier.write()
     images = (mammogram("R", "MLO"), ultrasound(1), ultrasound(2))
-    after = exam(tmp_path, images=images, predecessors=before).write()
+    after = exam(tmp_path, images=images, before=earlier.written).write()
     for first, second in zip(
         of_class(before, Comprehensive3DSRStorage),
         of_class(after, Comprehensive3DSRStorage),

@@ -37,8 +37,8 @@ def instance(exam: Exam, kind: ObjectKind, sop_class: str, header: Dataset, numb
     ds = Dataset()
     copy_patient_and_study(header, ds)
     ds.SOPClassUID = sop_class
-    ds.SOPInstanceUID = uids.derived(exam.key, kind.value, study, number)
-    ds.SeriesInstanceUID = uids.derived(exam.key, kind.value, study)
+    ds.SOPInstanceUID = uids.of_object(exam.key, kind.value, study, number)
+    ds.SeriesInstanceUID = uids.of_series(exam.key, kind.value, study)
     ds.SeriesNumber, ds.InstanceNumber = series, number
     ds.Modality, ds.SeriesDescription = modality, description
     date, time = f"{exam.options.read_at:%Y%m%d}", f"{exam.options.read_at:%H%M%S}"
