@@ -24,6 +24,7 @@ from mammosono.appliance.values import Modality
 HEAD_BYTES = 4 * 2**20
 """What is read of a file: up to the pixels, of anything but a file that hides them on purpose."""
 
+NOT_AUTHORISED = 0x0124
 OUT_OF_RESOURCES = 0xA700
 NOT_AS_SAID = 0xA900
 NOT_UNDERSTOOD = 0xC000

@@ -96,12 +96,13 @@ nothing is ever sent."""
     )
     yield "### Associations accepted"
     yield f"""
-From those of `[[sender]]` alone, whose calling AE title and address must both be listed; the
-called AE title must be ours. At most {defaults.max_associations} (`max_associations`) at a time,
-and {defaults.connections_per_address} (`connections_per_address`) connections of one address. A
-peer has {bounds.HANDSHAKE_S:.0f} seconds to propose an association, and may be silent within a
-PDU for {bounds.SILENCE_S:.0f} seconds. Further associations are rejected as transient, local
-limit exceeded."""
+From those of `[[sender]]`, whose calling AE title and address must both be listed, and from the
+`[[destination]]`s: these are offered Verification and Storage Commitment alone, but for the time
+of a `mammosono node fetch` from them. The called AE title must be ours. At most
+{defaults.max_associations} (`max_associations`) at a time, and {defaults.connections_per_address}
+(`connections_per_address`) connections of one address. A peer has {bounds.HANDSHAKE_S:.0f} seconds
+to propose an association, and may be silent within a PDU for {bounds.SILENCE_S:.0f} seconds.
+Further associations are rejected as transient, local limit exceeded."""
     yield _table(
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "What becomes of it"),
         [

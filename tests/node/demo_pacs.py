@@ -96,13 +96,12 @@ def phantom_exam() -> list[Dataset]:
 def configure(state: Path, box_port: int, web_port: int, pacs_port: int) -> None:
     state.mkdir(mode=0o700)
     file = state / "dicom.toml"
-    peers = ("MODALITY", "PACS")
     file.write_text(
         f"port = {box_port}\n"
         f'[box]\nurl = "http://127.0.0.1:{web_port}"\n'
         f"[pair]\nquiet_s = {QUIET_S}\n"
-        + "".join(f'[[sender]]\nae_title = "{each}"\naddress = "127.0.0.1"\n' for each in peers)
-        + '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+        '[[sender]]\nae_title = "MODALITY"\naddress = "127.0.0.1"\n'
+        '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
         f"port = {pacs_port}\n"
     )
     file.chmod(0o600)
