@@ -150,14 +150,19 @@ def answers(url: str) -> bool:
 
 
 def show(pacs: orthanc.Orthanc) -> None:
-    """What the PACS has, a line a series."""
+    """What the PACS has, a line a series, and what stands on the pictures."""
     for study in pacs.get("/studies?expand"):
         say(f"Study of {study['MainDicomTags'].get('StudyDate')}:")
         for name in study["Series"]:
             series = pacs.get(f"/series/{name}")
-            tags = series["MainDicomTags"]
-            count = len(series["Instances"])
-            say(f"  {tags['Modality']}  {count}  {tags.get('SeriesDescription', '')}")
+            tags, instances = series["MainDicomTags"], series["Instances"]
+            what = tags.get("SeriesDescription", "as it was sent")
+            say(f"  {tags['Modality']}  {len(instances)}  {what}")
+            if tags["Modality"] == "OT":
+                for each in instances:
+                    said = pacs.get(f"/instances/{each}/simplified-tags").get("ImageComments", "")
+                    say(f"         {said}")
+                    say(f"         {pacs.url}/instances/{each}/preview")
 
 
 def say(line: str) -> None:
