@@ -179,17 +179,24 @@ class Outbox:
         Datasets are whole, with File Meta; an object is the same wherever its SOP Instance UID is.
         """
         with self._lock:  # a file without a row yet is not to be taken for a left-over one
-            rows = []
-            for dataset in datasets:
-                key = hashed(dataset.SOPInstanceUID)
-                syntax = str(dataset.file_meta.TransferSyntaxUID)
-                rows.append((destination, key, case, str(dataset.SOPClassUID), syntax))
-                if not self._path(key).exists():
-                    data = BytesIO()
-                    dcmwrite(data, dataset, enforce_file_format=True)
-                    write_whole(str(self._path(key)), data.getvalue(), 0o600)
-            with self._transaction():
-                return sum(self._enter(row) for row in rows)
+            rows, written = [], []
+            try:
+                for dataset in datasets:
+                    key = hashed(dataset.SOPInstanceUID)
+                    syntax = str(dataset.file_meta.TransferSyntaxUID)
+                    rows.append((destination, key, case, str(dataset.SOPClassUID), syntax))
+                    if not self._path(key).exists():
+                        data = BytesIO()
+                        dcmwrite(data, dataset, enforce_file_format=True)
+                        write_whole(str(self._path(key)), data.getvalue(), 0o600)
+                        written.append(self._path(key))
+                with self._transaction():
+                    return sum(self._enter(row) for row in rows)
+            except BaseException:
+                # Of a patient who is forgotten before this is tried again, they would stay.
+                for file in written:
+                    file.unlink(missing_ok=True)
+                raise
 
     def send_again(self, case: str, destination: str | None = None) -> int:
         """Have the case's settled objects sent again: to that destination or, if none is named, to

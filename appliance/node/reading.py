@@ -83,12 +83,15 @@ class ReadingThread:
         connect: Callable[[], ApplianceClient],
         settled: Callable[[StoredReading, str], None],
         write: Write | None = None,
+        take_back: Callable[[str], object] = lambda case: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """settled: told of each reading and its verdict or problem code. write: called with each
-        reading, and with the same one again after a kill."""
+        reading, and with the same one again after a kill. take_back: with a case whose patient was
+        forgotten while it was written."""
         self._store, self._connect = store, connect
         self._settled, self._write, self._monotonic = settled, write, monotonic
+        self._take_back = take_back
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
         self._number = 0
         self._stop = threading.Event()
@@ -140,14 +143,16 @@ class ReadingThread:
 
     def _read_and_write(self, job: _Job) -> None:
         reading = self._store.get(job.reading)
-        if reading is None:
-            return  # the patient was forgotten
+        if reading is None:  # the patient was forgotten
+            self._take_back(job.reading.case)
+            return
         if reading.status is Status.WAITING:
             self._read(reading, job)
             reading = self._store.get(job.reading)
         if reading is not None and reading.status is Status.READ and self._write is not None:
             written = self._write(reading, self._store.written_before(reading))
-            self._store.mark_written(reading, written)
+            if not self._store.mark_written(reading, written):
+                self._take_back(reading.case)
 
     def _read(self, reading: StoredReading, job: _Job) -> None:
         """Raises Unavailable, StorageError."""
@@ -165,9 +170,17 @@ class ReadingThread:
             self._fail(reading, UNAVAILABLE)
         else:
             result = limited(document, reading.no_negative)
-            if self._store.finish(reading, result):
+            if not self._store.finish(reading, result):
+                self._delete(reading)
+            else:
                 logger.info("case %s version %s is read", reading.case[:8], reading.version)
                 self._settled(reading, result["verdict"])
+
+    def _delete(self, reading: StoredReading) -> None:
+        """The patient was forgotten while this was being read."""
+        with self._connect() as appliance:
+            if not appliance.delete(reading.study_id):
+                logger.error("the appliance still holds %s; delete it there", reading.study_id)
 
     def _fail(self, reading: StoredReading, code: str) -> None:
         if self._store.fail(reading, code):

@@ -257,14 +257,15 @@ class NodeStore:
         """Keep why there is no result; as `finish`. problem: a code."""
         return self._settle(reading, "failed", problem, None)
 
-    def mark_written(self, reading: StoredReading, written: Written | None) -> None:
-        """written: None where nothing is to be sent."""
+    def mark_written(self, reading: StoredReading, written: Written | None) -> bool:
+        """written: None where nothing is to be sent. False if the reading was forgotten."""
         reports = json.dumps([written.key, *written.reports]) if written else None
         with self._lock, disk_errors(self._folder):
-            self._db.execute(
+            done = self._db.execute(
                 "UPDATE readings SET written = 1, reports = ? WHERE case_key = ? AND version = ?",
                 (reports, reading.case, reading.version),
             )
+            return done.rowcount == 1
 
     def written_before(self, reading: StoredReading) -> Written | None:
         """What was written of the last version of the case before this one."""

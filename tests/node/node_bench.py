@@ -79,6 +79,7 @@ def node(
     folder: Path,
     *,
     write: Write | None = None,
+    take_back: Callable[[str], object] = lambda case: None,
     free_bytes: Callable[[], int] | None = None,
     **tables: Any,
 ) -> Iterator[Node]:
@@ -88,7 +89,9 @@ def node(
     given = {"port": 0, "sender": [SENDER], "keep": {"min_free_bytes": 0}, **tables}
     config = configuration.parse(given, folder)
     with library_kept():
-        service = NodeService(config, state, write=write, free_bytes=free_bytes)
+        service = NodeService(
+            config, state, write=write, take_back=take_back, free_bytes=free_bytes
+        )
         try:
             with Listener(
                 config, service.names, service, service.store.incoming, state

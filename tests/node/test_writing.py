@@ -3,6 +3,9 @@ were not read by name and the report of the version before."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from mammosono.appliance.node.store import LeftOut, NodeStore, Status, StoredRea
 from mammosono.appliance.node.uids import Written
 from mammosono.appliance.node.writing import writer
 from mammosono.appliance.values import Modality
+from mammosono.engines.disk import write_whole
 
 PACS = Destination("pacs", Stow("http://127.0.0.1:1", None, None))
 OTHER = replace(PACS, name="other")
@@ -117,8 +121,6 @@ def test_images_that_were_left_out_are_named(tmp_path: Path, box: Outbox) -> Non
 def test_an_image_that_the_appliance_could_not_read_is_named_with_its_reason(
     damage: bytes, tmp_path: Path, box: Outbox
 ) -> None:
-    import hashlib
-
     one = reading(tmp_path, (*GIVEN, images.mammogram("L", "CC")))
     assert one.document is not None
     (_, failed) = one.images[2]
@@ -155,3 +157,25 @@ def test_what_was_written_is_remembered_by_version_and_without_uids(tmp_path: Pa
     assert store.written_before(third) == Written("key", ("a", "b"))
     assert store.written_before(first) is None
     store.close()
+
+
+def test_a_disk_that_is_full_half_way_leaves_nothing_and_the_next_try_all(
+    tmp_path: Path, box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = reading(tmp_path, GIVEN)
+    whole = Outbox(tmp_path / "whole")
+    put(whole, one)
+    tries = itertools.count()
+
+    def full(path: str, data: bytes, mode: int) -> None:
+        if next(tries) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_whole(path, data, mode)
+
+    monkeypatch.setattr("mammosono.appliance.node.outbox.write_whole", full)
+    with pytest.raises(OSError, match="No space"):
+        put(box, one)
+    assert kept(box) == {}
+    assert box.entries() == []
+    put(box, one)
+    assert kept(box) == kept(whole)

@@ -232,4 +232,25 @@ DICOM = (
         "datetime.now()",
         "test_written_again_after_a_kill_it_is_the_same_bytes",
     ),
+    mutant(
+        "what was written of a patient who is forgotten meanwhile is taken back",
+        f"{DICOM_NODE}/reading.py",
+        "                self._take_back(reading.case)",
+        "                pass",
+        "test_a_patient_forgotten_while_her_objects_are_written_has_none",
+    ),
+    mutant(
+        "a study that was read of a patient who is forgotten meanwhile is deleted",
+        f"{DICOM_NODE}/reading.py",
+        "                self._delete(reading)",
+        "                pass",
+        "test_a_patient_forgotten_while_she_is_read_has_no_reading_anywhere",
+    ),
+    mutant(
+        "a put that fails half way leaves no files",
+        f"{DICOM_NODE}/outbox.py",
+        "                    file.unlink(missing_ok=True)",
+        "                    pass",
+        "test_a_disk_that_is_full_half_way_leaves_nothing_and_the_next_try_all",
+    ),
 )
