@@ -70,7 +70,7 @@ def run(config: ConfigOption = None) -> None:
         outbox = Outbox(state / FOLDER)
         path = partial(held, state / NODE)
         write = writer(outbox, loaded.destinations, path)
-        service = NodeService(loaded, state, write=write)
+        service = NodeService(loaded, state, write=write, take_back=outbox.forget)
     except (StorageError, SecretLost, OutboxError, OSError) as error:
         _refuse(error)
     try:
@@ -166,13 +166,17 @@ def forget(
     if patient is None:
         fail("that is no patient ID; give it as it stands in the files", "unknown_patient")
     # First: which cases are the patient's is not known afterwards.
-    _forget_outgoing({each.case for each in store.readings() if each.patient == patient})
+    cases = {each.case for each in store.readings() if each.patient == patient}
+    _forget_outgoing(cases)
     held = store.instances(patient)
     exams = sorted({each.exam for each in held})
     try:
         readings = store.forget(patient)
     except StorageError as error:
         _refuse(error)
+    # And again: what was being written meanwhile. Of what is written from now on, the node takes
+    # back what nobody is to have any more.
+    _forget_outgoing(cases | {each.case for each in readings})
     studies = sorted({each.study_id for each in readings})
     if not held and not readings:
         fail("nothing is held of that patient ID and issuer", "unknown_patient")

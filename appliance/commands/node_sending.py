@@ -104,6 +104,7 @@ def fetch(
     from mammosono.appliance.node import query
     from mammosono.appliance.node.association import Rejected
     from mammosono.appliance.node.destinations import Dimse
+    from mammosono.appliance.node.peers import fetching
     from mammosono.appliance.node.probe import Unreachable
     from mammosono.appliance.node.quiet import quiet_libraries
 
@@ -116,9 +117,12 @@ def fetch(
     total = query.Moved()
     try:
         found = query.find(way, patient_id=patient_id, issuer=issuer, dates=dates)
-        for series, moved in query.fetch(way, found):
-            total += moved
-            say(f"{series.modality} of {series.date}: {moved.stored} images")
+        with fetching(settings().state_folder(), source):
+            for series, moved in query.fetch(way, found):
+                total += moved
+                say(f"{series.modality} of {series.date}: {moved.stored} images")
+    except OSError:
+        fail("the state folder cannot be written; run this as the node's user", "storage_failed")
     except (query.QueryFailed, Rejected, Unreachable) as error:
         fail(str(error), "not_fetched", source)
     if total.failed:

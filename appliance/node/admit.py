@@ -24,6 +24,7 @@ from mammosono.appliance.values import Modality
 HEAD_BYTES = 4 * 2**20
 """What is read of a file: up to the pixels, of anything but a file that hides them on purpose."""
 
+NOT_AUTHORISED = 0x0124
 OUT_OF_RESOURCES = 0xA700
 NOT_AS_SAID = 0xA900
 NOT_UNDERSTOOD = 0xC000
@@ -106,6 +107,7 @@ class Header:
 _KEYWORDS = (
     "SOPClassUID",
     "SOPInstanceUID",
+    "SeriesInstanceUID",
     "SeriesNumber",
     "InstanceNumber",
     "Modality",
@@ -133,6 +135,8 @@ def admit(
         return Refused(NOT_AS_SAID, "the data set names no patient ID")
     if not study:
         return Refused(NOT_AS_SAID, "the data set names no study")
+    if not _one(description, "SeriesInstanceUID"):  # nothing that is made of it could refer to it
+        return Refused(NOT_AS_SAID, "the data set names no series")
     named = _one(description, "Modality")
     known = named in {modality.value for modality in PAIR.required}
     modality = Modality(named) if known else PAIR.required[0]

@@ -14,12 +14,11 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from mammosono.appliance.node.contexts import (
-    IMPLEMENTATION_CLASS,
-    IMPLEMENTATION_VERSION,
     LARGEST_PDU,
 )
 from mammosono.appliance.node.destinations import Dimse
 from mammosono.appliance.node.probe import CONNECT_S, Unreachable, client_context, probe
+from mammosono.appliance.node.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 
 NEGOTIATION_S = 30.0
 RESPONSE_S = 120.0

@@ -166,8 +166,8 @@ def _commitment(
         topic,
         f"it took the request, and no answer came in {ANSWER_S:.0f} seconds",
         f"enter {way.calling} there with this machine's address and port {our_port}, for storage "
-        f"commitment\nenter {way.ae_title} and its address as a [[sender]] in dicom.toml\n"
-        "have mammosono node run running",
+        f"commitment\nif it answers from another title or address than {way.ae_title} at "
+        f"{way.host}: enter those as a [[sender]] in dicom.toml\nhave mammosono node run running",
     )
 
 

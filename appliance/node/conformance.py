@@ -12,9 +12,8 @@ from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import admit, association, bounds, commitment, outbox, stow
 from mammosono.appliance.node.config import NodeConfig
 from mammosono.appliance.node.contexts import (
+    DEFAULT_OBJECTS,
     IMAGES,
-    IMPLEMENTATION_CLASS,
-    IMPLEMENTATION_VERSION,
     LARGEST_PDU,
     OBJECTS,
     STORAGE_COMMITMENT,
@@ -24,9 +23,9 @@ from mammosono.appliance.node.contexts import (
     VERIFICATION,
     Use,
 )
-from mammosono.appliance.node.destinations import DEFAULT_OBJECTS
 from mammosono.appliance.node.outcome import Became, of_status
 from mammosono.appliance.node.probe import CONNECT_S
+from mammosono.appliance.node.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from mammosono.appliance.output.document import SOFTWARE
 from mammosono.appliance.security.tls import TLS_1_2_SUITES
 
@@ -97,12 +96,13 @@ nothing is ever sent."""
     )
     yield "### Associations accepted"
     yield f"""
-From those of `[[sender]]` alone, whose calling AE title and address must both be listed; the
-called AE title must be ours. At most {defaults.max_associations} (`max_associations`) at a time,
-and {defaults.connections_per_address} (`connections_per_address`) connections of one address. A
-peer has {bounds.HANDSHAKE_S:.0f} seconds to propose an association, and may be silent within a
-PDU for {bounds.SILENCE_S:.0f} seconds. Further associations are rejected as transient, local
-limit exceeded."""
+From those of `[[sender]]`, whose calling AE title and address must both be listed, and from the
+`[[destination]]`s: these are offered Verification and Storage Commitment alone, but for the time
+of a `mammosono node fetch` from them. The called AE title must be ours. At most
+{defaults.max_associations} (`max_associations`) at a time, and {defaults.connections_per_address}
+(`connections_per_address`) connections of one address. A peer has {bounds.HANDSHAKE_S:.0f} seconds
+to propose an association, and may be silent within a PDU for {bounds.SILENCE_S:.0f} seconds.
+Further associations are rejected as transient, local limit exceeded."""
     yield _table(
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "What becomes of it"),
         [

@@ -33,8 +33,6 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from mammosono.appliance.node import uids
-
 VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
 STORAGE_COMMITMENT_INSTANCE = UID("1.2.840.10008.1.20.1.1")
@@ -55,9 +53,6 @@ COMPRESSED = (
     RLELossless,
 )
 """What the intake decodes; big endian is retired, and a deflated data set may be a bomb."""
-
-IMPLEMENTATION_CLASS = UID(uids.IMPLEMENTATION_CLASS)
-IMPLEMENTATION_VERSION = uids.IMPLEMENTATION_VERSION
 
 LARGEST_PDU = 128 * 1024
 """Bytes of one P-DATA-TF PDU that the node takes, and proposes to take."""
@@ -108,6 +103,9 @@ class ObjectKind(str, Enum):
     PRESENTATION = "pr"
     CAD_REPORT = "cad_sr"
     SEGMENTATION = "seg"
+
+
+DEFAULT_OBJECTS = (ObjectKind.CAPTURE, ObjectKind.REPORT, ObjectKind.PRESENTATION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mammosono.appliance.node.contexts import ObjectKind
+from mammosono.appliance.node.contexts import DEFAULT_OBJECTS, ObjectKind
 
-DEFAULT_OBJECTS = (ObjectKind.CAPTURE, ObjectKind.REPORT, ObjectKind.PRESENTATION)
 AE_TITLE = "MAMMOSONO"
 PORT = 104
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")  # no backslash, no control characters
+_LONGEST_ISSUER = 64
 _HOST = re.compile(r"[A-Za-z0-9:._-]{1,253}")
 
 
@@ -38,7 +38,8 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Dimse:
-    """A destination that takes objects by C-STORE. commitment: that it is asked to confirm them."""
+    """A destination that takes objects by C-STORE. commitment: that it is asked to confirm them.
+    issuer: of its patients' IDs, where an image fetched from it does not say."""
 
     ae_title: str
     host: str
@@ -46,6 +47,7 @@ class Dimse:
     calling: str
     commitment: bool
     tls: Tls | None
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,12 @@ def _dimse(keys: _Keys, calling: str) -> Dimse:
         calling,
         keys.switch("commitment", default=True),
         keys.tls(host, used=keys.switch("tls", default=False)),
+        keys.issuer(),
     )
 
 
 def _stow(keys: _Keys) -> Stow:
-    for key in ("ae_title", "host", "port", "tls", "commitment"):
+    for key in ("ae_title", "host", "port", "tls", "commitment", "issuer"):
         keys.without(key, "it does not go with stow")
     url = keys.url()
     address = urlsplit(url)
@@ -136,6 +139,12 @@ class _Keys:
         if not title.strip():
             raise self._error("ae_title", "give the AE title of the PACS, 1 to 16 characters")
         return title.strip()
+
+    def issuer(self) -> str:
+        value = self._get("issuer", "")
+        if not isinstance(value, str) or len(value) > _LONGEST_ISSUER:
+            raise self._error("issuer", "give what issues the patient IDs, up to 64 characters")
+        return value
 
     def port(self) -> int:
         value = self._get("port", PORT)

@@ -12,6 +12,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -24,9 +25,10 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext, build_context
 
 from mammosono.appliance.errors import StorageError
-from mammosono.appliance.node import contexts
+from mammosono.appliance.node import contexts, uids
 from mammosono.appliance.node.admit import (
     HEAD_BYTES,
+    NOT_AUTHORISED,
     NOT_UNDERSTOOD,
     OUT_OF_RESOURCES,
     Command,
@@ -42,6 +44,7 @@ from mammosono.appliance.node.bounds import (
 from mammosono.appliance.node.config import NodeConfig, Sender
 from mammosono.appliance.node.pairing import Instance
 from mammosono.appliance.node.patient_key import Names
+from mammosono.appliance.node.peers import Peer, Peers
 from mammosono.appliance.node.quiet import quiet_libraries
 from mammosono.appliance.security.exposure import is_loopback
 from mammosono.appliance.security.tls import TLS_1_2_SUITES, self_made
@@ -90,9 +93,13 @@ class _Visit:
     """An association. studies: hashes of those that images came of."""
 
     name: str
-    sender: Sender
+    peer: Peer
     stored: int = 0
     studies: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def sender(self) -> Sender:
+        return self.peer.sender
 
 
 class Listener:
@@ -113,18 +120,18 @@ class Listener:
 
         Raises ListenerRefused."""
         self._config, self._names, self._receiver = config, names, receiver
-        self._senders = {(each.ae_title, each.address): each for each in config.sender}
+        self._peers = Peers(config, state)
         self._visits: dict[Association, _Visit] = {}
         self._counted = 0
         self._lock = threading.Lock()
-        if not self._senders:
+        if not self._peers.addresses:
             raise ListenerRefused(
-                "dicom.toml names no sender; add [[sender]] with ae_title and address"
+                "dicom.toml names nobody who may send; add [[sender]] with ae_title and address"
             )
         _set_up_library(incoming)
         ae = ApplicationEntity(config.ae_title)
-        ae.implementation_class_uid = contexts.IMPLEMENTATION_CLASS
-        ae.implementation_version_name = contexts.IMPLEMENTATION_VERSION
+        ae.implementation_class_uid = uids.IMPLEMENTATION_CLASS
+        ae.implementation_version_name = uids.IMPLEMENTATION_VERSION
         ae.require_called_aet = True
         ae.maximum_pdu_size = contexts.LARGEST_PDU
         # pynetdicom counts the association that it decides on, too.
@@ -137,12 +144,15 @@ class Listener:
             (evt.EVT_C_STORE, self._store),
             *(handler for _, handler in further),
         ]
-        offered = [build_context(contexts.VERIFICATION)]
-        offered += [
-            build_context(image.sop_class, list(image.syntaxes))
-            for image in contexts.images(captures=config.accept.secondary_capture)
+        self._answers = [build_context(contexts.VERIFICATION)]
+        self._answers += [context for context, _ in further]
+        offered = [
+            *self._answers,
+            *(
+                build_context(image.sop_class, list(image.syntaxes))
+                for image in contexts.images(captures=config.accept.secondary_capture)
+            ),
         ]
-        offered += [context for context, _ in further]
         try:
             self._server = BoundedServer(
                 ae,
@@ -151,7 +161,7 @@ class Listener:
                 offered,
                 _tls(config, state),
                 handlers,
-                addresses=frozenset(each.address for each in config.sender),
+                addresses=self._peers.addresses,
                 connections=_HALF * config.max_associations,
                 connections_per_address=config.connections_per_address,
                 has_room=lambda: receiver.has_room(1 / _HALF),
@@ -187,15 +197,18 @@ class Listener:
             association.join(HANDSHAKE_S)
 
     def _requested(self, event: Event) -> None:
-        """Refuse who is not in the table with this title and this address."""
+        """Refuse who is not in the table with this title and this address; who may only answer is
+        offered nothing else."""
         association = event.assoc
         primitive = association.requestor.primitive
         title = str(getattr(primitive, "calling_ae_title", "")).strip()
         address = plain_address(association.requestor.address)
-        sender = self._senders.get((title, address))
-        if sender is None:
+        peer = self._peers.of(title, address)
+        if peer is None:
             self._receiver.turned_away("title_unknown", title, address)
             _reject(association, _TITLE_NOT_RECOGNISED)
+        elif not self._peers.may_store(peer):
+            association.acceptor.supported_contexts = deepcopy(self._answers)
         elif not self._receiver.has_room():
             self._receiver.turned_away("no_room", title, address)
             _reject(association, _LIMIT_EXCEEDED)
@@ -206,11 +219,12 @@ class Listener:
         if wrapped is not None and wrapped.socket is not None:
             wrapped.socket.settimeout(SILENCE_S)
         address = plain_address(association.requestor.address)
-        sender = self._senders[association.requestor.ae_title.strip(), address]
+        peer = self._peers.of(association.requestor.ae_title.strip(), address)
+        assert peer is not None  # or it had been rejected
         with self._lock:
             self._counted += 1
-            visit = self._visits[association] = _Visit(str(self._counted), sender)
-        self._receiver.opened(visit.name, sender)
+            visit = self._visits[association] = _Visit(str(self._counted), peer)
+        self._receiver.opened(visit.name, visit.sender)
 
     def _ended(self, association: Association) -> None:
         with self._lock:
@@ -224,6 +238,8 @@ class Listener:
     def _store(self, event: Event) -> int:
         """The status of a C-STORE."""
         visit = self._visits[event.assoc]
+        if not self._peers.may_store(visit.peer):
+            return self._left("not_asked_for", NOT_AUTHORISED)
         request = cast(C_STORE, event.request)
         file = event.dataset_path
         command = Command(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))

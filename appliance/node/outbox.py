@@ -11,7 +11,6 @@ the SHA-256 of its SOP Instance UID; no identity and no UID in clear is outside 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sqlite3
 import threading
@@ -27,6 +26,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID
 
 from mammosono.appliance.node.quiet import quiet_libraries
+from mammosono.appliance.node.uids import hashed
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.engines.disk import sync, write_whole
 
@@ -137,11 +137,6 @@ def pause_s(attempts: int) -> float:
     return min(FIRST_PAUSE_S * 2.0 ** min(attempts - 1, 16), LONGEST_PAUSE_S)
 
 
-def object_key(sop_instance_uid: str) -> str:
-    """Hexadecimal."""
-    return hashlib.sha256(str(sop_instance_uid).strip("\0 ").encode()).hexdigest()
-
-
 class Outbox:
     """A folder: outbox.db and objects/. For any number of threads, and for further processes that
     list, or put back what was settled; one process sends, see `sender.run`.
@@ -184,17 +179,24 @@ class Outbox:
         Datasets are whole, with File Meta; an object is the same wherever its SOP Instance UID is.
         """
         with self._lock:  # a file without a row yet is not to be taken for a left-over one
-            rows = []
-            for dataset in datasets:
-                key = object_key(dataset.SOPInstanceUID)
-                syntax = str(dataset.file_meta.TransferSyntaxUID)
-                rows.append((destination, key, case, str(dataset.SOPClassUID), syntax))
-                if not self._path(key).exists():
-                    data = BytesIO()
-                    dcmwrite(data, dataset, enforce_file_format=True)
-                    write_whole(str(self._path(key)), data.getvalue(), 0o600)
-            with self._transaction():
-                return sum(self._enter(row) for row in rows)
+            rows, written = [], []
+            try:
+                for dataset in datasets:
+                    key = hashed(dataset.SOPInstanceUID)
+                    syntax = str(dataset.file_meta.TransferSyntaxUID)
+                    rows.append((destination, key, case, str(dataset.SOPClassUID), syntax))
+                    if not self._path(key).exists():
+                        data = BytesIO()
+                        dcmwrite(data, dataset, enforce_file_format=True)
+                        write_whole(str(self._path(key)), data.getvalue(), 0o600)
+                        written.append(self._path(key))
+                with self._transaction():
+                    return sum(self._enter(row) for row in rows)
+            except BaseException:
+                # Of a patient who is forgotten before this is tried again, they would stay.
+                for file in written:
+                    file.unlink(missing_ok=True)
+                raise
 
     def send_again(self, case: str, destination: str | None = None) -> int:
         """Have the case's settled objects sent again: to that destination or, if none is named, to
@@ -345,7 +347,7 @@ class Outbox:
             )
             if known.rowcount == 0:
                 return False
-            lost, kept = set(map(object_key, failed)), set(map(object_key, committed))
+            lost, kept = set(map(hashed, failed)), set(map(hashed, committed))
             for row in self._rows("WHERE request = ? AND status = 'sent'", (uid,)):
                 if row["object"] in lost:
                     self._not_committed(row, "the destination did not commit to keep it")

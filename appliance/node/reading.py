@@ -14,6 +14,7 @@ from typing import Any
 from mammosono.appliance.errors import StorageError
 from mammosono.appliance.node.pairing import FURTHER_EXAM, IDENTITY_CONFLICT, IMAGES_LEFT_OUT
 from mammosono.appliance.node.store import NodeStore, Status, StoredReading
+from mammosono.appliance.node.uids import Written
 from mammosono.appliance.values import Verdict
 from mammosono.appliance.workstation.client import ApplianceClient, PostRefused, Unavailable
 
@@ -25,6 +26,10 @@ UNAVAILABLE = "appliance_unavailable"
 """Problem code of a case for which the appliance had no answer in all that time."""
 FILES_LOST = "files_lost"
 """Problem code of a case whose files are gone."""
+
+Write = Callable[[StoredReading, Written | None], Written | None]
+"""Given a reading with its document, and what was written of the version before, what was written
+of it; the same bytes again after a kill."""
 
 _NO_NEGATIVE = "; a negative cannot be given."
 NOT_READ = {
@@ -77,13 +82,16 @@ class ReadingThread:
         store: NodeStore,
         connect: Callable[[], ApplianceClient],
         settled: Callable[[StoredReading, str], None],
-        write: Callable[[StoredReading], None] | None = None,
+        write: Write | None = None,
+        take_back: Callable[[str], object] = lambda case: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """settled: told of each reading and its verdict or problem code. write: given each reading
-        with its document; the same one again after a kill."""
+        """settled: told of each reading and its verdict or problem code. write: called with each
+        reading, and with the same one again after a kill. take_back: with a case whose patient was
+        forgotten while it was written."""
         self._store, self._connect = store, connect
         self._settled, self._write, self._monotonic = settled, write, monotonic
+        self._take_back = take_back
         self._jobs: queue.PriorityQueue[_Job] = queue.PriorityQueue()
         self._number = 0
         self._stop = threading.Event()
@@ -135,14 +143,16 @@ class ReadingThread:
 
     def _read_and_write(self, job: _Job) -> None:
         reading = self._store.get(job.reading)
-        if reading is None:
-            return  # the patient was forgotten
+        if reading is None:  # the patient was forgotten
+            self._take_back(job.reading.case)
+            return
         if reading.status is Status.WAITING:
             self._read(reading, job)
             reading = self._store.get(job.reading)
         if reading is not None and reading.status is Status.READ and self._write is not None:
-            self._write(reading)
-            self._store.mark_written(reading)
+            written = self._write(reading, self._store.written_before(reading))
+            if not self._store.mark_written(reading, written):
+                self._take_back(reading.case)
 
     def _read(self, reading: StoredReading, job: _Job) -> None:
         """Raises Unavailable, StorageError."""
@@ -160,9 +170,17 @@ class ReadingThread:
             self._fail(reading, UNAVAILABLE)
         else:
             result = limited(document, reading.no_negative)
-            if self._store.finish(reading, result):
+            if not self._store.finish(reading, result):
+                self._delete(reading)
+            else:
                 logger.info("case %s version %s is read", reading.case[:8], reading.version)
                 self._settled(reading, result["verdict"])
+
+    def _delete(self, reading: StoredReading) -> None:
+        """The patient was forgotten while this was being read."""
+        with self._connect() as appliance:
+            if not appliance.delete(reading.study_id):
+                logger.error("the appliance still holds %s; delete it there", reading.study_id)
 
     def _fail(self, reading: StoredReading, code: str) -> None:
         if self._store.fail(reading, code):

@@ -36,7 +36,7 @@ from mammosono.appliance.node.pairing import (
     step,
 )
 from mammosono.appliance.node.patient_key import Names, names_of
-from mammosono.appliance.node.reading import ReadingThread
+from mammosono.appliance.node.reading import ReadingThread, Write
 from mammosono.appliance.node.store import DATABASE, NodeStore, Status, StoredReading
 from mammosono.appliance.security import audit
 from mammosono.appliance.security import audit_events as events
@@ -74,11 +74,13 @@ class NodeService:
         config: NodeConfig,
         state: Path,
         *,
-        write: Callable[[StoredReading], None] | None = None,
+        write: Write | None = None,
+        take_back: Callable[[str], object] = lambda case: None,
         free_bytes: Callable[[], int] | None = None,
     ) -> None:
         """state: the appliance's state folder. write: makes of a reading what is sent, into the
-        outbox; returns when that is on the disk. Raises StorageError, SecretLost, OSError."""
+        outbox; returns when that is on the disk. take_back: a case, out of it
+        again. Raises StorageError, SecretLost, OSError."""
         self._config, self._state_folder = config, state
         folder = state / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ class NodeService:
         self._lock = threading.RLock()
         self._refusals: OrderedDict[tuple[str, ...], float] = OrderedDict()
         self._pairing = restored(self.store.instances(), self.store.posted(), self.now())
-        self._reading = ReadingThread(self.store, self._appliance, self._settled, write)
+        self._reading = ReadingThread(self.store, self._appliance, self._settled, write, take_back)
         self._due: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:

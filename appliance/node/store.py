@@ -20,6 +20,7 @@ from typing import Any
 
 from mammosono.appliance.errors import StorageFailed
 from mammosono.appliance.node.pairing import Instance, Post, Posted, merged
+from mammosono.appliance.node.uids import Written
 from mammosono.appliance.studies.spool import files
 from mammosono.appliance.studies.spool.clock import ShelfClock
 from mammosono.appliance.studies.spool.files import disk_errors
@@ -63,6 +64,7 @@ CREATE TABLE readings (
     read_at     REAL,                       -- seconds since 1970, by this machine's clock
     at          REAL NOT NULL,              -- of the status
     written     INTEGER NOT NULL DEFAULT 0, -- what is made of the result is in the outbox
+    reports     TEXT,                       -- JSON: see uids.Written
     PRIMARY KEY (case_key, version),
     CHECK ((status = 'read') = (document IS NOT NULL))
 ) WITHOUT ROWID;
@@ -90,12 +92,15 @@ class Status(str, Enum):
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """An image of the case that is not read. reason: a code, or empty for one too many. failed: it
-    should have been read, so that nothing is negative without it."""
+    should have been read, so that nothing is negative without it. side, place: as of an instance,
+    by which people find it."""
 
     key: str
     modality: Modality
     reason: str
     failed: bool
+    side: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,14 @@ class NodeStore:
         """Put down that the case is to be read; None if its images were forgotten meanwhile."""
         case = post.case
         left_out = [
-            [each.key, each.modality.value, each.reason, each.unread or each.eligible]
+            [
+                each.key,
+                each.modality.value,
+                each.reason,
+                each.unread or each.eligible,
+                each.side,
+                each.place,
+            ]
             for each in case.left_out
         ]
         with self._lock, disk_errors(self._folder), self._transaction():
@@ -245,12 +257,28 @@ class NodeStore:
         """Keep why there is no result; as `finish`. problem: a code."""
         return self._settle(reading, "failed", problem, None)
 
-    def mark_written(self, reading: StoredReading) -> None:
+    def mark_written(self, reading: StoredReading, written: Written | None) -> bool:
+        """written: None where nothing is to be sent. False if the reading was forgotten."""
+        reports = json.dumps([written.key, *written.reports]) if written else None
         with self._lock, disk_errors(self._folder):
-            self._db.execute(
-                "UPDATE readings SET written = 1 WHERE case_key = ? AND version = ?",
-                (reading.case, reading.version),
+            done = self._db.execute(
+                "UPDATE readings SET written = 1, reports = ? WHERE case_key = ? AND version = ?",
+                (reports, reading.case, reading.version),
             )
+            return done.rowcount == 1
+
+    def written_before(self, reading: StoredReading) -> Written | None:
+        """What was written of the last version of the case before this one."""
+        with self._lock, disk_errors(self._folder):
+            row = self._db.execute(
+                "SELECT reports FROM readings WHERE case_key = ? AND version < ? "
+                "AND reports IS NOT NULL ORDER BY version DESC LIMIT 1",
+                (reading.case, reading.version),
+            ).fetchone()
+        if row is None:
+            return None
+        key, *reports = json.loads(row["reports"])
+        return Written(key, tuple(reports))
 
     def get(self, reading: StoredReading) -> StoredReading | None:
         """The reading as it is now, with its document; None if it was forgotten."""
@@ -372,8 +400,8 @@ class NodeStore:
                 (Modality(modality), self.path(key)) for key, modality in json.loads(row["images"])
             ),
             left_out=tuple(
-                LeftOut(key, Modality(modality), reason, failed)
-                for key, modality, reason, failed in json.loads(row["left_out"])
+                LeftOut(key, Modality(modality), *more)
+                for key, modality, *more in json.loads(row["left_out"])
             ),
             no_negative=tuple(json.loads(row["no_negative"])),
             side=row["side"],

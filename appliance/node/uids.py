@@ -8,6 +8,9 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydicom.uid import UID
 
 from mammosono.appliance import __version__
 
@@ -33,6 +36,29 @@ def key(
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written of a reading. key: of the reading. reports: those that went into the outbox,
+    as `hashed`."""
+
+    key: str
+    reports: tuple[str, ...] = ()
+
+
+def hashed(uid: str) -> str:
+    """An object's name outside of its file: SHA-256 of its SOP Instance UID, in hexadecimal."""
+    return hashlib.sha256(str(uid).strip("\0 ").encode()).hexdigest()
+
+
+def of_object(key: str, kind: str, study: str, number: int) -> str:
+    """SOP Instance UID. number: of the object in its series, from 1."""
+    return derived(key, kind, study, number)
+
+
+def of_series(key: str, kind: str, study: str) -> str:
+    return derived(key, kind, study)
+
+
 def derived(key: str, *what: object) -> str:
     """The UID of `what` in a reading (PS3.5 B.2)."""
     return _uid("|".join((key, *map(str, what))))
@@ -42,5 +68,5 @@ def _uid(name: str) -> str:
     return f"2.25.{uuid.uuid5(_PRODUCT, name).int}"
 
 
-IMPLEMENTATION_CLASS = _uid("implementation")
+IMPLEMENTATION_CLASS = UID(_uid("implementation"))
 IMPLEMENTATION_VERSION = f"MAMMOSONO_{__version__}"[:16]

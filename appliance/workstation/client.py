@@ -131,6 +131,13 @@ class ApplianceClient:
             answer = self._wait(study_id)
         return answer
 
+    def delete(self, study_id: str) -> bool:
+        """Whether the appliance has nothing of the study any more."""
+        try:
+            return self._http.delete(f"/v1/studies/{study_id}").status_code in (204, 404)
+        except httpx.HTTPError:
+            return False
+
     def _known(self, study_id: str, files: Files) -> dict[str, Any] | None:
         """The study, if it needs no post: if it waits, or is done with these very images."""
         if not _STUDY_ID.fullmatch(study_id):

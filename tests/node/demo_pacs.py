@@ -96,13 +96,12 @@ def phantom_exam() -> list[Dataset]:
 def configure(state: Path, box_port: int, web_port: int, pacs_port: int) -> None:
     state.mkdir(mode=0o700)
     file = state / "dicom.toml"
-    peers = ("MODALITY", "PACS")
     file.write_text(
         f"port = {box_port}\n"
         f'[box]\nurl = "http://127.0.0.1:{web_port}"\n'
         f"[pair]\nquiet_s = {QUIET_S}\n"
-        + "".join(f'[[sender]]\nae_title = "{each}"\naddress = "127.0.0.1"\n' for each in peers)
-        + '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+        '[[sender]]\nae_title = "MODALITY"\naddress = "127.0.0.1"\n'
+        '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
         f"port = {pacs_port}\n"
     )
     file.chmod(0o600)
@@ -151,14 +150,19 @@ def answers(url: str) -> bool:
 
 
 def show(pacs: orthanc.Orthanc) -> None:
-    """What the PACS has, a line a series."""
+    """What the PACS has, a line a series, and what stands on the pictures."""
     for study in pacs.get("/studies?expand"):
         say(f"Study of {study['MainDicomTags'].get('StudyDate')}:")
         for name in study["Series"]:
             series = pacs.get(f"/series/{name}")
-            tags = series["MainDicomTags"]
-            count = len(series["Instances"])
-            say(f"  {tags['Modality']}  {count}  {tags.get('SeriesDescription', '')}")
+            tags, instances = series["MainDicomTags"], series["Instances"]
+            what = tags.get("SeriesDescription", "as it was sent")
+            say(f"  {tags['Modality']}  {len(instances)}  {what}")
+            if tags["Modality"] == "OT":
+                for each in instances:
+                    said = pacs.get(f"/instances/{each}/simplified-tags").get("ImageComments", "")
+                    say(f"         {said}")
+                    say(f"         {pacs.url}/instances/{each}/preview")
 
 
 def say(line: str) -> None:

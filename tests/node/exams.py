@@ -14,7 +14,9 @@ from images import mammogram, save, ultrasound
 from pydicom.dataset import Dataset
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.node.objects import Kind, Options, Source, write
+from mammosono.appliance.node.contexts import ObjectKind
+from mammosono.appliance.node.objects import Exam, Options, Source, write
+from mammosono.appliance.node.uids import Written, hashed
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.pipeline.measure import describe
 from mammosono.appliance.values import Finding, Label, Modality, Verdict
@@ -22,7 +24,7 @@ from mammosono.appliance.values import Finding, Label, Modality, Verdict
 SQUARE = (40, 60, 70, 100)
 """x0, y0, x1, y1, half-open: where the findings of these exams are."""
 READ_AT = datetime(2026, 11, 28, 22, 30, 15)
-EVERYTHING = frozenset(Kind)
+EVERYTHING = frozenset(ObjectKind)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class WrittenExam:
 
     def write(self) -> list[Dataset]:
         return write(self.document, self.sources, self.options)
+
+    @property
+    def written(self) -> Written:
+        """What a later version is told of it."""
+        key = Exam.of(self.document, self.sources, self.options).key
+        return Written(key, tuple(hashed(ds.SOPInstanceUID) for ds in self.write()))
 
 
 def finding(size: tuple[int, int], label: Label, score: float, spacing: Any) -> Finding:
@@ -51,8 +59,8 @@ def exam(
     images: Sequence[Dataset] | None = None,
     unread: Sequence[tuple[Dataset, str, bool]] = (),
     lost: Sequence[Source] = (),
-    kinds: frozenset[Kind] = EVERYTHING,
-    predecessors: Sequence[Dataset] = (),
+    kinds: frozenset[ObjectKind] = EVERYTHING,
+    before: Written | None = None,
 ) -> WrittenExam:
     """A reading of two mammograms and two stills, or of `images`.
 
@@ -81,4 +89,4 @@ def exam(
     sources += lost
     reading = replace(readings.reading(*shown), verdict=verdict)
     document = Result.of("case-1", reading).document()
-    return WrittenExam(document, tuple(sources), Options(READ_AT, kinds, predecessors=predecessors))
+    return WrittenExam(document, tuple(sources), Options(READ_AT, kinds, before=before))

@@ -22,8 +22,8 @@ from pynetdicom import _config
 
 from mammosono.appliance.node import config as configuration
 from mammosono.appliance.node.listener import Listener
+from mammosono.appliance.node.reading import Write
 from mammosono.appliance.node.service import NodeService
-from mammosono.appliance.node.store import StoredReading
 
 LOCAL = "127.0.0.1"
 SENDER = {"ae_title": "MG1", "address": LOCAL}
@@ -78,7 +78,8 @@ class Node:
 def node(
     folder: Path,
     *,
-    write: Callable[[StoredReading], None] | None = None,
+    write: Write | None = None,
+    take_back: Callable[[str], object] = lambda case: None,
     free_bytes: Callable[[], int] | None = None,
     **tables: Any,
 ) -> Iterator[Node]:
@@ -88,7 +89,9 @@ def node(
     given = {"port": 0, "sender": [SENDER], "keep": {"min_free_bytes": 0}, **tables}
     config = configuration.parse(given, folder)
     with library_kept():
-        service = NodeService(config, state, write=write, free_bytes=free_bytes)
+        service = NodeService(
+            config, state, write=write, take_back=take_back, free_bytes=free_bytes
+        )
         try:
             with Listener(
                 config, service.names, service, service.store.incoming, state

@@ -61,6 +61,12 @@ class Orthanc:
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path, timeout=60).raise_for_status().json()
 
+    def bytes(self, path: str) -> bytes:
+        return httpx.get(self.url + path, timeout=60).raise_for_status().content
+
+    def post(self, path: str, body: str) -> Any:
+        return httpx.post(self.url + path, content=body, timeout=60).raise_for_status().json()
+
     def delete(self, path: str) -> None:
         httpx.delete(self.url + path, timeout=60).raise_for_status()
 

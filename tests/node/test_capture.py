@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from mammosono.appliance.intake import read_image
-from mammosono.appliance.node.objects import Kind
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.objects.capture import LEAST_WIDTH_PX, LONGEST_SIDE_PX, fitted
 from mammosono.appliance.node.objects.icc import srgb
 from mammosono.appliance.pipeline.window import to_grey
 from mammosono.appliance.values import Modality, Verdict
 
-CAPTURE = frozenset({Kind.CAPTURE})
+CAPTURE = frozenset({ObjectKind.CAPTURE})
 
 
 def picture(folder: Path, ds, verdict: Verdict = Verdict.NEGATIVE) -> NDArray[np.uint8]:
@@ -84,7 +84,7 @@ def test_what_was_lossy_stays_lossy(tmp_path: Path) -> None:
     lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 12}
     mg = mammogram(**lossy, LossyImageCompressionMethod="ISO_10918_1")
     for ds in exam(
-        tmp_path, images=(mg,), kinds=frozenset({Kind.CAPTURE, Kind.SEGMENTATION})
+        tmp_path, images=(mg,), kinds=frozenset({ObjectKind.CAPTURE, ObjectKind.SEGMENTATION})
     ).write():
         assert ds.LossyImageCompression == "01"
         assert ds.LossyImageCompressionMethod == "ISO_10918_1"

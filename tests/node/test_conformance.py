@@ -12,7 +12,6 @@ from mammosono.appliance.node import sender
 from mammosono.appliance.node.conformance import statement
 from mammosono.appliance.node.contexts import (
     IMAGES,
-    IMPLEMENTATION_VERSION,
     KIND_OF,
     OBJECTS,
     ObjectKind,
@@ -20,6 +19,7 @@ from mammosono.appliance.node.contexts import (
     images,
 )
 from mammosono.appliance.node.outcome import Became, of_status
+from mammosono.appliance.node.uids import IMPLEMENTATION_VERSION
 
 FILE = Path(__file__).parents[2] / "docs" / "conformance.md"
 

@@ -51,6 +51,8 @@ def test_a_destination_of_stow_is_its_address() -> None:
         ({"name": "p", "host": "h"}, "destination.ae_title of p: it is missing"),
         ({**DIMSE, "ae_title": "X" * 17}, "destination.ae_title of pacs: give the AE title"),
         ({**DIMSE, "ae_title": "A\\B"}, "destination.ae_title of pacs: give the AE title"),
+        ({**DIMSE, "issuer": "X" * 65}, "destination.issuer of pacs: give what issues"),
+        ({**STOW, "issuer": "X"}, "destination.issuer of web: it does not go with stow"),
         ({**DIMSE, "ae_title": "   "}, "destination.ae_title of pacs: give the AE title"),
         ({**DIMSE, "host": "http://x"}, "destination.host of pacs: give the address or name"),
         ({**DIMSE, "port": 0}, "destination.port of pacs: give a number from 1 to 65535"),

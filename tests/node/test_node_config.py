@@ -65,11 +65,15 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert destination.way.calling == "READER1"  # type: ignore[union-attr]
 
 
+PACS = {"name": "pacs", "ae_title": "PACS", "host": "10.0.0.9"}
+
+
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
         ({"ae_title": "SEVENTEEN LETTERS"}, ("ae_title", "1 to 16")),
         ({"ae_title": "A\\B"}, ("ae_title", "1 to 16")),
+        ({"sender": [{**SENDER, "ae_title": "SEVENTEEN LETTERS"}]}, ("sender.ae_title", "1 to 16")),
         ({"port": 70_000}, ("port", "65535")),
         ({"port": "104"}, ("port", "integer")),
         ({"listen": "pacs"}, ("listen", "10.0.0.5")),
@@ -84,6 +88,13 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ({"tls": {}}, ("tls.client_ca", "missing")),
         ({"tls": {**TLS, "mode": "given"}}, ("tls", "key and certificate")),
         ({"destination": [{"name": "pacs"}]}, ("destination", "host")),
+        ({"destination": [PACS, PACS]}, ("destination.name", "pacs is there twice")),
+        ({"destination": [{**PACS, "ae_title": "SEVENTEEN LETTERS"}]}, ("ae_title of pacs",)),
+        ({"destination": [{**PACS, "name": "../pacs"}]}, ("destination.name", "1 to 32")),
+        ({"destination": [{**PACS, "name": "pacs\n"}]}, ("destination.name", "1 to 32")),
+        ({"destination": [{**PACS, "name": "p\u00e4cs"}]}, ("destination.name", "1 to 32")),
+        ({"destination": [{**PACS, "name": ""}]}, ("destination.name", "1 to 32")),
+        ({"destination": PACS}, ("destination", "[[destination]]")),
         ({"folder": "x"}, ("folder", "no meaning")),
         ({"destinations": []}, ("destinations", "no meaning")),
     ],

@@ -13,17 +13,22 @@ from typing import Any
 
 import httpx
 import images
+import orthanc
 import pytest
 from node_bench import SENDER, Node, connected, echo, needs_dcmtk, node, run, saved, send, until
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pynetdicom import AE
 from service_bench import FakeReader, running
 from typer.testing import CliRunner
 
 from mammosono.appliance.cli import app
 from mammosono.appliance.errors import PatientsDiffer
 from mammosono.appliance.node import service as module
+from mammosono.appliance.node.outbox import FOLDER, Outbox
 from mammosono.appliance.node.reading import limited
 from mammosono.appliance.node.store import Status, StoredReading
+from mammosono.appliance.node.uids import Written
 from mammosono.appliance.output.document import Result
 from mammosono.appliance.pipeline.fusion import fuse
 from mammosono.appliance.security import audit
@@ -39,7 +44,7 @@ SECRETS = ("Muster", "Erika", "PATIENT-77", "19660203")
 
 
 class AllNegative(FakeReader):
-    def read(self, images: Any) -> Reading:
+    def read(self, images: Any, keep: object = None) -> Reading:
         reading = super().read(images)
         seen = [replace(each, verdict=Verdict.NEGATIVE, findings=()) for each in reading.images]
         verdicts: dict[Any, list[Verdict]] = {}
@@ -149,7 +154,7 @@ def test_what_is_read_is_written_once_and_again_after_a_fault_until_it_is(
     monkeypatch.setattr("mammosono.appliance.node.reading.FIRST_PAUSE_S", 0.1)
     written: list[StoredReading] = []
 
-    def write(reading: StoredReading) -> None:
+    def write(reading: StoredReading, before: object) -> None:
         written.append(reading)
         if len(written) == 1:
             raise RuntimeError("Muster^Erika")
@@ -215,7 +220,7 @@ def test_two_patients_of_one_id_under_two_issuers_never_meet(tmp_path: Path) -> 
 
 
 class Refusing(FakeReader):
-    def read(self, images: Any) -> Reading:
+    def read(self, images: Any, keep: object = None) -> Reading:
         raise PatientsDiffer("The images name two people.")
 
 
@@ -363,6 +368,123 @@ def test_nobody_is_named_outside_the_held_files_nor_anywhere_after_forget(
     assert "DICOM Study Deleted" in log
     assert "DICOM Instances Transferred" in log
     assert not any(word.decode() in log for word in words)
+
+
+def forget(started: Node, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_config(started.state, url)
+    monkeypatch.setenv("MAMMOSONO_STATE", str(started.state))
+    arguments = ["node", "forget", "--patient-id", "PATIENT-77", "--issuer", "HOSPITAL"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_patient_forgotten_while_her_objects_are_written_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = exam(tmp_path / "in")
+    outbox = Outbox(tmp_path / "state" / FOLDER)
+    writing, go_on = threading.Event(), threading.Event()
+    taken_back: list[int] = []
+
+    def write(reading: StoredReading, before: object) -> Written:
+        writing.set()
+        assert go_on.wait(30)
+        outbox.put(reading.case, "pacs", [orthanc.capture(1)])
+        return Written("key")
+
+    def take_back(case: str) -> None:
+        taken_back.append(outbox.forget(case))
+
+    with (
+        running(FakeReader()) as appliance,
+        node(tmp_path, write=write, take_back=take_back, **tables(appliance)) as started,
+        at_work(started),
+    ):
+        send(started.port, files)
+        assert writing.wait(30)
+        forget(started, str(appliance.base_url), monkeypatch)
+        go_on.set()
+        until(lambda: taken_back)
+    assert outbox.entries() == []
+    assert not any((outbox.folder / "objects").iterdir())
+    outbox.close()
+
+
+def test_a_patient_forgotten_while_she_is_read_has_no_reading_anywhere(tmp_path: Path) -> None:
+    reader = FakeReader()
+    reader.gate.clear()
+    with (
+        running(reader) as appliance,
+        node(tmp_path, **tables(appliance)) as started,
+        at_work(started),
+    ):
+        send(started.port, exam(tmp_path / "in"))
+        until(lambda: reader.threads)
+        (reading,) = started.service.store.readings()
+        started.service.store.forget(reading.patient)  # and the appliance is not told
+        reader.gate.set()
+        study = f"/v1/studies/{reading.study_id}"
+        until(lambda: appliance.get(study).status_code == 404)
+        assert started.service.store.readings() == []
+
+
+def test_a_patient_is_forgotten_while_a_sender_is_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it sends afterwards is kept as new."""
+    files = exam(tmp_path / "in")
+    with (
+        running(FakeReader()) as appliance,
+        node(tmp_path, **tables(appliance)) as started,
+        at_work(started),
+    ):
+        entity = AE("MG1")
+        first, *others = map(dcmread, files)
+        for ds in (first, others[-1]):
+            entity.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
+        association = entity.associate("127.0.0.1", started.port, ae_title="MAMMOSONO")
+        assert association.send_c_store(first).Status == 0
+        forget(started, str(appliance.base_url), monkeypatch)
+        assert not started.held
+        statuses = [association.send_c_store(ds).Status for ds in others]
+        association.release()
+        assert statuses == [0, 0, 0]
+        (reading,) = read(started)
+        assert len(reading.images) == len(started.held) == 3
+
+
+def test_an_exam_that_comes_twice_under_other_uids_is_one_case(tmp_path: Path) -> None:
+    """As of a PACS that numbers anew what it forwards: all of it is read, and no pair is split."""
+    files = exam(tmp_path / "in")
+    again = []
+    for number, file in enumerate(files):
+        ds = dcmread(file)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = images.uid("again", number)
+        ds.SeriesInstanceUID = images.uid("again", ds.Modality)
+        ds.StudyInstanceUID = images.uid("again study", ds.Modality)
+        again.append(saved(ds, tmp_path / "again", f"i{number}"))
+    with working(FakeReader(), tmp_path) as started:
+        send(started.port, [*files, *again])
+        (reading,) = read(started)
+        assert len(reading.images) == 8
+        assert (reading.left_out, reading.no_negative) == ((), ())
+
+
+def test_women_of_one_id_under_two_issuers_sent_at_once_are_two_cases(tmp_path: Path) -> None:
+    given = [exam(tmp_path / name, IssuerOfPatientID=name) for name in ("ONE", "TWO")]
+    with working(FakeReader(), tmp_path) as started:
+        senders = [threading.Thread(target=send, args=(started.port, files)) for files in given]
+        for thread in senders:
+            thread.start()
+        for thread in senders:
+            thread.join()
+        found = read(started, 2)
+        issuers = [
+            {dcmread(file, stop_before_pixels=True).IssuerOfPatientID for _, file in each.images}
+            for each in found
+        ]
+        assert sorted(map(sorted, issuers)) == [["ONE"], ["TWO"]]
+        assert [len(each.images) for each in found] == [4, 4]
 
 
 def write_config(state: Path, url: str) -> None:

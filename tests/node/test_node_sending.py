@@ -181,8 +181,7 @@ def test_run_sends_and_takes_the_answers_of_the_pacs(
     port = orthanc.free_port()
     box.put(CASE, "pacs", [orthanc.capture(number) for number in range(3)])
     with orthanc.orthanc(tmp_path / "pacs", box_port=port) as pacs:
-        sender = '[[sender]]\nae_title = "PACS"\naddress = "127.0.0.1"\n'
-        configure(state, f"port = {port}\n{sender}{destination(pacs.port)}")
+        configure(state, f"port = {port}\n{destination(pacs.port)}")
         node = subprocess.Popen(
             [Path(sys.executable).with_name("mammosono"), "node", "run"],
             env={**os.environ, "MAMMOSONO_STATE": str(state)},

@@ -23,7 +23,8 @@ from pydicom.uid import (
 )
 
 from mammosono.appliance.node import headers
-from mammosono.appliance.node.objects import SOP_CLASSES, Kind, Options, Source, write
+from mammosono.appliance.node.contexts import KIND_OF, ObjectKind
+from mammosono.appliance.node.objects import Options, Source, write
 from mammosono.appliance.values import Modality, Verdict
 
 
@@ -73,10 +74,12 @@ def test_cad_report_and_segmentation_are_written_where_they_are_asked_for(tmp_pa
     objects = exam(tmp_path).write()
     assert len(of_class(objects, MammographyCADSRStorage)) == 1  # mammograms only
     assert len(of_class(objects, SegmentationStorage)) == 4
-    for kind in Kind:
+    for kind in ObjectKind:
         images = (mammogram("R", "MLO"), coloured(ultrasound(1)))
         alone = exam(tmp_path, images=images, kinds=frozenset({kind})).write()
-        assert {ds.SOPClassUID for ds in alone} == {*SOP_CLASSES[kind]}
+        assert {ds.SOPClassUID for ds in alone} == {
+            uid for uid, its in KIND_OF.items() if its is kind
+        }
 
 
 def test_nothing_found_is_shown_on_every_image_as_well(tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_compressed_images_are_shown_as_any_other(syntax: str, tmp_path: Path) -
     plain, packed = mammogram("R", "MLO"), mammogram("R", "MLO")
     packed.compress(syntax, generate_instance_uid=False)
     one, other = (
-        exam(tmp_path, images=(ds,), kinds=frozenset({Kind.CAPTURE})).write()[0]
+        exam(tmp_path, images=(ds,), kinds=frozenset({ObjectKind.CAPTURE})).write()[0]
         for ds in (plain, packed)
     )
     assert other.PixelData == one.PixelData
@@ -271,7 +274,7 @@ def test_images_of_which_no_file_was_kept_are_counted(tmp_path: Path) -> None:
     clip = Source(None, None, "a clip or a stack of slices", modality=Modality.US)
     other = Source(None, None, "neither a mammogram nor an ultrasound")
     for sources in ([clip, other, clip], [clip, clip, other]):
-        objects = exam(tmp_path, lost=sources, kinds=frozenset({Kind.REPORT})).write()
+        objects = exam(tmp_path, lost=sources, kinds=frozenset({ObjectKind.REPORT})).write()
         for report in objects:
             assert [item.TextValue for item in named(report, "not-read")] == [
                 "image: neither a mammogram nor an ultrasound",
@@ -279,9 +282,11 @@ def test_images_of_which_no_file_was_kept_are_counted(tmp_path: Path) -> None:
             ]
         assert {ds.SOPInstanceUID for ds in objects} == {
             ds.SOPInstanceUID
-            for ds in exam(tmp_path, lost=sources[::-1], kinds=frozenset({Kind.REPORT})).write()
+            for ds in exam(
+                tmp_path, lost=sources[::-1], kinds=frozenset({ObjectKind.REPORT})
+            ).write()
         }
-    fewer = exam(tmp_path, lost=[clip, other], kinds=frozenset({Kind.REPORT})).write()
+    fewer = exam(tmp_path, lost=[clip, other], kinds=frozenset({ObjectKind.REPORT})).write()
     assert fewer[0].SOPInstanceUID != objects[0].SOPInstanceUID
 
 
@@ -307,7 +312,9 @@ def test_cad_says_whether_every_mammogram_was_read_and_whether_there_is_a_findin
         (Verdict.NEGATIVE, failed, "111243"),
         (Verdict.NEGATIVE, excluded, "111241"),
     ):
-        written = exam(tmp_path, verdict, unread=unread, kinds=frozenset({Kind.CAD_REPORT})).write()
+        written = exam(
+            tmp_path, verdict, unread=unread, kinds=frozenset({ObjectKind.CAD_REPORT})
+        ).write()
         (report,) = of_class(written, MammographyCADSRStorage)
         (summary,) = named(report, "111017")
         assert summary.ConceptCodeSequence[0].CodeValue == code
@@ -321,9 +328,10 @@ def test_cad_says_nothing_where_it_cannot_name_the_mammogram_that_was_not_read(
 
 
 def test_a_late_image_makes_a_report_that_names_the_one_before(tmp_path: Path) -> None:
-    before = exam(tmp_path, images=(mammogram("R", "MLO"), ultrasound(1))).write()
+    earlier = exam(tmp_path, images=(mammogram("R", "MLO"), ultrasound(1)))
+    before = earlier.write()
     images = (mammogram("R", "MLO"), ultrasound(1), ultrasound(2))
-    after = exam(tmp_path, images=images, predecessors=before).write()
+    after = exam(tmp_path, images=images, before=earlier.written).write()
     for first, second in zip(
         of_class(before, Comprehensive3DSRStorage),
         of_class(after, Comprehensive3DSRStorage),
@@ -351,7 +359,7 @@ def test_a_finding_is_the_same_by_its_tracking_uid_in_every_object(tmp_path: Pat
 def test_two_images_of_one_side_and_view_are_told_apart(tmp_path: Path) -> None:
     again = mammogram("R", "MLO", seed=2, InstanceNumber=5)
     (report,) = exam(
-        tmp_path, images=(mammogram("R", "MLO"), again), kinds=frozenset({Kind.REPORT})
+        tmp_path, images=(mammogram("R", "MLO"), again), kinds=frozenset({ObjectKind.REPORT})
     ).write()
     assert [item.TextValue.split(":")[0] for item in named(report, "image-verdict")] == [
         "R MLO image 1 of series 1",
@@ -361,7 +369,7 @@ def test_two_images_of_one_side_and_view_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_coloured_image_has_a_presentation_state_for_colour(tmp_path: Path) -> None:
     images = (coloured(ultrasound(4)),)
-    (state,) = exam(tmp_path, images=images, kinds=frozenset({Kind.PRESENTATION})).write()
+    (state,) = exam(tmp_path, images=images, kinds=frozenset({ObjectKind.PRESENTATION})).write()
     assert state.SOPClassUID == ColorSoftcopyPresentationStateStorage
     assert "SoftcopyVOILUTSequence" not in state
 
@@ -376,7 +384,7 @@ def test_a_table_of_grey_levels_is_that_of_the_image_in_sixteen_bits(
     table.LUTData = levels.astype("<u2").tobytes() if vr == "OW" else levels.tolist()
     table["LUTData"].VR, table["LUTDescriptor"].VR = vr, "US"
     mg = mammogram("R", "MLO", VOILUTSequence=[table])
-    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({Kind.PRESENTATION})).write()
+    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({ObjectKind.PRESENTATION})).write()
     (voi,) = read_back(state).SoftcopyVOILUTSequence
     (written,) = voi.VOILUTSequence
     assert "WindowCenter" not in voi
@@ -389,7 +397,7 @@ def test_a_table_of_grey_levels_is_that_of_the_image_in_sixteen_bits(
 def test_an_inverted_image_is_shown_inverted(tmp_path: Path) -> None:
     inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
     mg = mammogram("R", "MLO", **inverse)
-    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({Kind.PRESENTATION})).write()
+    (state,) = exam(tmp_path, images=(mg,), kinds=frozenset({ObjectKind.PRESENTATION})).write()
     assert state.PresentationLUTShape == "INVERSE"
     assert state.SoftcopyVOILUTSequence[0].WindowCenter == mg.WindowCenter
 

@@ -22,9 +22,9 @@ from mammosono.appliance.node.outbox import (
     MOST_FAILED_COMMITMENTS,
     Outbox,
     State,
-    object_key,
     pause_s,
 )
+from mammosono.appliance.node.uids import hashed
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_what_is_forgotten_is_nowhere_in_the_folder(outbox: Outbox) -> None:
     assert outbox.forget("case-7") == 2
     assert outbox.forget("other") == 2
     everything = b"".join(file.read_bytes() for file in outbox.folder.rglob("*") if file.is_file())
-    for word in (b"case-7", b"Vogelweide", object_key(orthanc.capture(1).SOPInstanceUID).encode()):
+    for word in (b"case-7", b"Vogelweide", hashed(orthanc.capture(1).SOPInstanceUID).encode()):
         assert word not in everything
 
 
@@ -255,7 +255,7 @@ def test_no_identity_and_no_uid_is_outside_of_the_objects_files(outbox: Outbox) 
             ):
                 assert word.encode() not in file.read_bytes(), file.name
     assert [file.stem for file in (outbox.folder / "objects").iterdir()] == [
-        object_key(sent.SOPInstanceUID)
+        hashed(sent.SOPInstanceUID)
     ]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from test_objects import named, read_back
 
-from mammosono.appliance.node.objects import Kind
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.objects.capture import reduced
 from mammosono.appliance.output import rle
 from mammosono.appliance.values import Label, Modality, Verdict
@@ -36,7 +36,7 @@ def square() -> NDArray[np.bool_]:
     return mask
 
 
-def written(folder: Path, kind: Kind, **changes: object) -> Dataset:
+def written(folder: Path, kind: ObjectKind, **changes: object) -> Dataset:
     images = (mammogram("R", "MLO", **changes),)
     (ds,) = exam(folder, images=images, kinds=frozenset({kind})).write()
     return read_back(ds)
@@ -53,13 +53,13 @@ def filled(coordinates: list[float]) -> NDArray[np.bool_]:
 
 
 def test_in_the_report(tmp_path: Path) -> None:
-    (region,) = named(written(tmp_path, Kind.REPORT), "111030")
+    (region,) = named(written(tmp_path, ObjectKind.REPORT), "111030")
     assert region.GraphicType == "POLYLINE"
     assert np.array_equal(filled(region.GraphicData), square())
 
 
 def test_in_the_report_as_another_reader_reads_it(tmp_path: Path) -> None:
-    report = highdicom.sr.Comprehensive3DSR.from_dataset(written(tmp_path, Kind.REPORT))
+    report = highdicom.sr.Comprehensive3DSR.from_dataset(written(tmp_path, ObjectKind.REPORT))
     (group,) = report.content.get_planar_roi_measurement_groups()
     points = group.roi.value
     assert np.array_equal(filled(list(points[:, :2].ravel())), square())
@@ -70,7 +70,7 @@ def test_in_the_report_as_another_reader_reads_it(tmp_path: Path) -> None:
 
 
 def test_in_the_cad_report(tmp_path: Path) -> None:
-    report = written(tmp_path, Kind.CAD_REPORT)
+    report = written(tmp_path, ObjectKind.CAD_REPORT)
     (outline,) = named(report, "111041")
     (centre,) = named(report, "111010")
     assert np.array_equal(filled(outline.GraphicData), square())
@@ -82,7 +82,7 @@ def test_in_the_cad_report(tmp_path: Path) -> None:
 
 
 def test_in_the_presentation_state(tmp_path: Path) -> None:
-    state = written(tmp_path, Kind.PRESENTATION)
+    state = written(tmp_path, ObjectKind.PRESENTATION)
     (graphic,) = [
         graphic
         for annotation in state.GraphicAnnotationSequence
@@ -96,13 +96,13 @@ def test_in_the_presentation_state(tmp_path: Path) -> None:
 
 
 def test_in_the_segmentation(tmp_path: Path) -> None:
-    seg = written(tmp_path, Kind.SEGMENTATION)
+    seg = written(tmp_path, ObjectKind.SEGMENTATION)
     assert np.array_equal(np.squeeze(seg.pixel_array).astype(bool), square())
 
 
 def test_in_the_segmentation_as_another_reader_reads_it(tmp_path: Path) -> None:
     # Where there is a spacing, that reader wants the thickness of a slice, which a film has not.
-    ds = written(tmp_path, Kind.SEGMENTATION, ImagerPixelSpacing=None)
+    ds = written(tmp_path, ObjectKind.SEGMENTATION, ImagerPixelSpacing=None)
     seg = highdicom.seg.Segmentation.from_dataset(ds)
     (source,) = [uid for *_, uid in seg.get_source_image_uids()]
     pixels = seg.get_pixels_by_source_instance([source], segment_numbers=[1])
@@ -110,7 +110,9 @@ def test_in_the_segmentation_as_another_reader_reads_it(tmp_path: Path) -> None:
 
 
 def test_several_findings_have_a_segment_each(tmp_path: Path) -> None:
-    one = exam(tmp_path, images=(mammogram("R", "MLO"),), kinds=frozenset({Kind.SEGMENTATION}))
+    one = exam(
+        tmp_path, images=(mammogram("R", "MLO"),), kinds=frozenset({ObjectKind.SEGMENTATION})
+    )
     one.document["images"][0]["findings"] *= 3
     (seg,) = map(read_back, one.write())
     assert [segment.SegmentNumber for segment in seg.SegmentSequence] == [1, 2, 3]
@@ -124,7 +126,7 @@ def coloured(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def test_in_the_picture(tmp_path: Path) -> None:
-    drawn = coloured(written(tmp_path, Kind.CAPTURE).pixel_array)
+    drawn = coloured(written(tmp_path, ObjectKind.CAPTURE).pixel_array)
     drawn[:Y0] = False  # its label stands above
     rows, columns = np.nonzero(drawn)
     line = 1  # of the outline's width, outside of the mask at most
@@ -138,7 +140,7 @@ def test_in_the_picture(tmp_path: Path) -> None:
 def test_in_the_reduced_picture_of_a_large_image(times: int, tmp_path: Path) -> None:
     pixels = np.kron(mammogram("R", "MLO").pixel_array, np.ones((times, times), int)) // 16
     mg = mammogram("R", "MLO", pixels=pixels.astype(np.uint8))
-    one = exam(tmp_path, images=(mg,), kinds=frozenset({Kind.CAPTURE}))
+    one = exam(tmp_path, images=(mg,), kinds=frozenset({ObjectKind.CAPTURE}))
     (ds,) = one.write()
     picture = ds.pixel_array
     assert max(picture.shape) <= 2048

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import images
 import orthanc
 import pytest
@@ -132,7 +133,7 @@ def test_fetched_exams_are_taken_by_the_node_as_if_just_made(
     monkeypatch.setenv("MAMMOSONO_STATE", str(state))
     file = state / "dicom.toml"
     file.write_text(
-        f'port = {BOX_PORT}\n[[sender]]\nae_title = "PACS"\naddress = "127.0.0.1"\n'
+        f"port = {BOX_PORT}\n"
         '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
         f"port = {full.port}\n"
     )
@@ -144,6 +145,9 @@ def test_fetched_exams_are_taken_by_the_node_as_if_just_made(
     )
     try:
         orthanc.wait_for_port(BOX_PORT, 60)
+        (mine,) = full.post("/tools/lookup", exam("P2", "20261105")[0].SOPInstanceUID)
+        with pytest.raises(httpx.HTTPStatusError):  # on its own it sends nothing
+            full.post("/modalities/box/store", mine["ID"])
         arguments = ["node", "fetch", "--from", "pacs", "--patient-id", "P2"]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
@@ -155,6 +159,8 @@ def test_fetched_exams_are_taken_by_the_node_as_if_just_made(
             return [each["images"] for each in cases] == ["1 MG, 1 US"]
 
         until(taken)
+        with pytest.raises(httpx.HTTPStatusError):
+            full.post("/modalities/box/store", mine["ID"])
         missing = CliRunner().invoke(app, [*arguments[:-1], "P9"])
         assert missing.output == "The PACS has no such exam.\n"
         unknown = CliRunner().invoke(app, ["node", "fetch", "--from", "x", "--patient-id", "P2"])

@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from test_objects import read_back
 from validators import as_text, iod_errors, template_errors
 
-from mammosono.appliance.node.objects import Kind, Source
+from mammosono.appliance.node.contexts import ObjectKind
+from mammosono.appliance.node.objects import Source
 from mammosono.appliance.values import Modality, Verdict
 
 UNREAD = (
@@ -73,7 +74,7 @@ def test_iods(which: str, verdict: Verdict, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_reports_are_read_by_another(verdict: Verdict, tmp_path: Path) -> None:
-    kinds = frozenset({Kind.REPORT, Kind.CAD_REPORT})
+    kinds = frozenset({ObjectKind.REPORT, ObjectKind.CAD_REPORT})
     for ds in exam(tmp_path, verdict, unread=UNREAD, kinds=kinds).write():
         said = as_text(save(ds, tmp_path))
         assert "PRELIMINARY" in said
@@ -89,14 +90,16 @@ LOST = Source(None, None, "it was damaged", failed=True, modality=Modality.MG)
 @pytest.mark.parametrize(
     ("kind", "verdict", "lost"),
     [
-        (Kind.REPORT, Verdict.POSITIVE, ()),
-        (Kind.REPORT, Verdict.NEGATIVE, ()),
-        (Kind.REPORT, Verdict.INDETERMINATE, (LOST,)),
-        (Kind.CAD_REPORT, Verdict.POSITIVE, ()),
-        (Kind.CAD_REPORT, Verdict.NEGATIVE, ()),
+        (ObjectKind.REPORT, Verdict.POSITIVE, ()),
+        (ObjectKind.REPORT, Verdict.NEGATIVE, ()),
+        (ObjectKind.REPORT, Verdict.INDETERMINATE, (LOST,)),
+        (ObjectKind.CAD_REPORT, Verdict.POSITIVE, ()),
+        (ObjectKind.CAD_REPORT, Verdict.NEGATIVE, ()),
     ],
 )
-def test_templates(kind: Kind, verdict: Verdict, lost: tuple[Source, ...], tmp_path: Path) -> None:
+def test_templates(
+    kind: ObjectKind, verdict: Verdict, lost: tuple[Source, ...], tmp_path: Path
+) -> None:
     unread = UNREAD if not lost else ()
     ds, *_ = exam(tmp_path, verdict, unread=unread, lost=lost, kinds=frozenset({kind})).write()
     assert template_errors(save(ds, tmp_path)) == []
@@ -104,13 +107,13 @@ def test_templates(kind: Kind, verdict: Verdict, lost: tuple[Source, ...], tmp_p
 
 @pytest.mark.slow
 def test_the_judge_of_templates_notices_a_finding_without_what_it_must_have(tmp_path: Path) -> None:
-    ds, *_ = exam(tmp_path, kinds=frozenset({Kind.CAD_REPORT})).write()
+    ds, *_ = exam(tmp_path, kinds=frozenset({ObjectKind.CAD_REPORT})).write()
     ds = read_back(ds)
     del ds.ContentSequence[2].ContentSequence[0].ContentSequence[0]  # the rendering intent
     assert template_errors(save(ds, tmp_path))
 
 
 def test_the_judge_of_iods_notices_a_missing_attribute(tmp_path: Path) -> None:
-    ds, *_ = exam(tmp_path, kinds=frozenset({Kind.REPORT})).write()
+    ds, *_ = exam(tmp_path, kinds=frozenset({ObjectKind.REPORT})).write()
     del ds.CompletionFlag
     assert iod_errors(save(ds, tmp_path))

@@ -27,6 +27,7 @@ from mammosono.appliance.node.codes import (
     dcm,
     sct,
 )
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import said
 from mammosono.appliance.node.objects.content import (
     ACQUIRED,
@@ -48,7 +49,7 @@ from mammosono.appliance.node.objects.content import (
     uid,
 )
 from mammosono.appliance.node.objects.document import algorithm, language, set_document
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown, Unread
+from mammosono.appliance.node.objects.exam import Exam, Shown, Unread
 from mammosono.appliance.node.objects.instance import instance
 from mammosono.appliance.values import Finding, Label, Modality
 
@@ -84,7 +85,7 @@ def failed_films(exam: Exam) -> list[Unread]:
 def cad_report(exam: Exam, films: Sequence[Shown]) -> Dataset:
     """films: the mammograms of one study that were read, at least one."""
     study = films[0].study
-    ds = instance(exam, Kind.CAD_REPORT, MammographyCADSRStorage, films[0].header, 1)
+    ds = instance(exam, ObjectKind.CAD_REPORT, MammographyCADSRStorage, films[0].header, 1)
     missed = [
         each.header
         for each in failed_films(exam)

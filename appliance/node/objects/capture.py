@@ -16,8 +16,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from mammosono.appliance.intake import read_image
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import COMPRESSION, copy
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Shown
 from mammosono.appliance.node.objects.instance import (
     derivation,
     instance,
@@ -44,7 +45,7 @@ Words = list[tuple[str, tuple[int, int, int]]]
 
 def capture(exam: Exam, shown: Shown, number: int) -> Dataset:
     """number: of the object in its series, from 1. Raises IntakeError and OSError."""
-    ds = instance(exam, Kind.CAPTURE, SecondaryCaptureImageStorage, shown.header, number)
+    ds = instance(exam, ObjectKind.CAPTURE, SecondaryCaptureImageStorage, shown.header, number)
     picture = drawn(exam, shown)
     ds.ConversionType = "WSD"
     ds.ImageType = ["DERIVED", "SECONDARY", "FINDINGS", "MAMMOSONO"]

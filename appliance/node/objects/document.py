@@ -17,6 +17,7 @@ from mammosono.appliance.node.codes import (
     LANGUAGE,
     dcm,
 )
+from mammosono.appliance.node.contexts import KIND_OF
 from mammosono.appliance.node.objects import content
 from mammosono.appliance.node.objects.evidence import by_study, set_evidence
 from mammosono.appliance.node.objects.exam import Exam
@@ -39,15 +40,23 @@ def set_document(ds: Dataset, exam: Exam, root: Dataset, evidence: Iterable[Data
     ds.PerformedProcedureCodeSequence = []
     ds.ReferencedPerformedProcedureStepSequence = []
     set_evidence(ds, evidence)
-    before = [
-        each
-        for each in exam.options.predecessors
-        if (each.SOPClassUID, each.StudyInstanceUID) == (ds.SOPClassUID, ds.StudyInstanceUID)
-    ]
-    if before:
-        ds.PredecessorDocumentsSequence = by_study(before)
+    before = _predecessor(exam, ds)
+    if before is not None:
+        ds.PredecessorDocumentsSequence = by_study([before])
     set_contributing(ds, exam.headers[str(ds.StudyInstanceUID)])
     set_coding_scheme(ds)
+
+
+def _predecessor(exam: Exam, ds: Dataset) -> Dataset | None:
+    """The report of the same kind that the version before has in this study, if it was sent."""
+    before, kind, study = exam.options.before, KIND_OF[ds.SOPClassUID].value, ds.StudyInstanceUID
+    if before is None or before.key == exam.key:
+        return None
+    named = Dataset()
+    named.SOPClassUID, named.StudyInstanceUID = ds.SOPClassUID, study
+    named.SOPInstanceUID = uids.of_object(before.key, kind, study, 1)
+    named.SeriesInstanceUID = uids.of_series(before.key, kind, study)
+    return named if uids.hashed(named.SOPInstanceUID) in before.reports else None
 
 
 def language() -> Dataset:

@@ -6,57 +6,27 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    ColorSoftcopyPresentationStateStorage,
-    Comprehensive3DSRStorage,
-    GrayscaleSoftcopyPresentationStateStorage,
-    MammographyCADSRStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
 
+from mammosono.appliance.errors import IntakeError
 from mammosono.appliance.modality import MODALITIES
 from mammosono.appliance.node import uids
+from mammosono.appliance.node.contexts import DEFAULT_OBJECTS, ObjectKind
 from mammosono.appliance.node.headers import read_header, said
 from mammosono.appliance.output.document import Result
-from mammosono.appliance.values import ImageReading, Modality, Reading
-
-
-class Kind(str, Enum):
-    """What is written, by the words of the configuration."""
-
-    CAPTURE = "sc"
-    REPORT = "sr"
-    PRESENTATION = "pr"
-    CAD_REPORT = "cad_sr"
-    SEGMENTATION = "seg"
-
-
-SOP_CLASSES = {
-    Kind.CAPTURE: (SecondaryCaptureImageStorage,),
-    Kind.REPORT: (Comprehensive3DSRStorage,),
-    Kind.PRESENTATION: (
-        GrayscaleSoftcopyPresentationStateStorage,
-        ColorSoftcopyPresentationStateStorage,
-    ),
-    Kind.CAD_REPORT: (MammographyCADSRStorage,),
-    Kind.SEGMENTATION: (SegmentationStorage,),
-}
-"""What a destination has to take of each."""
+from mammosono.appliance.values import ImageReading, Modality, Reading, UnreadImage
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """An image of the exam. path: of its stored DICOM file; None if it was not read, nor kept.
 
-    index: in the result document; None if it was not read.
-    reason: why it was not, for people. failed: it should have been. modality: where there is no
-    file to say it.
+    index: in the result document; None if it was not posted.
+    reason: why it was not, for people. failed: it should have been. modality, side, series, number:
+    where there is no file to say it; empty if not known.
     """
 
     path: Path | None
@@ -64,18 +34,21 @@ class Source:
     reason: str = ""
     failed: bool = False
     modality: Modality | None = None
+    side: str = ""
+    series: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """read_at: when the reading was made, in local time; the same whenever it is written again.
-    serial: of the device that read. predecessors: the objects of the version before, if this one
-    is made of more images."""
+    serial: of the device that read. before: what was written of the version before, if this one is
+    made of more images."""
 
     read_at: datetime
-    kinds: frozenset[Kind] = frozenset((Kind.CAPTURE, Kind.REPORT, Kind.PRESENTATION))
+    kinds: frozenset[ObjectKind] = frozenset(DEFAULT_OBJECTS)
     serial: str = "1"
-    predecessors: Sequence[Dataset] = ()
+    before: uids.Written | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,10 +110,11 @@ class Exam:
             for source in sources
             if source.index is not None and source.path is not None
         }
-        if {image.index for image in reading.images} != files.keys():
+        if {image.index for image in reading.in_order} != files.keys():
             raise ValueError("the document's images and the files are not the same")
         shown = _named([_shown(image, files[image.index]) for image in reading.images])
         unread = [_unread(source) for source in sources if source.index is None]
+        unread += [_failed(image, files[image.index]) for image in reading.unread]
         unread.sort(key=lambda each: (each.label, each.reason, each.name))
         return cls(
             reading=reading,
@@ -176,17 +150,21 @@ class Exam:
 
 
 def _shown(image: ImageReading, path: Path) -> Shown:
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != image.sha256:
-        raise ValueError("a file is not the one that was read")
-    header = read_header(data)
+    header = read_header(_posted(image, path))
     size = (said(header, "Rows"), said(header, "Columns"))
     if size != (str(image.height), str(image.width)):
         raise ValueError("an image was read at another size than its file has")
     side = image.laterality.value if image.laterality else ""
     if image.view:
         return Shown(image, header, path, f"{side} {image.view}".strip())
-    return Shown(image, header, path, _numbered(f"{side} {_part(image.modality)}".strip(), header))
+    return Shown(image, header, path, _numbered(_words(side, _part(image.modality)), header))
+
+
+def _posted(image: ImageReading | UnreadImage, path: Path) -> bytes:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != image.sha256:
+        raise ValueError("a file is not the one that was read")
+    return data
 
 
 def _named(shown: Sequence[Shown]) -> tuple[Shown, ...]:
@@ -206,20 +184,48 @@ def _part(modality: Modality | None) -> str:
 
 def _unread(source: Source) -> Unread:
     reason = source.reason or "no reason is known"
-    if source.path is None:
-        return Unread(None, source.modality, _part(source.modality), reason, source.failed)
-    header = read_header(source.path.read_bytes())
+    header = _readable(source.path.read_bytes()) if source.path is not None else None
+    if header is None:
+        called = _words(source.side, _part(source.modality))
+        label = _placed(called, source.series, source.number)
+        return Unread(None, source.modality, label, reason, source.failed)
     named = said(header, "Modality")
     modality = Modality(named) if named in {each.value for each in Modality} else None
     side = said(header, "ImageLaterality") or said(header, "Laterality")
     words = [word for word in (side, said(header, "ViewPosition")) if word.isalpha()]
-    label = _numbered(" ".join((*words, _part(modality))), header)
+    label = _numbered(_words(*words, _part(modality)), header)
     return Unread(header, modality, label, reason, source.failed)
 
 
+def _failed(image: UnreadImage, path: Path) -> Unread:
+    """One that the appliance could not read, with what it says of it."""
+    header = _readable(_posted(image, path))
+    side = image.laterality.value if image.laterality else ""
+    label = _words(side, image.view or "", _part(image.modality))
+    if header is not None:
+        label = _numbered(label, header)
+    reason = " ".join(image.warnings).rstrip(".") or "it could not be read"
+    return Unread(header, image.modality, label, reason, failed=True)
+
+
+def _readable(data: bytes) -> Dataset | None:
+    """The header of an image that was not read, if that at least can be."""
+    try:
+        return read_header(data)
+    except (IntakeError, ValueError):
+        return None
+
+
+def _words(*words: str) -> str:
+    return " ".join(word for word in words if word)
+
+
 def _numbered(words: str, header: Dataset) -> str:
+    return _placed(words, said(header, "SeriesNumber"), said(header, "InstanceNumber"))
+
+
+def _placed(words: str, series: str, number: str) -> str:
     """With the numbers that a viewer shows beside the image."""
-    series, number = said(header, "SeriesNumber"), said(header, "InstanceNumber")
     place = [f"image {number}"] if number.isdigit() else []
     place += [f"series {series}"] if series.isdigit() else []
     return " ".join((words, " of ".join(place))).strip()

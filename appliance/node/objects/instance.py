@@ -11,8 +11,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from mammosono.appliance.node import uids
 from mammosono.appliance.node.codes import ARTIFICIAL_INTELLIGENCE, PRIVATE, dcm
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import copy_patient_and_study, equipment
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Shown
 from mammosono.appliance.output.wording import INTENDED_USE
 
 MANUFACTURER = "mammosono"
@@ -20,24 +21,24 @@ CREATOR = "mammosono^AI"
 """As a person's name, which Content Creator's Name is."""
 
 SERIES = {
-    Kind.CAPTURE: (9001, "OT", "Findings on the image (AI, research)"),
-    Kind.REPORT: (9002, "SR", "Findings report (AI, research)"),
-    Kind.PRESENTATION: (9003, "PR", "Findings outlined (AI, research)"),
-    Kind.CAD_REPORT: (9004, "SR", "Mammography CAD (AI, research)"),
-    Kind.SEGMENTATION: (9005, "SEG", "Findings segmented (AI, research)"),
+    ObjectKind.CAPTURE: (9001, "OT", "Findings on the image (AI, research)"),
+    ObjectKind.REPORT: (9002, "SR", "Findings report (AI, research)"),
+    ObjectKind.PRESENTATION: (9003, "PR", "Findings outlined (AI, research)"),
+    ObjectKind.CAD_REPORT: (9004, "SR", "Mammography CAD (AI, research)"),
+    ObjectKind.SEGMENTATION: (9005, "SEG", "Findings segmented (AI, research)"),
 }
 """Series Number, Modality, Series Description."""
 
 
-def instance(exam: Exam, kind: Kind, sop_class: str, header: Dataset, number: int) -> Dataset:
+def instance(exam: Exam, kind: ObjectKind, sop_class: str, header: Dataset, number: int) -> Dataset:
     """A new object in the study of `header`. number: of the object in its series, from 1."""
     study = str(header.StudyInstanceUID)
     series, modality, description = SERIES[kind]
     ds = Dataset()
     copy_patient_and_study(header, ds)
     ds.SOPClassUID = sop_class
-    ds.SOPInstanceUID = uids.derived(exam.key, kind.value, study, number)
-    ds.SeriesInstanceUID = uids.derived(exam.key, kind.value, study)
+    ds.SOPInstanceUID = uids.of_object(exam.key, kind.value, study, number)
+    ds.SeriesInstanceUID = uids.of_series(exam.key, kind.value, study)
     ds.SeriesNumber, ds.InstanceNumber = series, number
     ds.Modality, ds.SeriesDescription = modality, description
     date, time = f"{exam.options.read_at:%Y%m%d}", f"{exam.options.read_at:%H%M%S}"
@@ -52,7 +53,7 @@ def instance(exam: Exam, kind: Kind, sop_class: str, header: Dataset, number: in
     meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(uids.IMPLEMENTATION_CLASS)
+    meta.ImplementationClassUID = uids.IMPLEMENTATION_CLASS
     meta.ImplementationVersionName = uids.IMPLEMENTATION_VERSION
     ds.file_meta = meta
     return ds

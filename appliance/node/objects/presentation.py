@@ -15,11 +15,12 @@ from pydicom.uid import (
 )
 
 from mammosono.appliance.intake.dicom_values import texts
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import copy, said
 from mammosono.appliance.node.objects.colour import cielab
 from mammosono.appliance.node.objects.content import closed
 from mammosono.appliance.node.objects.evidence import series_of
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Shown
 from mammosono.appliance.node.objects.icc import srgb
 from mammosono.appliance.node.objects.instance import (
     CREATOR,
@@ -43,7 +44,7 @@ def presentation(exam: Exam, shown: Shown, number: int) -> Dataset:
     sop_class = (
         GrayscaleSoftcopyPresentationStateStorage if grey else ColorSoftcopyPresentationStateStorage
     )
-    ds = instance(exam, Kind.PRESENTATION, sop_class, shown.header, number)
+    ds = instance(exam, ObjectKind.PRESENTATION, sop_class, shown.header, number)
     ds.PresentationCreationDate, ds.PresentationCreationTime = ds.ContentDate, ds.ContentTime
     del ds.ContentDate, ds.ContentTime  # a state has the other two instead
     ds.ContentLabel = "AI FINDINGS"

@@ -8,10 +8,11 @@ from pydicom.pixels.utils import pack_bits
 from pydicom.uid import SegmentationStorage
 
 from mammosono.appliance.node.codes import ABNORMAL, BREAST, MASS, SIDES, dcm
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import COMPRESSION, copy
 from mammosono.appliance.node.objects.colour import cielab
 from mammosono.appliance.node.objects.evidence import series_of
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Shown
 from mammosono.appliance.node.objects.instance import (
     CREATOR,
     MANUFACTURER,
@@ -35,7 +36,7 @@ def segmentation(exam: Exam, shown: Shown, number: int) -> Dataset:
         for place, finding in enumerate(shown.image.findings, start=1)
         if finding.contour
     ]
-    ds = instance(exam, Kind.SEGMENTATION, SegmentationStorage, shown.header, number)
+    ds = instance(exam, ObjectKind.SEGMENTATION, SegmentationStorage, shown.header, number)
     ds.ImageType = ["DERIVED", "PRIMARY"]
     ds.ContentLabel = "AI FINDINGS"
     ds.ContentDescription = plain(f"{shown.label}, research use only")[:64]

@@ -37,6 +37,7 @@ from mammosono.appliance.node.codes import (
     own,
     sct,
 )
+from mammosono.appliance.node.contexts import ObjectKind
 from mammosono.appliance.node.headers import said
 from mammosono.appliance.node.objects.content import (
     ACQUIRED,
@@ -55,7 +56,7 @@ from mammosono.appliance.node.objects.content import (
     uid,
 )
 from mammosono.appliance.node.objects.document import algorithm, language, observer, set_document
-from mammosono.appliance.node.objects.exam import Exam, Kind, Shown
+from mammosono.appliance.node.objects.exam import Exam, Shown
 from mammosono.appliance.node.objects.instance import instance
 from mammosono.appliance.output import wording
 from mammosono.appliance.values import Finding
@@ -65,7 +66,7 @@ COMMENT = dcm("121106", "Comment")
 
 def report(exam: Exam, study: str) -> Dataset:
     """The report for one study of the exam."""
-    ds = instance(exam, Kind.REPORT, Comprehensive3DSRStorage, exam.headers[study], 1)
+    ds = instance(exam, ObjectKind.REPORT, Comprehensive3DSRStorage, exam.headers[study], 1)
     shown = exam.own_first(study)
     findings = [
         _finding(exam, each, place, finding)

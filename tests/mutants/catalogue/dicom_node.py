@@ -67,8 +67,8 @@ DICOM = (
     mutant(
         "a title comes from its own address",
         f"{DICOM_NODE}/listener.py",
-        "        sender = self._senders.get((title, address))",
-        "        sender = {each: s for (each, _), s in self._senders.items()}.get(title)",
+        "        peer = self._peers.of(title, address)",
+        "        peer = {each: p for (each, _), p in self._peers._peers.items()}.get(title)",
         "test_a_title_is_let_in_from_its_own_address_alone",
     ),
     mutant(
@@ -210,5 +210,47 @@ DICOM = (
         "            files.unlink(self.path(key))\n",
         "",
         "test_nobody_is_named_outside_the_held_files_nor_anywhere_after_forget",
+    ),
+    mutant(
+        "a destination is let in for its answers alone",
+        f"{DICOM_NODE}/peers.py",
+        "        if not peer.destination:",
+        "        if True:",
+        "test_a_destination_is_answered_and_its_images_are_not_taken",
+    ),
+    mutant(
+        "an image that the appliance could not read is named in the report",
+        f"{DICOM_NODE}/objects/exam.py",
+        "        unread += [_failed(image, files[image.index]) for image in reading.unread]\n",
+        "",
+        "test_an_image_that_the_appliance_could_not_read_is_named_with_its_reason",
+    ),
+    mutant(
+        "an object has the time of its reading, whenever it is written",
+        f"{DICOM_NODE}/writing.py",
+        "datetime.fromtimestamp(reading.read_at)",
+        "datetime.now()",
+        "test_written_again_after_a_kill_it_is_the_same_bytes",
+    ),
+    mutant(
+        "what was written of a patient who is forgotten meanwhile is taken back",
+        f"{DICOM_NODE}/reading.py",
+        "                self._take_back(reading.case)",
+        "                pass",
+        "test_a_patient_forgotten_while_her_objects_are_written_has_none",
+    ),
+    mutant(
+        "a study that was read of a patient who is forgotten meanwhile is deleted",
+        f"{DICOM_NODE}/reading.py",
+        "                self._delete(reading)",
+        "                pass",
+        "test_a_patient_forgotten_while_she_is_read_has_no_reading_anywhere",
+    ),
+    mutant(
+        "a put that fails half way leaves no files",
+        f"{DICOM_NODE}/outbox.py",
+        "                    file.unlink(missing_ok=True)",
+        "                    pass",
+        "test_a_disk_that_is_full_half_way_leaves_nothing_and_the_next_try_all",
     ),
 )
