@@ -180,3 +180,25 @@ def test_side_and_view_and_name_are_in_the_result_with_who_said_so(client, tmp_p
         app, ["post", "--url", str(client.base_url), "-m", str(tmp_path / "R_MLO.png")]
     )
     assert "(R MLO, by file name, R_MLO.png, 210 x 300 px)" in shown.stdout
+
+
+def test_the_client_says_sides_and_views_as_the_form_does(client, tmp_path) -> None:
+    for seed in (1, 2):
+        drawn = phantom(Modality.MG, seed, Label.BENIGN, height=300, width=210).pixels
+        (tmp_path / f"{seed}.png").write_bytes(png(drawn))
+    files = ["-m", str(tmp_path / "1.png"), "-m", str(tmp_path / "2.png")]
+    post = ["post", "--url", str(client.base_url), "--json", "--study", "ward-7", *files]
+    views = ["--view", "CC", "--view", "MLO"]
+    for _ in range(2):
+        posted = CliRunner().invoke(app, [*post, "--laterality", "R", *views])
+        images = json.loads(posted.stdout)["images"]
+        assert [(image["laterality"], image["view"]) for image in images] == [
+            ("R", "CC"),
+            ("R", "MLO"),
+        ]
+    refused = CliRunner().invoke(app, [*post, "--laterality", "L", *views])
+    assert refused.exit_code == 2
+    assert "study_conflict" in refused.stderr
+    refused = CliRunner().invoke(app, [*post[:4], *files, "--laterality", "X"])
+    assert refused.exit_code == 2
+    assert "invalid_field" in refused.stderr
