@@ -1,4 +1,5 @@
-"""Draw docs/images/page-*.png anew: the page with the real reader and phantoms, nobody's images.
+"""Draw docs/images/page-*.png and reading.png anew: the page and a report, with the real reader and
+phantoms, nobody's images.
 
 `python tests/page_pictures.py [FOLDER]`
 """
@@ -15,7 +16,9 @@ import httpx
 from page_bench import DESK, LAPTOP, Visit, chromium, image, visit
 from playwright.sync_api import Browser, expect
 from service_bench import serving, until
+from typer.testing import CliRunner
 
+from mammosono.appliance.cli import app
 from mammosono.appliance.intake import read_image
 from mammosono.appliance.output.render import grey_png
 from mammosono.appliance.phantoms import phantom
@@ -24,6 +27,7 @@ from mammosono.appliance.security.tokens import FILE, Tokens
 from mammosono.appliance.values import Label, Modality
 
 MG, US = Modality.MG, Modality.US
+REPORT = {"width": 1000, "height": 1010}
 
 
 def drawn(modality: Modality, seed: int, label: Label) -> bytes:
@@ -31,9 +35,21 @@ def drawn(modality: Modality, seed: int, label: Label) -> bytes:
     return grey_png(phantom(modality, seed, label, height=height, width=width).pixels)
 
 
-MLO, CC = (drawn(MG, seed, Label.MALIGNANT) for seed in (3, 8))
-CALM = drawn(MG, 4, Label.BENIGN)
+RIGHT_MLO = drawn(MG, 3, Label.MALIGNANT)
+CALM = drawn(MG, 2, Label.BENIGN)
 SOUND = drawn(US, 5, Label.BENIGN)
+FILMS = [
+    ("R-MLO.png", RIGHT_MLO),
+    ("R-CC.png", drawn(MG, 1, Label.BENIGN)),
+    ("L-MLO.png", drawn(MG, 11, Label.BENIGN)),
+    ("L-CC.png", drawn(MG, 13, Label.BENIGN)),
+]
+SCANS = [
+    ("R-1.png", SOUND),
+    ("R-2.png", drawn(US, 6, Label.BENIGN)[:-4000]),
+    ("L-1.png", drawn(US, 7, Label.BENIGN)),
+]
+"""The second one is cut short."""
 
 
 @contextmanager
@@ -49,15 +65,19 @@ def signed_in(
 
 
 def fill_list(client: httpx.Client, secret: str) -> None:
-    bad = b"finding: none"
+    films = [("mammogram", film) for film in FILMS]
+    scans = [("ultrasound", scan) for scan in SCANS]
+    one, calm = ("ultrasound", SCANS[0]), ("mammogram", ("R-MLO.png", CALM))
     for name, parts in {
-        "ward-2-0409": [("mammogram", CALM)],
-        "ward-2-0410": [("mammogram", CALM), ("ultrasound", SOUND)],
-        "ward-2-0411": [("mammogram", bad), ("ultrasound", SOUND)],
-        "ward-2-0412": [("mammogram", MLO), ("mammogram", CC), ("ultrasound", SOUND)],
+        "ward-2-0408": [("mammogram", ("R-MLO.png", b"finding: none"))],
+        "ward-2-0409": [calm],
+        "ward-2-0410": [calm, one],
+        "ward-2-0411": [calm, *scans[:2]],
+        "ward-2-0412": [*films, *scans],
     }.items():
+        fields = {"study_id": name}
         headers = {"Authorization": f"Bearer {secret}"}
-        client.post("/v1/studies", files=parts, data={"study_id": name}, headers=headers)
+        client.post("/v1/studies", files=parts, data=fields, headers=headers)
 
 
 def show(seen: Visit, study: str, pictures: int) -> None:
@@ -67,8 +87,22 @@ def show(seen: Visit, study: str, pictures: int) -> None:
     seen.page.mouse.move(5, 5)
 
 
+def report(browser: Browser, folder: Path) -> None:
+    """Of `mammosono read`, as README shows it."""
+    with tempfile.TemporaryDirectory() as made:
+        arguments = ["read", "--out", made]
+        posted = [("--mammogram", FILMS[0]), *(("--ultrasound", scan) for scan in SCANS[:2])]
+        for option, (name, data) in posted:
+            (Path(made) / name).write_bytes(data)
+            arguments += [option, str(Path(made) / name)]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+        page = browser.new_page(viewport=REPORT)
+        page.goto((Path(made) / "report.html").as_uri())
+        page.screenshot(path=folder / "reading.png")
+
+
 def main(folder: Path) -> None:
-    assert read_image(MLO, MG).height == 1024
+    assert read_image(RIGHT_MLO, MG).height == 1024
     with tempfile.TemporaryDirectory() as state, chromium() as browser:
         secret = Tokens(Path(state) / FILE).add("ward-2", [Role.WORKSTATION])
         with serving(None, state=state) as client:
@@ -84,20 +118,24 @@ def main(folder: Path) -> None:
                 expect(seen.page.get_by_label("Token")).to_be_focused()
                 shot(seen, "sign-in")
             with signed_in(browser, client, secret, LAPTOP) as seen:
-                seen.choose("mammogram", image("L-MLO.png", MLO), image("L-CC.png", CC))
-                seen.choose("ultrasound", image("L-US.png", SOUND))
+                seen.choose("mammogram", *(image(*film) for film in FILMS))
+                seen.choose("ultrasound", *(image(*scan) for scan in SCANS[::2]))
                 shot(seen, "new")
-                show(seen, "ward-2-0412", 3)
+                show(seen, "ward-2-0412", 6)
                 seen.page.keyboard.press("j")
                 seen.page.keyboard.press("z")
                 shot(seen, "finding")
                 show(seen, "ward-2-0409", 1)
                 shot(seen, "incomplete")
-                show(seen, "ward-2-0411", 0)
+                show(seen, "ward-2-0411", 2)
+                seen.page.get_by_role("tab", name="not read").click()
+                shot(seen, "unread")
+                show(seen, "ward-2-0408", 0)
                 shot(seen, "refused")
             with signed_in(browser, client, secret, DESK) as seen:
-                show(seen, "ward-2-0412", 3)
+                show(seen, "ward-2-0412", 6)
                 shot(seen, "reading")
+        report(browser, folder)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,18 @@ def post(
         list[Path] | None,
         typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
     ] = None,
+    laterality: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L|R",
+            help="Side, where the file does not say: of all images, or once for each, mammograms "
+            "first.",
+        ),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
+    ] = None,
     study: Annotated[
         str | None, typer.Option(metavar="ID", help="Your key for the study; no patient's name.")
     ] = None,
@@ -72,7 +84,7 @@ def post(
             Console(stderr=True).status(escape(f"Waiting for {url}")),
             ApplianceClient(url, _token(token_file), ca) as appliance,
         ):
-            document = appliance.read(files, study)
+            document = appliance.read(files, study, laterality or [], view or [])
     except OSError as error:
         fail(f"{error.strerror}: {Path(error.filename or '').name}")
     except Unavailable as error:

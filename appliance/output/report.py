@@ -100,6 +100,7 @@ def _head(image: ImageReading | UnreadImage, label: str) -> dict[str, str]:
     origin = wording.origin(image)
     return {
         "label": escape(label),
+        "test": MODALITIES[image.modality].part,
         "origin": f"({escape(origin)})" if origin else "",
         "name": escape(image.name or ""),
     }

@@ -53,19 +53,23 @@ def score(image: ImageReading, reading: Reading) -> str:
 
 def labels(reading: Reading) -> list[str]:
     """What each image is called among those of its modality, in the order posted: its side and view
-    where they are known, else its number; what two would be called has a number of its own behind
-    it."""
-    names = [(image.modality, _label(image)) for image in reading.in_order]
+    where they are known, else its number among them, from 1; what two would be called has a number
+    of its own behind it."""
+    modalities = [image.modality for image in reading.in_order]
+    names = [
+        (image.modality, _label(image, 1 + modalities[:place].count(image.modality)))
+        for place, image in enumerate(reading.in_order)
+    ]
     return [
         f"{name[1]} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name[1]
         for place, name in enumerate(names)
     ]
 
 
-def _label(image: ImageReading | UnreadImage) -> str:
+def _label(image: ImageReading | UnreadImage, number: int) -> str:
     said = [image.laterality.value] if image.laterality else []
     said += [image.view] if image.view else []
-    return " ".join(said) or f"image {image.index}"
+    return " ".join(said) or f"image {number}"
 
 
 def origin(image: ImageReading | UnreadImage) -> str:

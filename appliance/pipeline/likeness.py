@@ -7,7 +7,7 @@ pixels any more:
 - a hash of the ranks of its grey levels in rows all over it, the same for one picture saved in any
   depth without loss;
 - the picture at 64 x 64, which no linear change of the grey levels alters. Two differ by
-  sqrt(1 - correlation^2).
+  sqrt(1 - correlation^2), or less if one is mirrored or turned by quarters.
 
 docs/files.md has what was measured.
 """
@@ -54,15 +54,22 @@ def same(a: Likeness, b: Likeness) -> bool:
 
 
 def near(a: Likeness, b: Likeness) -> bool:
-    """Whether they are nearly one picture, of one shape."""
-    shapes = math.log(a.shape[0] * b.shape[1] / (a.shape[1] * b.shape[0]))
-    return abs(shapes) <= _SAME_SHAPE and difference(a, b) <= _MOST_DIFFERENT
+    """Whether they are nearly one picture, of one shape; one may be mirrored or turned."""
+    return difference(a, b) <= _MOST_DIFFERENT
 
 
 def difference(a: Likeness, b: Likeness) -> float:
-    """In [0, 1]; 1 of one that is the other's negative."""
-    correlation = float(np.vdot(a.small, b.small))
+    """In [0, 1], of the way to lay one on the other that fits best; 1 where the shape of none does,
+    and of one that is the other's negative."""
+    upright, turned = (_one_shape(a.shape, shape) for shape in (b.shape, b.shape[::-1]))
+    smalls = ([b.small] if upright else []) + ([b.small.T] if turned else [])
+    laid = [small[::up, ::left] for small in smalls for up in (1, -1) for left in (1, -1)]
+    correlation = max((float(np.vdot(a.small, small)) for small in laid), default=0.0)
     return math.sqrt(max(0.0, 1 - max(correlation, 0.0) ** 2))
+
+
+def _one_shape(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return abs(math.log(a[0] * b[1] / (a[1] * b[0]))) <= _SAME_SHAPE
 
 
 def _ranks(pixels: NDArray[Any]) -> bytes:

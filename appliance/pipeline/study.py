@@ -15,7 +15,14 @@ from mammosono.appliance.identity import (
 )
 from mammosono.appliance.modality import MODALITIES, Physics
 from mammosono.appliance.pipeline.likeness import Likeness, likeness, near, same
-from mammosono.appliance.values import Caution, Effect, Modality, SourceImage, UnreadImage
+from mammosono.appliance.values import (
+    Caution,
+    Effect,
+    Laterality,
+    Modality,
+    SourceImage,
+    UnreadImage,
+)
 
 MOST_DAYS_APART = 180
 """Between the images of one study."""
@@ -120,8 +127,8 @@ def _similar(
 ) -> bool:
     """Whether two images of one modality are near to one picture.
 
-    Raises RepeatedImage for two that are one, and for a mammogram that is near to an ultrasound:
-    no two real ones are.
+    Raises RepeatedImage for two that are one; and for two that are near and said to be a mammogram
+    and an ultrasound, or of both breasts: no two real ones are.
     """
     similar = False
     each = enumerate(zip(given, likenesses, strict=True), start=1)
@@ -129,7 +136,7 @@ def _similar(
         alike, one = False, a.sha256 == b.sha256
         if seen is not None and again is not None:
             alike = near(seen, again)
-            one |= same(seen, again) or (alike and a.modality is not b.modality)
+            one |= same(seen, again) or (alike and _said_to_be_two(a, b))
         if one:
             raise RepeatedImage(
                 f"Images {i} and {j} of the study are the same; post each image once, as what it "
@@ -137,6 +144,10 @@ def _similar(
             )
         similar |= alike
     return similar
+
+
+def _said_to_be_two(a: SourceImage | UnreadImage, b: SourceImage | UnreadImage) -> bool:
+    return a.modality is not b.modality or {*Laterality} == {a.laterality, b.laterality}
 
 
 def _likeness_of(image: SourceImage | UnreadImage) -> Likeness | None:

@@ -115,18 +115,27 @@ class ApplianceClient:
         self._name = f"{base.scheme}://{base.netloc.decode()}"
         self._queue_was_full = False
 
-    def read(self, files: Files, study_id: str | None = None) -> dict[str, Any]:
+    def read(
+        self,
+        files: Files,
+        study_id: str | None = None,
+        laterality: Sequence[str] = (),
+        view: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Post the files as one study and wait for its result document, however long.
 
-        The same files under the same id are read once, and sent once unless the appliance never
-        took them: it is asked first whether it has the study.
+        laterality, view: form fields, of all files or of each in their order.
+        The same files under the same id are read once; and sent once, unless with sides and views
+        or the appliance never took them: it is asked first whether it has the study.
         Raises Unavailable or PostRefused; OSError if a file cannot be read.
         """
         for _, path in files:  # what cannot be read is said before anybody is asked
             path.open("rb").close()
-        answer = self._known(study_id, files) if study_id else None
+        said = {"laterality": list(laterality), "view": list(view)}
+        # Whether a study has these sides and views is for the appliance to say.
+        answer = self._known(study_id, files) if study_id and not any(said.values()) else None
         study_id = study_id or new_study_id()
-        answer = answer or self._post(files, study_id)
+        answer = answer or self._post(files, study_id, **said)
         while answer["status"] in _PENDING:
             answer = self._wait(study_id)
         return answer
@@ -153,7 +162,8 @@ class ApplianceClient:
             known = self._wait(study_id)
         return known if _is_of(known, files) else None
 
-    def _post(self, files: Files, study_id: str) -> dict[str, Any]:
+    def _post(self, files: Files, study_id: str, **said: list[str]) -> dict[str, Any]:
+        fields = {"study_id": study_id, **said}
         if self._queue_was_full:
             self._require_place()
         named = [(MODALITIES[modality].part, path) for modality, path in files]
@@ -161,9 +171,7 @@ class ApplianceClient:
             parts = [
                 (part, (path.name, opened.enter_context(path.open("rb")))) for part, path in named
             ]
-            answer = self._ask(
-                "POST", f"/v1/studies?wait={WAIT_S}", files=parts, data={"study_id": study_id}
-            )
+            answer = self._ask("POST", f"/v1/studies?wait={WAIT_S}", files=parts, data=fields)
         self._queue_was_full = answer.status == 429
         return self._standing(answer, study_id)
 

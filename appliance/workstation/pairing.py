@@ -34,7 +34,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _LONGEST_KEY_BYTES = 200
 """So that the answer's name still fits a file system's 255."""
 
-UNKNOWN = "neither DICOM nor named for a test (as in KEY_mg.png); left"
+UNKNOWN = "neither a DICOM mammogram or ultrasound nor named for a test (as in KEY_mg.png); left"
 SEVERAL_WORDS = "the name holds more than one word for a test; name it KEY_mg or KEY_us; left"
 LONG_NAME = "the name is too long; left"
 SEVERAL_PEOPLE, SEVERAL_PAIRS = "several_people", "several_pairs"

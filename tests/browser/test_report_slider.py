@@ -34,7 +34,7 @@ def test_keys_and_mouse_move_the_border_and_nothing_is_refused(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(report)
-    slider = page.get_by_label("image 0: share of the picture shown as posted")
+    slider = page.get_by_label("mammogram image 1: share of the picture shown as posted")
     assert not slider.is_visible()
     page.locator("#overlay-0").focus()
     for _ in range(3):  # overlay, original, denoised, compare

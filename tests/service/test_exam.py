@@ -324,7 +324,7 @@ def test_the_hot_folder_says_which_image_was_not_read_and_why(client, tmp_path) 
     log, (answer,) = watched(tmp_path, client)
     assert answer.name == "a.result.json"
     assert log[0].startswith("a: indeterminate (")
-    assert log[1].startswith("a: ultrasound image 3 (a_us-2.png) not read: The PNG file ")
+    assert log[1].startswith("a: ultrasound image 2 (a_us-2.png) not read: The PNG file ")
 
 
 def test_what_was_not_read_is_counted_and_logged_by_its_code(client, caplog) -> None:

@@ -22,7 +22,7 @@ from mammosono.appliance.values import Label, Modality
 
 JANE = {"PatientID": "4711-JANE", "PatientName": "Musterfrau^Jane", "PatientBirthDate": "19610203"}
 MARY = {"PatientID": "4712-MARY", "PatientName": "Beispiel^Mary", "PatientBirthDate": "19550101"}
-WHO = ("4711-", "4712-", "-JANE", "^Jane", "-MARY", "^Mary", "usterfrau", "eispiel",
+WHO = ("4711-J", "4712-M", "-JANE", "^Jane", "-MARY", "^Mary", "usterfrau", "eispiel",
        "19610203", "19550101")  # fmt: skip
 
 
@@ -39,13 +39,8 @@ class OpenReader(Reader):
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
-def client(state: Path) -> Iterator[httpx.Client]:
-    with running(OpenReader.open(), state=state) as client:  # type: ignore[arg-type]
+def client() -> Iterator[httpx.Client]:
+    with running(OpenReader.open()) as client:  # type: ignore[arg-type]
         yield client
 
 
@@ -144,15 +139,20 @@ def test_films_of_the_left_and_ultrasound_of_the_right_are_never_negative(client
 
 
 def test_nothing_of_who_is_kept_or_logged(
-    client: httpx.Client, state: Path, caplog: pytest.LogCaptureFixture, capfd
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd
 ) -> None:
-    """In results, problems, the database, the log; the posted files themselves are as posted."""
-    with caplog.at_level(logging.DEBUG):
+    """In results, problems, the database, the log; the posted files themselves are as posted.
+
+    What is kept is looked at when the service has ended: it writes and renames files to the last.
+    """
+    opened = running(OpenReader.open(), state=tmp_path)  # type: ignore[arg-type]
+    with caplog.at_level(logging.DEBUG), opened as client:
         read = post(client, ("mammogram", film(2, **JANE)), ("ultrasound", echo(2, **JANE)))
-        post(client, *TWO_PATIENTS)
+        refused = post(client, *TWO_PATIENTS)
+    problem(refused, 422, "patients_differ")
     assert read.json()["status"] == "done"
     captured = capfd.readouterr()
-    files = [path for path in state.rglob("*") if path.is_file() and "uploads" not in path.parts]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and "uploads" not in path.parts]
     kept = [path.read_bytes().decode("latin-1") for path in files]
     assert any(read.json()["id"] in text for text in kept)
     for text in (read.text, *kept, caplog.text, captured.out, captured.err):
@@ -180,3 +180,25 @@ def test_side_and_view_and_name_are_in_the_result_with_who_said_so(client, tmp_p
         app, ["post", "--url", str(client.base_url), "-m", str(tmp_path / "R_MLO.png")]
     )
     assert "(R MLO, by file name, R_MLO.png, 210 x 300 px)" in shown.stdout
+
+
+def test_the_client_says_sides_and_views_as_the_form_does(client, tmp_path) -> None:
+    for seed in (1, 2):
+        drawn = phantom(Modality.MG, seed, Label.BENIGN, height=300, width=210).pixels
+        (tmp_path / f"{seed}.png").write_bytes(png(drawn))
+    files = ["-m", str(tmp_path / "1.png"), "-m", str(tmp_path / "2.png")]
+    post = ["post", "--url", str(client.base_url), "--json", "--study", "ward-7", *files]
+    views = ["--view", "CC", "--view", "MLO"]
+    for _ in range(2):
+        posted = CliRunner().invoke(app, [*post, "--laterality", "R", *views])
+        images = json.loads(posted.stdout)["images"]
+        assert [(image["laterality"], image["view"]) for image in images] == [
+            ("R", "CC"),
+            ("R", "MLO"),
+        ]
+    refused = CliRunner().invoke(app, [*post, "--laterality", "L", *views])
+    assert refused.exit_code == 2
+    assert "study_conflict" in refused.stderr
+    refused = CliRunner().invoke(app, [*post[:4], *files, "--laterality", "X"])
+    assert refused.exit_code == 2
+    assert "invalid_field" in refused.stderr

@@ -450,6 +450,6 @@ def test_watch_writes_any_file_name_as_one_plain_line(
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0
     _, left, _ = result.stderr.splitlines()
-    assert "neither DICOM" in left
+    assert "neither a DICOM mammogram" in left
     assert left.isprintable()
     assert printable(name) in left

@@ -82,10 +82,10 @@ def test_an_image_is_called_by_its_side_and_view_and_two_alike_are_told_apart():
         replace(left, name="<a>.png"), replace(left, index=1), replace(film, index=2)
     )
     text = html_report("feed", seen)
-    assert re.findall(r"<h3>(.*?) <span", text) == ["L CC (1)", "L CC (2)", "image 2"]
+    assert re.findall(r"<h3>(.*?) <span", text) == ["L CC (1)", "L CC (2)", "image 3"]
     assert text.count("(as posted)") == 2
     assert "&lt;a&gt;.png" in text
-    assert 'alt="L CC (1) as posted"' in text
+    assert 'alt="mammogram L CC (1) as posted"' in text
 
 
 def test_warnings_on_the_study_stand_beside_its_verdict():

@@ -150,6 +150,39 @@ def test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refu
         study_cautions([*films, replace(lossy, modality=US)])
 
 
+LAID: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "mirrored": np.fliplr,
+    "upside down": np.flipud,
+    "turned by half": lambda p: np.rot90(p, 2),
+    "turned by a quarter": np.rot90,
+    "the other quarter": lambda p: np.rot90(p, -1),
+    "transposed": np.transpose,
+}
+
+
+@pytest.mark.parametrize("laid", LAID.values(), ids=LAID.keys())
+@pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN.keys())
+def test_a_picture_that_is_mirrored_or_turned_is_the_same_one(laid, again):
+    drawn = [phantom(MG, seed, Label.BENIGN, height=300, width=210).pixels for seed in (1, 2)]
+    films = [replace(image(MG), pixels=each, sha256=f"{k}") for k, each in enumerate(drawn)]
+    other = np.ascontiguousarray(laid(again(drawn[0])))
+    assert study_cautions([*films, replace(films[0], pixels=other, sha256="another")]) == (
+        SIMILAR_IMAGES,
+    )
+
+
+@pytest.mark.parametrize("laid", [np.array, np.fliplr], ids=["as it was", "mirrored"])
+def test_one_picture_is_not_of_both_breasts(laid):
+    drawn = phantom(MG, 1, Label.BENIGN, height=300, width=210).pixels
+    film = replace(image(MG), pixels=drawn, laterality=Laterality.RIGHT)
+    lossy = np.ascontiguousarray(laid(saved_again(drawn, cv2.IMWRITE_JPEG_QUALITY, 90)))
+    again = replace(film, pixels=lossy, sha256="another")
+    for side in (Laterality.RIGHT, None):
+        assert study_cautions([film, replace(again, laterality=side)]) == (SIMILAR_IMAGES,)
+    with pytest.raises(RepeatedImage, match="Images 1 and 2"):
+        study_cautions([film, replace(again, laterality=Laterality.LEFT)])
+
+
 @given(st.integers(1, 255), st.integers(0, 200))
 @settings(deadline=None)
 def test_a_likeness_hangs_on_no_linear_change_of_the_greys(slope, offset):

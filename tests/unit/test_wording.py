@@ -73,4 +73,4 @@ def test_a_modality_of_which_nothing_could_be_read_was_given_all_the_same():
     scan = readings.image(1, US, N, size=(70, 70), score=0.1)
     seen = readings.reading(scan, unread=[readings.not_read(0, MG)])
     assert wording.reason(seen) == "No mammogram could be read."
-    assert wording.labels(seen) == ["image 0", "image 1"]
+    assert wording.labels(seen) == ["image 1", "image 1"]

@@ -207,9 +207,23 @@ INPUT = (
     mutant(
         "one picture is no mammogram with its ultrasound, however it is saved",
         STUDY,
-        "(alike and a.modality is not b.modality)",
-        "False",
+        "return a.modality is not b.modality or ",
+        "return ",
         "test_a_picture_that_is_saved_again_with_loss_is_told_and_in_both_places_refused",
+    ),
+    mutant(
+        "one picture is not of both breasts",
+        STUDY,
+        " or {*Laterality} == {a.laterality, b.laterality}",
+        "",
+        "test_one_picture_is_not_of_both_breasts",
+    ),
+    mutant(
+        "a mirrored picture is the same one",
+        "appliance/pipeline/likeness.py",
+        "for left in (1, -1)]",
+        "for left in (1,)]",
+        "test_a_picture_that_is_mirrored_or_turned_is_the_same_one",
     ),
     mutant(
         "a picture in another depth is the same one",
