@@ -12,6 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mammosono.appliance.errors import ImageTooLarge, ModelFault, NoImages
 from mammosono.appliance.intake.unread import unread_image
 from mammosono.appliance.modality import PAIR, StudyProtocol
@@ -22,7 +25,6 @@ from mammosono.appliance.pipeline.kind import kind_of, mismatches
 from mammosono.appliance.pipeline.likeness import Likeness
 from mammosono.appliance.pipeline.model import BundleModel, detectors, open_model
 from mammosono.appliance.pipeline.prepare import (
-    Prepared,
     Reduced,
     RemoveNoise,
     denoiser,
@@ -74,12 +76,16 @@ class ImageReader(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Begun:
-    """An image that is ready for the network. index: as posted. drawn: if it came with its
-    pixels."""
+    """What is kept of an image for the network, while the next is decoded. index: as posted.
+    canvas, shown: as of Prepared. drawn: if it came with its pixels."""
 
     index: int
-    seen: Reduced
-    prepared: Prepared
+    image: SourceImage
+    likeness: Likeness
+    frame: Frame
+    denoise: DenoiseRecord
+    canvas: NDArray[np.float32]
+    shown: NDArray[np.uint8] | None
     drawn: Pictures | None
 
 
@@ -228,13 +234,15 @@ class Reader:
         except MemoryError:
             error = ImageTooLarge("It needs more memory than one image may take; reduce it.")
             return unread_image(source(image), error, index)
-        return _Begun(index, seen, prepared, drawn)
+        return _Begun(
+            index, seen.image, seen.likeness, prepared.frame, prepared.denoise,
+            prepared.canvas, prepared.shown, drawn,
+        )  # fmt: skip
 
     def _finish(self, ready: _Begun, watch: Stopwatch) -> _Seen:
-        image, prepared = ready.seen.image, ready.prepared
         return _Seen(
-            ready.index, image, ready.seen.likeness, prepared.frame, prepared.denoise,
-            self._detect(image, prepared, watch), self._kind(prepared, watch), ready.drawn,
+            ready.index, ready.image, ready.likeness, ready.frame, ready.denoise,
+            self._detect(ready, watch), self._kind(ready, watch), ready.drawn,
         )  # fmt: skip
 
     def _judge(
@@ -255,17 +263,17 @@ class Reader:
         ]
         return readings, tuple(posted)
 
-    def _detect(self, image: SourceImage, prepared: Prepared, watch: Stopwatch) -> Detections:
-        own = self._model.of(image.modality)
-        return self._detectors[image.modality].detect(
-            prepared.canvas, min(own.finding_threshold, own.scoring.region_floor), watch.add
+    def _detect(self, ready: _Begun, watch: Stopwatch) -> Detections:
+        own = self._model.of(ready.image.modality)
+        return self._detectors[ready.image.modality].detect(
+            ready.canvas, min(own.finding_threshold, own.scoring.region_floor), watch.add
         )
 
-    def _kind(self, prepared: Prepared, watch: Stopwatch) -> ImageKind | None:
-        if self._model.kind is None or prepared.shown is None:
+    def _kind(self, ready: _Begun, watch: Stopwatch) -> ImageKind | None:
+        if self._model.kind is None or ready.shown is None:
             return None
         with watch.lap("kind"):
-            return kind_of(self._engine, self._model.kind, prepared.shown)
+            return kind_of(self._engine, self._model.kind, ready.shown)
 
     def _reading(self, seen: _Seen, judgement: Judgement) -> ImageReading:
         image, own = seen.image, self._model.of(seen.image.modality)
