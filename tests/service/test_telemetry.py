@@ -75,7 +75,8 @@ def test_answers_are_counted_by_their_status_those_of_the_middleware_too(
 
 def test_every_step_of_a_study_has_its_histogram(reader: FakeReader) -> None:
     with running(reader) as client:
-        client.post("/v1/studies", **study())
+        posted = client.post("/v1/studies", **study()).json()
+        client.get(f"/v1/studies/{posted['id']}/images/0/original.png")  # drawn when asked for
         # The fake reader knows no network.
         for step in {"queue", "render", *STEPS} - {"denoise", "trunk", "heads", "masks"}:
             name = f"mammosono_step_seconds_count{{{step}}}"
