@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mammosono.appliance.commands.images import Lateralities, Mammograms, Ultrasounds, Views
 from mammosono.appliance.commands.kit import Console, fail, say_json, settings
 from mammosono.appliance.errors import ApplianceError, InvalidField, NoImages, TooManyImages
 
@@ -54,26 +55,10 @@ def demo(
 
 
 def read(
-    mammogram: Annotated[
-        list[Path] | None,
-        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; once for each."),
-    ] = None,
-    ultrasound: Annotated[
-        list[Path] | None,
-        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
-    ] = None,
-    laterality: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="L|R",
-            help="Side, where the file does not say: of all images, or once for each, mammograms "
-            "first.",
-        ),
-    ] = None,
-    view: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
-    ] = None,
+    mammogram: Mammograms = None,
+    ultrasound: Ultrasounds = None,
+    laterality: Lateralities = None,
+    view: Views = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write result.json, report.html and the pictures here."),

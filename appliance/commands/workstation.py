@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from mammosono.appliance.commands.images import Lateralities, Mammograms, Ultrasounds, Views
 from mammosono.appliance.commands.kit import Console, fail, say_json
 from mammosono.appliance.output.printable import printable
 
@@ -33,26 +34,10 @@ def post(
     url: Url,
     token_file: TokenFile = None,
     ca: Ca = None,
-    mammogram: Annotated[
-        list[Path] | None,
-        typer.Option("--mammogram", "-m", metavar="FILE", help="Mammogram; once for each."),
-    ] = None,
-    ultrasound: Annotated[
-        list[Path] | None,
-        typer.Option("--ultrasound", "-u", metavar="FILE", help="Ultrasound; once for each."),
-    ] = None,
-    laterality: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="L|R",
-            help="Side, where the file does not say: of all images, or once for each, mammograms "
-            "first.",
-        ),
-    ] = None,
-    view: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CC|MLO|...", help="View of the mammograms, likewise."),
-    ] = None,
+    mammogram: Mammograms = None,
+    ultrasound: Ultrasounds = None,
+    laterality: Lateralities = None,
+    view: Views = None,
     study: Annotated[
         str | None, typer.Option(metavar="ID", help="Your key for the study; no patient's name.")
     ] = None,
